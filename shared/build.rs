@@ -1,0 +1,12 @@
+//! Compiles `proto/` with protox, so that no `protoc` has to be installed.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=../proto");
+    if std::env::var_os("CARGO_FEATURE_RT").is_none() {
+        return Ok(());
+    }
+    let files = ["nexusmon/v1/agent.proto", "nexusmon/v1/transfer.proto"];
+    let descriptors = protox::compile(files, ["../proto"])?;
+    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    Ok(())
+}

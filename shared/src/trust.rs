@@ -1,0 +1,5 @@
+//! Verification both sides share: canonical JSON, Merkle trees, plan digests.
+
+pub mod canonical;
+pub mod merkle;
+pub mod plan_digest;
