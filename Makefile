@@ -1,0 +1,66 @@
+# Two commands do everything: `make run` and `make test`. Both install what is missing first (deploy/setup.sh).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PROFILE ?= dev
+DATA_DIR ?= data
+HTTP ?= 127.0.0.1:7300
+GRPC ?= 127.0.0.1:7301
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+
+.PHONY: run
+run: ## Build, start coordinator and agent on SQLite, do a real mission, stay until Ctrl-C
+	@deploy/setup.sh run
+	cargo build --profile $(PROFILE) --bin nexusmon --bin nexusmon-agent
+	@exec $(BIN)/nexusmon up --demo --data-dir $(DATA_DIR) --http $(HTTP) --grpc $(GRPC)
+
+BIN = $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+
+.PHONY: test
+test: ## Install what is missing, then every test: Rust, web, Python, end to end
+	@deploy/setup.sh test
+	@$(MAKE) --no-print-directory check test-rust test-python test-web
+
+.PHONY: check
+check: ## Formatting and lints, warnings refused
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+.PHONY: test-rust
+test-rust: ## Rust tests on SQLite and PostgreSQL, with the real binaries
+	cargo build --workspace --all-features --bins
+	cargo nextest run --workspace --all-features
+
+.PHONY: test-python
+test-python: ## The Python plugin package: unit tests, ruff, mypy --strict
+	agent/sdk/python/check.sh
+
+.PHONY: test-web
+test-web: ## The page in Chromium against a real coordinator with a real agent
+	cd web && npm ci --no-audit --no-fund && npm test
+
+.PHONY: bench
+bench: ## Measure W1..W7 beside the machine's own limits; W=1 runs one
+	@deploy/setup.sh run
+	cargo build --release --bin nexusmon --bin nexusmon-agent --bin nexusmon-bench
+	@exec $(or $(CARGO_TARGET_DIR),target)/release/nexusmon-bench $(if $(W),--only $(W))
+
+.PHONY: fmt
+fmt: ## Format everything
+	cargo fmt --all
+
+.PHONY: doc
+doc: ## API documentation, warnings refused
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
+.PHONY: deny
+deny: ## Licences, advisories, bans and duplicates (needs cargo-deny)
+	cargo deny check
+
+.PHONY: clean
+clean: ## Remove build output
+	cargo clean
+	rm -rf web/node_modules web/dist test-results
