@@ -1,1 +1,4 @@
-//! placeholder
+//! The NEXUSMON agent as a library: `nexusmon-agent` and the tests start the same thing.
+
+pub mod run;
+pub mod worker;
