@@ -1,4 +1,5 @@
 //! The NEXUSMON agent as a library: `nexusmon-agent` and the tests start the same thing.
 
+pub mod journal;
 pub mod run;
 pub mod worker;
