@@ -1,1 +1,4 @@
-//! placeholder
+//! The NEXUSMON coordinator as a library: everything `nexusmon serve` and `nexusmon up` do, so that tests start the
+//! same thing.
+
+pub mod blobs;

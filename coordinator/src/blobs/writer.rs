@@ -1,0 +1,280 @@
+//! A blob on its way in: hashed and written in large blocks on blocking threads while the next block arrives.
+//!
+//! A resumable upload writes to a staging file that outlives its stream; the stream that comes last owns it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use nexusmon_shared::digest::Digest;
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
+
+use super::error::BlobError;
+use super::{Blobs, Stored, local};
+
+/// Bytes gathered before they are handed to a blocking thread.
+const BLOCK: usize = 1024 * 1024;
+
+/// Who may write to a staging file: the newest of the streams that asked.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    newest: AtomicU64,
+    file: Mutex<()>,
+}
+
+/// One stream's claim on a staging file.
+#[derive(Debug, Clone)]
+struct Claim {
+    slot: Arc<Slot>,
+    number: u64,
+}
+
+impl Claim {
+    fn new(slot: Arc<Slot>) -> Self {
+        let number = slot.newest.fetch_add(1, Ordering::SeqCst) + 1;
+        Self { slot, number }
+    }
+
+    /// Runs `work` while nothing else touches the file, unless a newer stream has taken over.
+    fn hold<T>(&self, work: impl FnOnce() -> Result<T, BlobError>) -> Result<T, BlobError> {
+        let _held = self.slot.file.lock().expect("no holder panics");
+        if self.slot.newest.load(Ordering::SeqCst) != self.number {
+            return Err(BlobError::Superseded);
+        }
+        work()
+    }
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    hasher: Sha256,
+    written: u64,
+}
+
+impl Open {
+    fn append(&mut self, path: &Path, blocks: &[Bytes]) -> Result<(), BlobError> {
+        for block in blocks {
+            self.hasher.update(block);
+            self.file.write_all(block).map_err(|e| BlobError::io("write", path, e))?;
+            self.written += block.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Takes chunks in order; [`BlobWriter::finish`] makes them a blob. Dropped before that, a one-off leaves nothing and
+/// a resumable upload keeps what was written.
+#[derive(Debug)]
+pub struct BlobWriter {
+    blobs: Blobs,
+    path: PathBuf,
+    claim: Claim,
+    declared: Option<(Digest, u64)>,
+    limit: u64,
+    received: u64,
+    waiting: Vec<Bytes>,
+    waiting_bytes: usize,
+    open: Option<Open>,
+    job: Option<JoinHandle<Result<Open, BlobError>>>,
+    keep: bool,
+}
+
+impl BlobWriter {
+    /// A one-off of at most `limit` bytes.
+    pub(super) async fn create(blobs: Blobs, limit: u64) -> Result<Self, BlobError> {
+        let path = blobs.temporary();
+        let claim = Claim::new(Arc::default());
+        let place = path.clone();
+        let open = blocking(move || {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&place)
+                .map_err(|e| BlobError::io("create", &place, e))?;
+            Ok(Open { file, hasher: Sha256::new(), written: 0 })
+        })
+        .await?;
+        Ok(Self::over(blobs, path, claim, open, None, limit, false))
+    }
+
+    /// Goes on with the staging file at `path`, from `offset`; what lies behind is hashed again.
+    pub(super) async fn resume(
+        blobs: Blobs,
+        path: PathBuf,
+        slot: Arc<Slot>,
+        declared: (Digest, u64),
+        offset: u64,
+    ) -> Result<Self, BlobError> {
+        let claim = Claim::new(slot);
+        let (held, place) = (claim.clone(), path.clone());
+        let open = blocking(move || held.hold(|| reopen(&place, offset))).await?;
+        Ok(Self::over(blobs, path, claim, open, Some(declared), declared.1, true))
+    }
+
+    fn over(
+        blobs: Blobs,
+        path: PathBuf,
+        claim: Claim,
+        open: Open,
+        declared: Option<(Digest, u64)>,
+        limit: u64,
+        keep: bool,
+    ) -> Self {
+        let received = open.written;
+        Self {
+            blobs,
+            path,
+            claim,
+            declared,
+            limit,
+            received,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            open: Some(open),
+            job: None,
+            keep,
+        }
+    }
+
+    /// Bytes taken so far, those of earlier streams included.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Takes the next chunk; returns when there is room for more.
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), BlobError> {
+        if self.received + chunk.len() as u64 > self.limit {
+            return Err(BlobError::TooLarge { limit: self.limit });
+        }
+        self.received += chunk.len() as u64;
+        self.waiting_bytes += chunk.len();
+        self.waiting.push(chunk);
+        if self.waiting_bytes >= BLOCK { self.flush().await } else { Ok(()) }
+    }
+
+    /// Hands what waits to a blocking thread, once the one before is done.
+    async fn flush(&mut self) -> Result<(), BlobError> {
+        let mut open = self.settle().await?;
+        let blocks = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        let (claim, path) = (self.claim.clone(), self.path.clone());
+        self.job = Some(tokio::task::spawn_blocking(move || {
+            claim.hold(|| open.append(&path, &blocks))?;
+            Ok(open)
+        }));
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<Open, BlobError> {
+        if let Some(job) = &mut self.job {
+            let done = job.await;
+            self.job = None;
+            self.open = Some(done.map_err(|_| BlobError::Lost)??);
+        }
+        self.open.take().ok_or(BlobError::Lost)
+    }
+
+    /// Checks size and digest and makes the blob durable. Bytes that do not hash to what was declared are dropped.
+    pub async fn finish(mut self) -> Result<Stored, BlobError> {
+        let mut open = self.settle().await?;
+        let blocks = std::mem::take(&mut self.waiting);
+        let (claim, path, declared) = (self.claim.clone(), self.path.clone(), self.declared);
+        let (open, stored) = blocking(move || {
+            claim.hold(|| {
+                open.append(&path, &blocks)?;
+                let stored = Stored {
+                    digest: Digest::from_bytes(open.hasher.finalize_reset().into()),
+                    size: open.written,
+                };
+                match declared {
+                    Some((_, size)) if size != stored.size => {
+                        Err(BlobError::Incomplete { have: stored.size, declared: size })
+                    }
+                    Some((expected, _)) if expected != stored.digest => {
+                        let _ = fs::remove_file(&path);
+                        Err(BlobError::Mismatch { expected, actual: stored.digest })
+                    }
+                    _ => Ok((open, stored)),
+                }
+            })
+        })
+        .await?;
+        self.blobs.publish(self.path.clone(), open.file, stored).await?;
+        self.keep = false;
+        Ok(stored)
+    }
+}
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Unlinking is quick enough for any thread; after `finish` the file is gone already.
+            let _ = fs::remove_file(&self.path);
+        } else if let (None, Some(mut open)) = (&self.job, self.open.take()) {
+            let (claim, path, blocks) =
+                (self.claim.clone(), self.path.clone(), std::mem::take(&mut self.waiting));
+            let _ = claim.hold(|| open.append(&path, &blocks));
+        }
+    }
+}
+
+fn reopen(path: &Path, offset: u64) -> Result<Open, BlobError> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| BlobError::io("open", path, e))?;
+    let have = file.metadata().map_err(|e| BlobError::io("look at", path, e))?.len();
+    if offset > have {
+        return Err(BlobError::Offset { have, got: offset });
+    }
+    file.set_len(offset).map_err(|e| BlobError::io("shorten", path, e))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; BLOCK.min(usize::try_from(offset).unwrap_or(BLOCK))];
+    let mut left = offset;
+    while left > 0 {
+        let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        file.read_exact(&mut buffer[..length]).map_err(|e| BlobError::io("read", path, e))?;
+        hasher.update(&buffer[..length]);
+        left -= length as u64;
+    }
+    file.seek(SeekFrom::Start(offset)).map_err(|e| BlobError::io("seek in", path, e))?;
+    Ok(Open { file, hasher, written: offset })
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
+) -> Result<T, BlobError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| BlobError::Lost)?
+}
+
+/// Staging files nobody has touched since `before` (microseconds since the epoch); returns how many went.
+pub(super) fn sweep(staging: &Path, before: i64) -> Result<u64, BlobError> {
+    let entries = fs::read_dir(staging).map_err(|e| BlobError::io("list", staging, e))?;
+    let mut swept = 0;
+    for entry in entries.flatten() {
+        let Ok(touched) = entry.metadata().and_then(|meta| meta.modified()) else { continue };
+        let since = touched.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        if i64::try_from(since.as_micros()).unwrap_or(i64::MAX) < before
+            && entry.file_name().to_string_lossy().starts_with("up-")
+            && fs::remove_file(entry.path()).is_ok()
+        {
+            swept += 1;
+        }
+    }
+    if swept > 0 {
+        local::sync_folder(staging)?;
+    }
+    Ok(swept)
+}
