@@ -1,0 +1,163 @@
+//! Plans and orders: the hot direction. Large byte strings are passed on, never copied.
+
+use super::field::{self, Arena, Read, WireError};
+use super::proto;
+use super::report::attempt;
+use crate::digest::Digest;
+use crate::message::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Order, OrderInput, Orders, PlanNotice};
+use crate::plan::MAX_PARAMETER_BYTES;
+
+/// Depth of a tree over as many leaves as a `u64` can count.
+const MAX_PROOF: usize = 64;
+const MAX_INPUTS: usize = 1024;
+const MAX_INPUT_NAME_BYTES: usize = 255;
+const MAX_TRACEPARENT_BYTES: usize = 128;
+const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
+
+impl TryFrom<proto::Plan> for PlanNotice {
+    type Error = WireError;
+
+    fn try_from(plan: proto::Plan) -> Read<Self> {
+        let proto::Plan { digest, header, tasks_root, size } = plan;
+        Ok(Self {
+            digest: field::digest("digest", &digest)?,
+            header: field::blob("header", header, MAX_BATCH_BYTES)?,
+            tasks_root: field::digest("tasks_root", &tasks_root)?,
+            size,
+        })
+    }
+}
+
+impl From<PlanNotice> for proto::Plan {
+    fn from(plan: PlanNotice) -> Self {
+        let PlanNotice { digest, header, tasks_root, size } = plan;
+        Self {
+            digest: field::digest_bytes(&digest),
+            header,
+            tasks_root: field::digest_bytes(&tasks_root),
+            size,
+        }
+    }
+}
+
+impl TryFrom<proto::Orders> for Orders {
+    type Error = WireError;
+
+    fn try_from(batch: proto::Orders) -> Read<Self> {
+        let proto::Orders { heartbeat_number, orders, session } = batch;
+        Ok(Self { heartbeat_number, session, orders: field::list("orders", orders, MAX_BATCH_ITEMS)? })
+    }
+}
+
+impl From<Orders> for proto::Orders {
+    fn from(batch: Orders) -> Self {
+        let Orders { heartbeat_number, session, orders } = batch;
+        let digests: usize = orders.iter().map(|order| 1 + order.proof.len() + order.inputs.len()).sum();
+        let mut arena = Arena::new(orders.len() * 16 + digests * 32);
+        Self {
+            heartbeat_number,
+            session,
+            orders: orders.into_iter().map(|each| order(each, &mut arena)).collect(),
+        }
+    }
+}
+
+impl TryFrom<proto::Order> for Order {
+    type Error = WireError;
+
+    fn try_from(order: proto::Order) -> Read<Self> {
+        let proto::Order {
+            attempt,
+            attempt_number,
+            plan_digest,
+            leaf,
+            leaf_index,
+            proof,
+            item_index,
+            parameters,
+            inputs,
+            rank,
+            traceparent,
+            idempotency_key,
+        } = order;
+        field::bounded("proof", proof.len(), MAX_PROOF)?;
+        let proof: Vec<Digest> =
+            proof.iter().map(|hash| field::digest("proof", hash)).collect::<Result<_, _>>()?;
+        if let Some(parameters) = &parameters {
+            field::bounded("parameters", parameters.len(), MAX_PARAMETER_BYTES)?;
+        }
+        Ok(Self {
+            attempt: field::required("attempt", attempt)?,
+            attempt_number,
+            plan_digest: field::digest("plan_digest", &plan_digest)?,
+            leaf: field::blob("leaf", leaf, MAX_BATCH_BYTES)?,
+            leaf_index,
+            proof,
+            item_index,
+            parameters,
+            inputs: field::list("inputs", inputs, MAX_INPUTS)?,
+            rank: field::parse("rank", &rank)?,
+            traceparent: field::text("traceparent", traceparent, MAX_TRACEPARENT_BYTES)?,
+            idempotency_key: field::text("idempotency_key", idempotency_key, MAX_IDEMPOTENCY_KEY_BYTES)?,
+        })
+    }
+}
+
+impl From<Order> for proto::Order {
+    fn from(each: Order) -> Self {
+        let mut arena = Arena::new(16 + 32 * (1 + each.proof.len() + each.inputs.len()));
+        order(each, &mut arena)
+    }
+}
+
+fn order(order: Order, arena: &mut Arena) -> proto::Order {
+    let Order {
+        attempt: reference,
+        attempt_number,
+        plan_digest,
+        leaf,
+        leaf_index,
+        proof,
+        item_index,
+        parameters,
+        inputs,
+        rank,
+        traceparent,
+        idempotency_key,
+    } = order;
+    proto::Order {
+        attempt: Some(attempt(reference, arena)),
+        attempt_number,
+        plan_digest: arena.digest(&plan_digest),
+        leaf,
+        leaf_index,
+        proof: proof.iter().map(|hash| arena.digest(hash)).collect(),
+        item_index,
+        parameters,
+        inputs: inputs
+            .into_iter()
+            .map(|OrderInput { name, digest, size }| proto::OrderInput {
+                name,
+                digest: arena.digest(&digest),
+                size,
+            })
+            .collect(),
+        rank: rank.letter().to_owned(),
+        traceparent,
+        idempotency_key,
+    }
+}
+
+impl TryFrom<proto::OrderInput> for OrderInput {
+    type Error = WireError;
+
+    fn try_from(input: proto::OrderInput) -> Read<Self> {
+        let proto::OrderInput { name, digest, size } = input;
+        let name = field::text("name", name, MAX_INPUT_NAME_BYTES)?;
+        // It becomes a file's name on the agent.
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
+            return Err(WireError::invalid("name", "is not a plain file name"));
+        }
+        Ok(Self { name, digest: field::digest("digest", &digest)?, size })
+    }
+}
