@@ -1,0 +1,1 @@
+//! CEL's standard functions, as far as plans have them.

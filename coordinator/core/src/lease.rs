@@ -1,0 +1,103 @@
+//! When a lease has ended. Knows two clocks and counters; what follows for the task is `task::lease_ended`.
+
+use std::time::Duration;
+
+use nexusmon_shared::plan::TaskSpec;
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::time::Timestamp;
+
+/// Length of a lease: the agent counts it from sending the heartbeat that renewed it.
+pub const LENGTH: Duration = Duration::from_secs(30);
+/// What the observer waits beyond the full length.
+pub const MARGIN: Duration = Duration::from_secs(2);
+/// An agent ends an unrenewed idempotent attempt this long before the lease ends.
+pub const EARLY_END: Duration = Duration::from_secs(5);
+/// Default for how long a cut-off agent may finish non-idempotent work up to rank B.
+pub const DEFAULT_OFFLINE: Duration = Duration::from_secs(15 * 60);
+
+/// What one coordinator has seen of a session's renewals on its own boot clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    /// The last renewal number seen.
+    pub renewal: u64,
+    /// This observer's boot clock when it first saw that number.
+    pub first_seen: Duration,
+}
+
+/// Takes in the renewal number read now; the time of first sight moves only when the number changes.
+pub fn observe(previous: Option<Observation>, renewal: u64, boot: Duration) -> Observation {
+    match previous {
+        Some(seen) if seen.renewal == renewal => seen,
+        _ => Observation { renewal, first_seen: boot },
+    }
+}
+
+/// Whether a session's leases have ended: database time is past `expires_at` *and* this observer has watched the same
+/// renewal number for the full length plus the margin on its boot clock. Neither clock alone can end a lease, so a
+/// jumping wall clock or a paused coordinator cannot end one early.
+pub fn has_ended(expires_at: Timestamp, database_now: Timestamp, seen: Observation, boot: Duration) -> bool {
+    database_now >= expires_at && boot.saturating_sub(seen.first_seen) >= LENGTH + MARGIN
+}
+
+/// Until when an agent that is cut off from now on may go on with a task: `None` where it must stop with its lease.
+/// The lease itself still covers [`LENGTH`] from its last renewal.
+pub fn offline_until(idempotent: bool, offline: Duration, granted_at: Timestamp) -> Option<Timestamp> {
+    (!idempotent && !offline.is_zero()).then(|| granted_at + LENGTH + offline)
+}
+
+/// [`offline_until`] of a leaf.
+pub fn offline_until_of(spec: &TaskSpec, granted_at: Timestamp) -> Option<Timestamp> {
+    offline_until(spec.idempotent, spec.offline.0, granted_at)
+}
+
+/// Whether an attempt whose session is gone may still be running somewhere within its allowance: the task stays
+/// `running` with the reason `away` until then.
+pub fn is_away(offline_until: Option<Timestamp>, now: Timestamp) -> bool {
+    offline_until.is_some_and(|until| now < until)
+}
+
+/// The default of `offline` for a rank.
+pub fn default_offline(rank: Rank) -> Duration {
+    if rank.needs_approval() { Duration::ZERO } else { DEFAULT_OFFLINE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_wall_clock_jump_alone_ends_nothing(jump in 0_i64..i64::MAX / 2, watched in 0_u64..32) {
+            let seen = Observation { renewal: 7, first_seen: Duration::from_secs(100) };
+            let boot = Duration::from_secs(100 + watched);
+            prop_assert!(!has_ended(Timestamp::from_micros(0), Timestamp::from_micros(jump), seen, boot) || watched >= 32);
+        }
+
+        #[test]
+        fn a_renewal_starts_the_watch_again(first in 0_u64..1_000, gap in 0_u64..1_000, rest in 0_u64..31) {
+            let seen = observe(None, 1, Duration::from_secs(first));
+            let renewed = observe(Some(seen), 2, Duration::from_secs(first + gap));
+            let boot = Duration::from_secs(first + gap + rest);
+            let past = Timestamp::from_micros(1);
+            prop_assert!(!has_ended(Timestamp::from_micros(0), past, renewed, boot));
+            prop_assert_eq!(observe(Some(renewed), 2, boot), renewed);
+        }
+
+        #[test]
+        fn both_clocks_together_end_it(extra in 0_u64..1_000) {
+            let seen = observe(None, 1, Duration::ZERO);
+            let boot = LENGTH + MARGIN + Duration::from_secs(extra);
+            prop_assert!(has_ended(Timestamp::from_micros(5), Timestamp::from_micros(5), seen, boot));
+            prop_assert!(!has_ended(Timestamp::from_micros(6), Timestamp::from_micros(5), seen, boot));
+        }
+    }
+
+    #[test]
+    fn idempotent_and_grave_work_never_goes_on_offline() {
+        let at = Timestamp::from_micros(0);
+        assert_eq!(offline_until(true, DEFAULT_OFFLINE, at), None);
+        assert_eq!(offline_until(false, default_offline(Rank::A), at), None);
+        assert_eq!(offline_until(false, default_offline(Rank::B), at), Some(at + LENGTH + DEFAULT_OFFLINE));
+    }
+}
