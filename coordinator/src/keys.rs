@@ -1,0 +1,5 @@
+//! The keys this organism lives by: they lie wrapped in the database and open only under the master key.
+
+mod master;
+
+pub use master::{MasterKey, MasterKeyError, MasterKeySources};
