@@ -2,6 +2,9 @@
 //!
 //! Pure: knows no runtime, no files, no network. Time comes in as boot-clock readings.
 
+mod lease;
+mod phase;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +18,9 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::Level;
 use nexusmon_shared::time::Timestamp;
 use serde_json::{Map, Value};
+
+pub use lease::{LeaseClock, MARGIN};
+pub use phase::{Answer, Phase, Reason};
 
 /// What a worker is asked to execute. Consent has been given; inputs are on this machine.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::manifest::Manifest;
+use nexusmon_shared::message::LogRun;
 use nexusmon_shared::sandbox::Level;
 use nexusmon_shared::time::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -122,14 +123,6 @@ pub trait Worker: Send + Sync + 'static {
     fn release(&self, attempt: AttemptRef);
 }
 
-/// Which stream a run of log bytes came from; the numbers are those of the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogSource {
-    Stdout = 1,
-    Stderr = 2,
-    Agent = 3,
-}
-
 /// A piece of a log as it lies in the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogPiece {
@@ -138,7 +131,7 @@ pub struct LogPiece {
     /// At most 256 KiB; empty only together with `last`.
     pub data: Bytes,
     /// Lengths add up to that of `data`.
-    pub runs: Vec<(LogSource, u32)>,
+    pub runs: Vec<LogRun>,
     /// When the first byte was read.
     pub at: Timestamp,
     /// The log ends after this piece.

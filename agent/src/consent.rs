@@ -1,0 +1,305 @@
+//! Whether this machine does what an order says. Pure: the same order and the same standing give the same answer.
+//!
+//! The agent believes nothing it can compute: that the task belongs to the plan, that the parameters are the planned
+//! ones, how much harm the work could do. What the journal remembers (fences, starts) is the supervisor's to ask.
+
+mod catalogue;
+mod floor;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nexusmon_shared::capability::Capability;
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::expression;
+use nexusmon_shared::id::AgentId;
+use nexusmon_shared::message::{LocalPolicy, Order, PlanNotice};
+use nexusmon_shared::name::Name;
+use nexusmon_shared::outcome::Refusal;
+use nexusmon_shared::plan::{PlanHeader, TaskSpec};
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::sandbox::{self, Level};
+use nexusmon_shared::selector::{Labels, On};
+use nexusmon_shared::trust::plan_digest::{self, ProofError};
+use serde_json::{Map, Value};
+
+pub use catalogue::{Catalogue, Offered};
+pub use floor::rank_floor;
+
+use crate::run::Job;
+
+/// What this agent is, may and can: everything an order is held against.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub agent: AgentId,
+    pub name: Name,
+    /// As last received from the coordinator.
+    pub labels: Labels,
+    /// The most this agent was enrolled for.
+    pub ceiling: Rank,
+    pub policy: LocalPolicy,
+    pub levels: BTreeSet<Level>,
+    pub catalogue: Arc<Catalogue>,
+    /// Forbidden fleet-wide.
+    pub disabled: BTreeSet<Capability>,
+}
+
+/// A plan whose header has been checked against its digest.
+#[derive(Debug)]
+pub struct KnownPlan {
+    digest: Digest,
+    header: PlanHeader,
+    tasks_root: Digest,
+    size: u64,
+    /// The last leaf read: the children of a `for_each` share one.
+    last: Option<(u64, bytes::Bytes, Arc<TaskSpec>)>,
+}
+
+/// A plan the agent does not believe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("plan {digest} is not what its digest says")]
+pub struct PlanError {
+    pub digest: Digest,
+    #[source]
+    pub source: ProofError,
+}
+
+/// An order this agent agrees to.
+#[derive(Debug, Clone)]
+pub struct Consented {
+    /// Without inputs: they are fetched first.
+    pub job: Job,
+    /// What starts of A and S work are counted by.
+    pub instance: Option<Digest>,
+}
+
+/// An order this agent does not do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub reason: Refusal,
+    pub detail: String,
+}
+
+fn refused<T>(reason: Refusal, detail: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused { reason, detail: detail.into() })
+}
+
+impl KnownPlan {
+    /// Checks a plan's header and root against its digest.
+    pub fn open(notice: &PlanNotice) -> Result<Self, PlanError> {
+        let header = plan_digest::open_header(&notice.header, &notice.tasks_root, &notice.digest)
+            .map_err(|source| PlanError { digest: notice.digest, source })?;
+        let (tasks_root, size) = (notice.tasks_root, notice.size);
+        Ok(Self { digest: notice.digest, header, tasks_root, size, last: None })
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub fn header(&self) -> &PlanHeader {
+        &self.header
+    }
+
+    fn leaf(&mut self, order: &Order) -> Result<Arc<TaskSpec>, Refused> {
+        if let Some((index, leaf, spec)) = &self.last
+            && *index == order.leaf_index
+            && *leaf == order.leaf
+        {
+            return Ok(Arc::clone(spec));
+        }
+        let opened = plan_digest::open_leaf(
+            &order.leaf,
+            order.leaf_index,
+            self.size,
+            &order.proof,
+            &self.tasks_root,
+        );
+        match opened {
+            Ok(spec) => {
+                let spec = Arc::new(spec);
+                self.last = Some((order.leaf_index, order.leaf.clone(), Arc::clone(&spec)));
+                Ok(spec)
+            }
+            Err(error) => refused(Refusal::BadProof, error.to_string()),
+        }
+    }
+}
+
+impl Standing {
+    /// Agrees to an order or says why not.
+    pub fn consider(&self, order: &Order, plan: &mut KnownPlan) -> Result<Consented, Refused> {
+        if order.plan_digest != plan.digest {
+            return refused(Refusal::BadProof, "the order names another plan than the one announced");
+        }
+        let spec = plan.leaf(order)?;
+        self.check_selector(&spec.on)?;
+        let offered = self.check_capability(&spec, plan)?;
+        self.check_sandbox(&spec, offered)?;
+        let parameters = check_parameters(order, &spec, offered)?;
+        check_inputs(order)?;
+        let rank = order.rank.max(rank_floor(&spec, &offered.spec, &self.levels));
+        self.check_rank(rank, offered)?;
+        let offline = if spec.idempotent { Duration::ZERO } else { spec.offline.0 };
+        let job = Job {
+            attempt: order.attempt,
+            attempt_number: order.attempt_number,
+            mission: plan.header.mission,
+            item_index: order.item_index,
+            rank,
+            parameters,
+            inputs: Vec::new(),
+            timeout: spec.timeout.0,
+            offline,
+            idempotency_key: order.idempotency_key.clone(),
+            traceparent: (!order.traceparent.is_empty()).then(|| order.traceparent.clone()),
+            spec,
+        };
+        let instance = rank.needs_approval().then(|| instance(order));
+        Ok(Consented { job, instance })
+    }
+
+    fn check_selector(&self, on: &On) -> Result<(), Refused> {
+        let here = |wanted: &str| wanted == self.name.as_str() || wanted == self.agent.to_string();
+        if let Some(wanted) = &on.agent
+            && !here(wanted)
+        {
+            return refused(Refusal::SelectorDiffers, format!("the task is meant for agent {wanted}"));
+        }
+        for (key, value) in &on.labels {
+            if self.labels.get(key).is_none_or(|found| value != "*" && found != value) {
+                let detail = format!("the task wants label {key}={value}, which this agent does not carry");
+                return refused(Refusal::SelectorDiffers, detail);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_capability(&self, spec: &TaskSpec, plan: &KnownPlan) -> Result<&Offered, Refused> {
+        let uses = &spec.uses;
+        let Some(offered) = self.catalogue.get(uses) else {
+            return refused(Refusal::UnknownCapability, format!("nothing here provides {uses}"));
+        };
+        if let Some(pinned) = plan.header.plugins.get(offered.plugin.as_str())
+            && *pinned != offered.version
+        {
+            let (plugin, version) = (&offered.plugin, &offered.version);
+            let detail = format!("the plan pins {plugin} {pinned}, here it is {version}");
+            return refused(Refusal::UnknownCapability, detail);
+        }
+        if self.disabled.contains(uses) {
+            return refused(Refusal::LocalPolicy, format!("{uses} is disabled for the fleet"));
+        }
+        if !self.policy.capabilities.is_empty() && !self.policy.capabilities.contains(uses) {
+            let detail = format!("{uses} is not among `capabilities` in this agent's configuration");
+            return refused(Refusal::LocalPolicy, detail);
+        }
+        Ok(offered)
+    }
+
+    fn check_sandbox(&self, spec: &TaskSpec, offered: &Offered) -> Result<(), Refused> {
+        let Some(least) = offered.spec.sandbox else { return Ok(()) };
+        let profile = spec.sandbox.profile;
+        if profile > least {
+            let (uses, least, profile) = (&spec.uses, least.as_str(), profile.as_str());
+            let detail = format!("{uses} runs in profile `{least}` or a stricter one, not in `{profile}`");
+            return refused(Refusal::SandboxUnavailable, detail);
+        }
+        if !sandbox::provides(&self.levels, profile) {
+            let detail = format!("this machine cannot give the profile `{}`", profile.as_str());
+            return refused(Refusal::SandboxUnavailable, detail);
+        }
+        Ok(())
+    }
+
+    fn check_rank(&self, rank: Rank, offered: &Offered) -> Result<(), Refused> {
+        if rank > self.policy.max_rank {
+            let most = self.policy.max_rank;
+            let detail = format!("the work is rank {rank}; this agent's configuration allows up to {most}");
+            return refused(Refusal::LocalPolicy, detail);
+        }
+        if rank > self.ceiling {
+            let ceiling = self.ceiling;
+            let detail = format!("the work is rank {rank}; this agent was enrolled for up to {ceiling}");
+            return refused(Refusal::LocalPolicy, detail);
+        }
+        if (rank.needs_approval() || offered.spec.requires_approval) && !self.policy.unsigned_consent {
+            let detail = "this work needs signatures, which nobody can give before the roster exists; \
+                          `unsigned_consent = true` in this agent's configuration lets it run without";
+            return refused(Refusal::MissingConsent, detail);
+        }
+        Ok(())
+    }
+}
+
+fn check_parameters(
+    order: &Order,
+    spec: &TaskSpec,
+    offered: &Offered,
+) -> Result<Map<String, Value>, Refused> {
+    let evaluated = match order.evaluated_parameters() {
+        Ok(evaluated) => evaluated,
+        Err(error) => return refused(Refusal::ParametersInvalid, error.to_string()),
+    };
+    // Code is never spliced together, whatever a plan says.
+    for key in ["script", "source", "interpreter"] {
+        if spec.with.get(key).is_some_and(expression::is_open) && is_code(&spec.uses) {
+            let detail = format!("`{key}` of {} holds an expression", spec.uses);
+            return refused(Refusal::ParametersInvalid, detail);
+        }
+    }
+    let parameters = match evaluated {
+        None if spec.with.values().any(expression::is_open) => {
+            return refused(
+                Refusal::ParametersDiffer,
+                "the plan leaves parameters open and the order gives none",
+            );
+        }
+        None => spec.with.clone(),
+        Some(found) => {
+            let agree = spec.with.len() == found.len()
+                && spec.with.iter().all(|(key, planned)| {
+                    found.get(key).is_some_and(|value| expression::agrees(planned, value))
+                });
+            if !agree {
+                let detail = "the parameters differ from the plan outside its expressions";
+                return refused(Refusal::ParametersDiffer, detail);
+            }
+            found
+        }
+    };
+    offered.accepts(parameters).map_err(|detail| Refused { reason: Refusal::ParametersInvalid, detail })
+}
+
+fn is_code(uses: &Capability) -> bool {
+    matches!(uses.as_str(), "shell.run" | "script.run")
+}
+
+fn check_inputs(order: &Order) -> Result<(), Refused> {
+    let mut names = BTreeSet::new();
+    for input in &order.inputs {
+        let name = input.name.as_str();
+        let good = (1..=255).contains(&name.len())
+            && !matches!(name, "." | "..")
+            && !name.contains(['/', '\\', '\0'])
+            && names.insert(name);
+        if !good {
+            let detail = format!("`{}` cannot be the name of an input", name.escape_default());
+            return refused(Refusal::ParametersInvalid, detail);
+        }
+    }
+    Ok(())
+}
+
+/// Names what is approved once and may start 1 + `retry.max` times: the leaf's place in its plan, and the element.
+fn instance(order: &Order) -> Digest {
+    let mut bytes = b"nexusmon/instance/v1\n".to_vec();
+    bytes.extend_from_slice(order.plan_digest.as_bytes());
+    bytes.extend_from_slice(&order.leaf_index.to_be_bytes());
+    bytes.extend_from_slice(&order.item_index.map_or(u64::MAX, u64::from).to_be_bytes());
+    Digest::of(&bytes)
+}
+
+#[cfg(test)]
+mod tests;
