@@ -2,3 +2,8 @@
 //! same thing.
 
 pub mod blobs;
+pub mod cli;
+pub mod app;
+pub mod config;
+pub mod error;
+pub mod service;

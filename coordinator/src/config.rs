@@ -1,0 +1,452 @@
+//! Configuration: one TOML file, every key also a flag and an environment variable, checked before anything starts.
+//!
+//! Secrets come by file or environment only.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use nexusmon_shared::join_token::Address;
+use nexusmon_shared::time::Span;
+
+/// A setting that cannot be used: which one, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub struct ConfigError {
+    pub key: String,
+    pub reason: String,
+}
+
+impl ConfigError {
+    pub fn new(key: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { key: key.into(), reason: reason.into() }
+    }
+}
+
+/// Log lines for people, or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Human,
+    Json,
+}
+
+/// Every setting as it may be given; absent means "the default".
+#[derive(Debug, Clone, Default, clap::Args, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// TOML file with these settings; flags and environment win.
+    #[arg(long, env = "NEXUSMON_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Where everything is kept that the coordinator writes.
+    #[arg(long, env = "NEXUSMON_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// `sqlite:///absolute/file` or `postgres://…`; SQLite under the data directory if absent.
+    #[arg(long, env = "NEXUSMON_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Address of API and pages [default: 127.0.0.1:7300; a port alone may come from PORT].
+    #[arg(long, env = "NEXUSMON_HTTP", value_name = "ADDR")]
+    pub http: Option<SocketAddr>,
+    /// Address agents connect to [default: 127.0.0.1:7301].
+    #[arg(long, env = "NEXUSMON_GRPC", value_name = "ADDR")]
+    pub grpc: Option<SocketAddr>,
+    /// How people reach the API from elsewhere, for example `https://nexus.example`.
+    #[arg(long, env = "NEXUSMON_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// `host:port` that invites print for new machines [default: the agent address].
+    #[arg(long, env = "NEXUSMON_AGENT_ADDRESS", value_name = "HOST:PORT")]
+    pub agent_address: Option<String>,
+    /// `file:///absolute/folder` or `s3://bucket/prefix`; a folder under the data directory if absent.
+    #[arg(long, env = "NEXUSMON_BLOBS_URL", value_name = "URL")]
+    pub blobs_url: Option<String>,
+    /// Certificate chain (PEM) of the API's own TLS.
+    #[arg(long, env = "NEXUSMON_TLS_CERTIFICATE", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key (PEM) of the API's own TLS.
+    #[arg(long, env = "NEXUSMON_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Addresses of reverse proxies that end TLS before the API and whose headers are believed.
+    #[arg(long, env = "NEXUSMON_TRUSTED_PROXIES", value_name = "IP", value_delimiter = ',')]
+    pub trusted_proxies: Option<Vec<std::net::IpAddr>>,
+    /// File that holds the master key, mode 0600.
+    #[arg(long, env = "NEXUSMON_MASTER_KEY_FILE", value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
+    /// How long logs and unnamed outputs are kept [default: 90 days].
+    #[arg(long, env = "NEXUSMON_RETENTION_DAYS", value_name = "DAYS")]
+    pub retention_days: Option<u32>,
+    #[arg(long, env = "NEXUSMON_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// What to log, for example `info,nexusmon_coordinator=debug`.
+    #[arg(long, env = "NEXUSMON_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// OTLP/gRPC collector for traces, for example `http://localhost:4317`.
+    #[arg(long, env = "NEXUSMON_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// Tells nodes of one database apart [default: host name and process id].
+    #[arg(long, env = "NEXUSMON_NODE", value_name = "NAME")]
+    pub node: Option<String>,
+    /// More coordinators share this database.
+    #[arg(long, env = "NEXUSMON_SEVERAL_NODES")]
+    pub several_nodes: Option<bool>,
+    /// Largest artifact in bytes [default: 10 GiB].
+    #[arg(long, env = "NEXUSMON_MAX_ARTIFACT_BYTES", value_name = "BYTES")]
+    pub max_artifact_bytes: Option<u64>,
+    /// Without renewal a lease ends after this [default: 30s].
+    #[arg(long, env = "NEXUSMON_LEASE", value_name = "DURATION")]
+    pub lease: Option<Span>,
+    /// Requests per second and principal before callers are slowed down [default: 10000].
+    #[arg(long, env = "NEXUSMON_RATE_LIMIT", value_name = "PER_SECOND")]
+    pub rate_limit: Option<u32>,
+}
+
+/// A secret of the environment; shows nothing of itself.
+#[derive(Clone)]
+pub struct Secret(zeroize::Zeroizing<String>);
+
+impl Secret {
+    pub fn new(text: String) -> Self {
+        Self(zeroize::Zeroizing::new(text))
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Certificate and key of the API's own TLS.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub database_url: String,
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+    /// Without a slash at the end.
+    pub public_url: Option<String>,
+    /// Overrides what invites print; `None` gives the address really bound.
+    pub agent_address: Option<Address>,
+    pub blobs_url: String,
+    pub tls: Option<TlsFiles>,
+    pub trusted_proxies: Vec<std::net::IpAddr>,
+    /// `NEXUSMON_MASTER_KEY`.
+    pub master_key: Option<Secret>,
+    pub master_key_file: Option<PathBuf>,
+    /// `OPERATOR_KEY`.
+    pub operator_key: Option<Secret>,
+    /// `NEXUSMON_JWT_SECRET` or `SWARMZ_JWT_SECRET`.
+    pub jwt_secret: Option<Secret>,
+    pub retention_days: u32,
+    pub log_format: LogFormat,
+    pub log: Option<String>,
+    pub otlp_endpoint: Option<String>,
+    pub node: String,
+    pub several_nodes: bool,
+    pub max_artifact_bytes: u64,
+    pub lease: std::time::Duration,
+    pub rate_limit: u32,
+}
+
+/// Where secrets and `PORT` are looked up; the process environment, or a test's.
+pub trait Environment {
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+/// The environment of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+}
+
+impl<F: Fn(&str) -> Option<String>> Environment for F {
+    fn get(&self, name: &str) -> Option<String> {
+        self(name)
+    }
+}
+
+const DEFAULT_HTTP: u16 = 7300;
+const DEFAULT_GRPC: u16 = 7301;
+
+impl Config {
+    /// From flags and environment (`settings`), the TOML file they name, and defaults.
+    pub fn load(settings: Settings, environment: &impl Environment) -> Result<Self, ConfigError> {
+        let settings = match &settings.config {
+            Some(path) => settings.clone().or(Settings::read(path)?),
+            None => settings,
+        };
+        Self::check(settings, environment)
+    }
+
+    fn check(settings: Settings, environment: &impl Environment) -> Result<Self, ConfigError> {
+        let data_dir = absolute(
+            "data_dir",
+            match settings.data_dir {
+                Some(folder) => folder,
+                None => default_data_dir(environment)?,
+            },
+        )?;
+        let http = match (settings.http, environment.get("PORT")) {
+            (Some(address), _) => address,
+            (None, Some(port)) => {
+                let port = port.parse().map_err(|_| {
+                    ConfigError::new("PORT", format!("`{port}` is not a port from 0 to 65535"))
+                })?;
+                SocketAddr::from(([127, 0, 0, 1], port))
+            }
+            (None, None) => SocketAddr::from(([127, 0, 0, 1], DEFAULT_HTTP)),
+        };
+        let tls = match (settings.tls_certificate, settings.tls_key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(ConfigError::new("tls_key", "tls_certificate is set, tls_key is not"));
+            }
+            (None, Some(_)) => {
+                return Err(ConfigError::new("tls_certificate", "tls_key is set, tls_certificate is not"));
+            }
+        };
+        let trusted_proxies = settings.trusted_proxies.unwrap_or_default();
+        if !http.ip().is_loopback() && tls.is_none() && trusted_proxies.is_empty() {
+            return Err(ConfigError::new(
+                "http",
+                format!(
+                    "{http} can be reached from other machines, where log-ins must not travel in the clear: set \
+                     tls_certificate and tls_key, or trusted_proxies to the proxy that ends TLS, or bind to 127.0.0.1"
+                ),
+            ));
+        }
+        let agent_address = match settings.agent_address {
+            Some(text) => Some(text.parse().map_err(|e| ConfigError::new("agent_address", format!("{e}")))?),
+            None => None,
+        };
+        let database_url = settings
+            .database_url
+            .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("nexusmon.db").display()));
+        if !["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| database_url.starts_with(scheme)) {
+            return Err(ConfigError::new("database_url", "the scheme must be sqlite:// or postgres://"));
+        }
+        let several_nodes = settings.several_nodes.unwrap_or(false);
+        if several_nodes && database_url.starts_with("sqlite:") {
+            return Err(ConfigError::new(
+                "several_nodes",
+                "an SQLite file serves one coordinator; set database_url to a PostgreSQL database",
+            ));
+        }
+        let blobs_url =
+            settings.blobs_url.unwrap_or_else(|| format!("file://{}", data_dir.join("blobs").display()));
+        if several_nodes && blobs_url.starts_with("file:") {
+            return Err(ConfigError::new(
+                "several_nodes",
+                "several coordinators cannot share a folder; set blobs_url to an s3:// URL",
+            ));
+        }
+        let retention_days = settings.retention_days.unwrap_or(90);
+        if retention_days == 0 {
+            return Err(ConfigError::new("retention_days", "must be at least 1"));
+        }
+        let lease = settings.lease.map_or(nexusmon_shared::message::LEASE, |span| span.0);
+        if lease < std::time::Duration::from_secs(10) {
+            return Err(ConfigError::new("lease", "must be at least 10s, twice the heartbeat"));
+        }
+        Ok(Self {
+            http,
+            grpc: settings.grpc.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], DEFAULT_GRPC))),
+            public_url: public_url(settings.public_url)?,
+            agent_address,
+            blobs_url,
+            tls,
+            trusted_proxies,
+            master_key: environment.get("NEXUSMON_MASTER_KEY").map(Secret::new),
+            master_key_file: settings.master_key_file,
+            operator_key: at_least("OPERATOR_KEY", environment.get("OPERATOR_KEY"), 16)?,
+            jwt_secret: at_least(
+                "NEXUSMON_JWT_SECRET",
+                environment.get("NEXUSMON_JWT_SECRET").or_else(|| environment.get("SWARMZ_JWT_SECRET")),
+                32,
+            )?,
+            retention_days,
+            log_format: settings.log_format.unwrap_or_default(),
+            log: settings.log,
+            otlp_endpoint: settings.otlp_endpoint,
+            node: settings.node.unwrap_or_else(|| default_node(environment)),
+            several_nodes,
+            max_artifact_bytes: settings.max_artifact_bytes.unwrap_or(10 * 1024 * 1024 * 1024),
+            lease,
+            rate_limit: settings.rate_limit.unwrap_or(10_000).max(1),
+            database_url,
+            data_dir,
+        })
+    }
+}
+
+impl Settings {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let refused = |reason: String| ConfigError::new(path.display().to_string(), reason);
+        let text = std::fs::read_to_string(path).map_err(|e| refused(format!("cannot be read: {e}")))?;
+        toml::from_str(&text).map_err(|e| refused(e.to_string()))
+    }
+
+    /// `self` where it says something, `other` elsewhere. Every field is named, so that a new one is not forgotten.
+    fn or(self, other: Self) -> Self {
+        Self {
+            config: self.config,
+            data_dir: self.data_dir.or(other.data_dir),
+            database_url: self.database_url.or(other.database_url),
+            http: self.http.or(other.http),
+            grpc: self.grpc.or(other.grpc),
+            public_url: self.public_url.or(other.public_url),
+            agent_address: self.agent_address.or(other.agent_address),
+            blobs_url: self.blobs_url.or(other.blobs_url),
+            tls_certificate: self.tls_certificate.or(other.tls_certificate),
+            tls_key: self.tls_key.or(other.tls_key),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            master_key_file: self.master_key_file.or(other.master_key_file),
+            retention_days: self.retention_days.or(other.retention_days),
+            log_format: self.log_format.or(other.log_format),
+            log: self.log.or(other.log),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
+            node: self.node.or(other.node),
+            several_nodes: self.several_nodes.or(other.several_nodes),
+            max_artifact_bytes: self.max_artifact_bytes.or(other.max_artifact_bytes),
+            lease: self.lease.or(other.lease),
+            rate_limit: self.rate_limit.or(other.rate_limit),
+        }
+    }
+}
+
+fn at_least(key: &str, value: Option<String>, bytes: usize) -> Result<Option<Secret>, ConfigError> {
+    match value {
+        Some(text) if text.len() < bytes => Err(ConfigError::new(
+            key,
+            format!("is {} characters long; at least {bytes} are needed", text.len()),
+        )),
+        other => Ok(other.map(Secret::new)),
+    }
+}
+
+fn absolute(key: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(&path).map_err(|e| ConfigError::new(key, format!("{}: {e}", path.display())))
+}
+
+fn default_data_dir(environment: &impl Environment) -> Result<PathBuf, ConfigError> {
+    if let Some(folder) = environment.get("XDG_DATA_HOME") {
+        return Ok(PathBuf::from(folder).join("nexusmon"));
+    }
+    match environment.get("HOME") {
+        Some(home) => Ok(PathBuf::from(home).join(".local/share/nexusmon")),
+        None => Err(ConfigError::new("data_dir", "is not set, and neither is HOME")),
+    }
+}
+
+fn default_node(environment: &impl Environment) -> String {
+    let host = environment
+        .get("HOSTNAME")
+        .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+    format!("{host}-{}", std::process::id())
+}
+
+fn public_url(text: Option<String>) -> Result<Option<String>, ConfigError> {
+    let Some(text) = text else { return Ok(None) };
+    let uri: http::Uri =
+        text.parse().map_err(|_| ConfigError::new("public_url", format!("`{text}` is not a URL")))?;
+    let scheme_is_good = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !scheme_is_good
+        || uri.host().is_none()
+        || uri.path().trim_end_matches('/') != ""
+        || uri.query().is_some()
+    {
+        return Err(ConfigError::new(
+            "public_url",
+            format!("`{text}` must be scheme and host, such as https://nexus.example"),
+        ));
+    }
+    Ok(Some(text.trim_end_matches('/').to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(settings: Settings, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let look = |name: &str| {
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        Config::load(Settings { data_dir: Some("/data".into()), ..settings }, &look)
+    }
+
+    #[test]
+    fn defaults_are_local() {
+        let config = load(Settings::default(), &[]).unwrap();
+        assert_eq!(config.http.to_string(), "127.0.0.1:7300");
+        assert_eq!(config.grpc.to_string(), "127.0.0.1:7301");
+        assert_eq!(config.database_url, "sqlite:///data/nexusmon.db");
+        assert_eq!(config.blobs_url, "file:///data/blobs");
+    }
+
+    #[test]
+    fn an_open_port_needs_tls_or_a_proxy() {
+        let open = || Settings { http: Some("0.0.0.0:7300".parse().unwrap()), ..Settings::default() };
+        let refused = load(open(), &[]).unwrap_err();
+        assert_eq!(refused.key, "http");
+        assert!(refused.reason.contains("trusted_proxies"), "{refused}");
+        let proxied = Settings { trusted_proxies: Some(vec!["10.0.0.2".parse().unwrap()]), ..open() };
+        assert!(load(proxied, &[]).is_ok());
+        let half = Settings { tls_key: Some("key.pem".into()), ..open() };
+        assert_eq!(load(half, &[]).unwrap_err().key, "tls_certificate");
+    }
+
+    #[test]
+    fn short_secrets_are_refused_by_name_and_never_shown() {
+        let refused = load(Settings::default(), &[("OPERATOR_KEY", "hunter2")]).unwrap_err();
+        assert_eq!(refused.key, "OPERATOR_KEY");
+        assert!(!refused.to_string().contains("hunter2"));
+        let refused = load(Settings::default(), &[("SWARMZ_JWT_SECRET", "short")]).unwrap_err();
+        assert_eq!(refused.key, "NEXUSMON_JWT_SECRET");
+        let config = load(Settings::default(), &[("OPERATOR_KEY", "correct horse battery")]).unwrap();
+        assert!(!format!("{config:?}").contains("horse"));
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_unknown_keys_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nexusmon.toml");
+        std::fs::write(&path, "retention_days = 7\nhttp = \"127.0.0.1:1\"\nlease = \"45s\"\n").unwrap();
+        let settings = Settings {
+            config: Some(path.clone()),
+            http: Some("127.0.0.1:2".parse().unwrap()),
+            ..Settings::default()
+        };
+        let config = load(settings.clone(), &[]).unwrap();
+        assert_eq!((config.retention_days, config.http.port(), config.lease.as_secs()), (7, 2, 45));
+        std::fs::write(&path, "retention_dais = 7\n").unwrap();
+        assert!(load(settings, &[]).unwrap_err().reason.contains("retention_dais"));
+    }
+
+    #[test]
+    fn port_is_honoured_and_checked() {
+        assert_eq!(load(Settings::default(), &[("PORT", "8080")]).unwrap().http.port(), 8080);
+        assert_eq!(load(Settings::default(), &[("PORT", "many")]).unwrap_err().key, "PORT");
+    }
+
+    #[test]
+    fn one_file_serves_one_coordinator() {
+        let several = Settings { several_nodes: Some(true), ..Settings::default() };
+        assert_eq!(load(several, &[]).unwrap_err().key, "several_nodes");
+    }
+}

@@ -1,0 +1,113 @@
+//! The use cases: everything that REST, gRPC and background work can do, a file each. The only way in.
+//!
+//! Knows core, store and blobs; never a listener's types, never SQL.
+
+use nexusmon_shared::id::{PrincipalId, SessionId};
+use nexusmon_shared::rank::Rank;
+
+use crate::error::{Error, Result};
+
+pub mod agents;
+pub mod approvals;
+pub mod audit;
+pub mod auth;
+pub mod cognition;
+pub mod dispatch;
+pub mod enrollment;
+pub mod events;
+pub mod evolution;
+pub mod idempotency;
+pub mod leases;
+pub mod logs;
+pub mod missions;
+pub mod retention;
+pub mod reviews;
+pub mod tasks;
+pub mod vault;
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Api,
+    Cli,
+    Cockpit,
+    System,
+}
+
+impl Origin {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Cli => "cli",
+            Self::Cockpit => "cockpit",
+            Self::System => "system",
+        }
+    }
+}
+
+/// What a principal may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    Owner,
+    Operator,
+    Approver,
+    Viewer,
+    Service,
+}
+
+impl Role {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Viewer => "viewer",
+            Self::Service => "service",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Owner, Self::Operator, Self::Approver, Self::Viewer, Self::Service]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+    }
+}
+
+/// Who asks; stamped by the server, never by the request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub principal: PrincipalId,
+    pub name: String,
+    pub role: Role,
+    pub session: Option<SessionId>,
+    /// Work above this rank is held; `None` for people.
+    pub rank_ceiling: Option<Rank>,
+    pub origin: Origin,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Opaque; `None` on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, Default)]
+pub struct PageRequest {
+    /// At most 200; `None` gives 50.
+    pub limit: Option<u32>,
+    pub cursor: Option<String>,
+}
+
+impl PageRequest {
+    /// The limit, checked.
+    pub fn limit(&self) -> Result<u32> {
+        match self.limit {
+            None => Ok(50),
+            Some(limit @ 1..=200) => Ok(limit),
+            Some(_) => Err(Error::field("?limit", "out_of_range", "must be from 1 to 200")),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The vault: artifacts as series of immutable versions, with producer, inputs and a review trail.
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use nexusmon_shared::attempt::AttemptRef;
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::{AgentId, ArtifactId, MissionId, PrincipalId, TaskId, VersionId};
+use nexusmon_shared::message::{Offer, OfferAnswer, UploadDone, UploadStart};
+use nexusmon_shared::time::Timestamp;
+
+use super::{Caller, Page, PageRequest};
+use crate::app::App;
+use crate::error::Result;
+
+/// Bytes that arrive or leave.
+pub type Body = BoxStream<'static, Result<Bytes>>;
+
+#[derive(Debug, Clone)]
+pub struct ArtifactView {
+    pub id: ArtifactId,
+    pub mission: Option<MissionId>,
+    /// Id in the plan of the task that makes it.
+    pub task: Option<String>,
+    pub name: String,
+    /// `output`, `log`, `upload`.
+    pub kind: String,
+    pub created_at: Timestamp,
+    pub latest: VersionView,
+    pub versions: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct VersionView {
+    pub id: VersionId,
+    pub number: u32,
+    pub digest: Digest,
+    pub size: u64,
+    pub media_type: String,
+    /// `active`, `rejected`, `purged`.
+    pub status: String,
+    pub producer: Producer,
+    /// Digests of what went in.
+    pub inputs: Vec<Digest>,
+    pub created_at: Timestamp,
+    pub reviews: u32,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Producer {
+    pub mission: Option<MissionId>,
+    pub task: Option<TaskId>,
+    pub attempt: Option<u32>,
+    pub fence: Option<String>,
+    pub agent: Option<AgentId>,
+    /// Of an upload.
+    pub principal: Option<PrincipalId>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ArtifactReviewView {
+    pub version: VersionId,
+    pub verdict: ArtifactVerdict,
+    pub comment: Option<String>,
+    pub by: PrincipalId,
+    pub by_name: String,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArtifactVerdict {
+    Accept,
+    Reject,
+    Comment,
+}
+
+impl ArtifactVerdict {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Reject => "reject",
+            Self::Comment => "comment",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Accept, Self::Reject, Self::Comment].into_iter().find(|v| v.as_str() == text)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct ArtifactDetail {
+    pub artifact: ArtifactView,
+    pub reviews: Vec<ArtifactReviewView>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct ArtifactFilter {
+    pub mission: Option<MissionId>,
+    pub name: Option<String>,
+    pub kind: Option<String>,
+    pub status: Option<String>,
+    /// Full-text: names and text of text artifacts.
+    pub q: Option<String>,
+}
+
+/// A version's bytes.
+pub struct Content {
+    pub version: VersionView,
+    pub name: String,
+    pub start: u64,
+    /// Exclusive.
+    pub end: u64,
+    pub body: Body,
+}
+
+/// The difference of two versions.
+#[derive(Debug, Clone)]
+pub enum Difference {
+    /// Unified diff.
+    Text(String),
+    /// Changes by JSON pointer: `(pointer, before, after)`.
+    Json(Vec<(String, Option<serde_json::Value>, Option<serde_json::Value>)>),
+    /// Neither text nor JSON, or too large: what is known of both.
+    Metadata { before: Box<VersionView>, after: Box<VersionView> },
+}
+
+#[derive(Debug, Clone)]
+pub struct NewUpload {
+    pub name: String,
+    pub media_type: String,
+    /// Groups versions: an upload of the same name in the same mission (or none) is its next version.
+    pub mission: Option<MissionId>,
+    /// Refused if the bytes differ.
+    pub digest: Option<Digest>,
+}
+
+pub async fn list(app: &App, filter: ArtifactFilter, page: PageRequest) -> Result<Page<ArtifactView>> {
+    let _ = (app, filter, page);
+    todo!()
+}
+
+pub async fn get(app: &App, id: ArtifactId) -> Result<ArtifactDetail> {
+    let _ = (app, id);
+    todo!()
+}
+
+pub async fn versions(app: &App, id: ArtifactId, page: PageRequest) -> Result<Page<VersionView>> {
+    let _ = (app, id, page);
+    todo!()
+}
+
+/// The bytes of a version, the newest if `version` is absent; `range`: `(start, end exclusive)`.
+pub async fn content(
+    app: &App,
+    id: ArtifactId,
+    version: Option<u32>,
+    range: Option<(u64, Option<u64>)>,
+) -> Result<Content> {
+    let _ = (app, id, version, range);
+    todo!()
+}
+
+/// What changed from version `with` to version `version` (the newest if absent).
+pub async fn diff(app: &App, id: ArtifactId, version: Option<u32>, with: u32) -> Result<Difference> {
+    let _ = (app, id, version, with);
+    todo!()
+}
+
+pub async fn review(
+    app: &App,
+    caller: &Caller,
+    id: ArtifactId,
+    version: Option<u32>,
+    verdict: ArtifactVerdict,
+    comment: Option<String>,
+) -> Result<ArtifactDetail> {
+    let _ = (app, caller, id, version, verdict, comment);
+    todo!()
+}
+
+/// Stores bytes of a person as a new version.
+pub async fn upload(app: &App, caller: &Caller, upload: NewUpload, body: Body) -> Result<ArtifactDetail> {
+    let _ = (app, caller, upload, body);
+    todo!()
+}
+
+/// Which blobs of an attempt are there already, and where interrupted uploads stopped.
+pub async fn offer(app: &App, agent: AgentId, offer: Offer) -> Result<Vec<OfferAnswer>> {
+    let _ = (app, agent, offer);
+    todo!()
+}
+
+/// One blob on its way in from an agent.
+pub struct Receiving {
+    writer: crate::blobs::BlobWriter,
+}
+
+impl Receiving {
+    /// The next bytes, in order.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        let _ = (&mut self.writer, bytes);
+        todo!()
+    }
+
+    /// All bytes are written: checks size and digest, makes them durable.
+    pub async fn finish(self) -> Result<UploadDone> {
+        todo!()
+    }
+}
+
+/// Begins, or goes on with, one blob from an agent that holds the attempt's lease.
+pub async fn receive(app: &App, agent: AgentId, start: UploadStart) -> Result<Receiving> {
+    let _ = (app, agent, start);
+    todo!()
+}
+
+/// Size and bytes of a blob for an attempt of this agent that holds a lease naming it.
+pub async fn download(
+    app: &App,
+    agent: AgentId,
+    attempt: AttemptRef,
+    digest: Digest,
+    offset: u64,
+) -> Result<(u64, Body)> {
+    let _ = (app, agent, attempt, digest, offset);
+    todo!()
+}
