@@ -1,0 +1,94 @@
+//! The operator's commands: thin clients of the REST API. Nothing here reads the database or decides anything.
+//!
+//! Exit codes: 0 done; 1 the mission did not succeed; 2 bad input or usage; 3 not logged in or not allowed; 4 no such
+//! thing; 5 the state does not allow it; 6 the coordinator cannot be reached; 7 it failed.
+
+mod agents;
+mod approvals;
+mod artifacts;
+mod client;
+mod doctor;
+mod log;
+mod login;
+mod missions;
+mod organism;
+mod render;
+mod watch;
+
+use clap::{Args, Subcommand};
+
+pub use client::CommandError;
+use client::Client;
+
+/// How to reach the coordinator, and how to print.
+#[derive(Debug, Clone, Args)]
+pub struct Connection {
+    /// Address of the coordinator
+    #[arg(long, global = true, env = "NEXUSMON_URL", default_value = "http://127.0.0.1:7300")]
+    pub url: String,
+    /// Access token; without one, what `nexusmon login` kept, else OPERATOR_KEY is used
+    #[arg(long, global = true, env = "NEXUSMON_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Everything that talks to a coordinator.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create, run and follow missions
+    #[command(subcommand, visible_alias = "missions")]
+    Mission(missions::MissionCommand),
+    /// Invite and look after agents
+    #[command(subcommand, visible_alias = "agents")]
+    Agent(agents::AgentCommand),
+    /// List, fetch, compare and review what missions produced
+    #[command(subcommand, visible_alias = "artifacts")]
+    Artifact(artifacts::ArtifactCommand),
+    /// What waits for a decision
+    Approvals(approvals::ApprovalsArgs),
+    /// Flagged work that waits for a judgement, or was judged
+    Reviews(approvals::ReviewsArgs),
+    /// The audit log, newest first
+    Audit(organism::AuditArgs),
+    /// Stage, traits and what earned them
+    Evolution,
+    /// Log in with the operator key and keep the token
+    Login(login::LoginArgs),
+    /// Forget the kept token and end its session
+    Logout,
+    /// Find what is wrong with this coordinator and say what to do
+    Doctor,
+    /// Print a completion script for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs one command. `command_line` is the whole program's, for completions.
+pub async fn run(
+    connection: Connection,
+    command: Command,
+    command_line: &mut clap::Command,
+) -> Result<(), CommandError> {
+    if let Command::Completions { shell } = command {
+        clap_complete::generate(shell, command_line, "nexusmon", &mut std::io::stdout());
+        return Ok(());
+    }
+    let client = Client::new(&connection)?;
+    match command {
+        Command::Mission(command) => missions::run(&client, command).await,
+        Command::Agent(command) => agents::run(&client, command).await,
+        Command::Artifact(command) => artifacts::run(&client, command).await,
+        Command::Approvals(arguments) => approvals::approvals(&client, arguments).await,
+        Command::Reviews(arguments) => approvals::reviews(&client, arguments).await,
+        Command::Audit(arguments) => organism::audit(&client, arguments).await,
+        Command::Evolution => organism::evolution(&client).await,
+        Command::Login(arguments) => login::login(&client, arguments).await,
+        Command::Logout => login::logout(&client).await,
+        Command::Doctor => doctor::run(&client).await,
+        Command::Completions { .. } => Ok(()),
+    }
+}

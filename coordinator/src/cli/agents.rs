@@ -1,0 +1,201 @@
+//! `nexusmon agent …`.
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::client::{Client, CommandError, escape};
+use super::render;
+
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Print the one line that makes another machine an agent
+    Invite(InviteArgs),
+    #[command(visible_alias = "ls")]
+    List,
+    Show {
+        agent: String,
+    },
+    /// Finish what runs, take nothing new
+    Drain {
+        agent: String,
+    },
+    /// Take nothing new for now
+    Pause {
+        agent: String,
+    },
+    /// Undo drain, pause or quarantine
+    Resume {
+        agent: String,
+    },
+    /// Stop what runs there and offer nothing more, until resumed
+    Quarantine {
+        agent: String,
+    },
+    /// Take its certificate's authority away for good
+    Revoke {
+        agent: String,
+        /// Needed: this cannot be undone
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Set labels: `key=value`, or `key=` to remove
+    Label {
+        agent: String,
+        labels: Vec<String>,
+    },
+    /// What the fleet can do
+    Capabilities,
+}
+
+#[derive(Debug, Args)]
+pub struct InviteArgs {
+    /// The new agent's name
+    #[arg(long)]
+    name: String,
+    /// `key=value,key=value`
+    #[arg(long, value_delimiter = ',')]
+    labels: Vec<String>,
+    /// The highest rank it will be offered
+    #[arg(long, default_value = "C")]
+    max_rank: String,
+    /// How long the invite may be used
+    #[arg(long, default_value = "15m")]
+    ttl: String,
+}
+
+pub async fn run(client: &Client, command: AgentCommand) -> Result<(), CommandError> {
+    match command {
+        AgentCommand::Invite(arguments) => invite(client, arguments).await,
+        AgentCommand::List => list(client).await,
+        AgentCommand::Show { agent } => {
+            render::json(&client.get(&path(&agent)).await?);
+            Ok(())
+        }
+        AgentCommand::Drain { agent } => act(client, &agent, "drain").await,
+        AgentCommand::Pause { agent } => act(client, &agent, "pause").await,
+        AgentCommand::Resume { agent } => act(client, &agent, "resume").await,
+        AgentCommand::Quarantine { agent } => act(client, &agent, "quarantine").await,
+        AgentCommand::Revoke { agent, yes: true } => act(client, &agent, "revoke").await,
+        AgentCommand::Revoke { agent, yes: false } => {
+            Err(CommandError::Usage(format!("revoking `{agent}` cannot be undone; repeat with --yes")))
+        }
+        AgentCommand::Label { agent, labels } => label(client, &agent, &labels).await,
+        AgentCommand::Capabilities => {
+            let answer = client.get("/v1/fleet/capabilities").await?;
+            if client.json {
+                render::json(&answer);
+                return Ok(());
+            }
+            let rows = answer["items"].as_array().into_iter().flatten().map(|item| {
+                vec![
+                    render::text(&item["name"]),
+                    render::text(&item["risk_level"]),
+                    render::text(&item["agents"]),
+                    render::short(&render::text(&item["description"]), 70),
+                ]
+            });
+            render::table(&["capability", "rank floor", "agents", "description"], rows.collect());
+            Ok(())
+        }
+    }
+}
+
+async fn invite(client: &Client, arguments: InviteArgs) -> Result<(), CommandError> {
+    let body = json!({
+        "name": arguments.name,
+        "labels": parse_labels(&arguments.labels)?,
+        "max_rank": arguments.max_rank,
+        "ttl": arguments.ttl,
+    });
+    let answer = client.post("/v1/fleet/invites", &body).await?;
+    if client.json {
+        render::json(&answer);
+    } else {
+        println!("Paste this on the new machine before {}:\n", render::time(&answer["expires_at"]));
+        println!("    {}", render::text(&answer["command"]));
+        println!("\nthen start it there: nexusmon-agent run");
+    }
+    Ok(())
+}
+
+async fn list(client: &Client) -> Result<(), CommandError> {
+    let agents = client.list("/v1/fleet/agents", usize::MAX).await?;
+    if client.json {
+        render::json(&Value::Array(agents));
+        return Ok(());
+    }
+    if agents.is_empty() {
+        println!("No agents. Invite one: nexusmon agent invite --name NAME");
+    }
+    let rows = agents.iter().map(|agent| {
+        let labels = agent["labels"].as_object().map(|labels| {
+            labels
+                .iter()
+                .map(|(key, value)| format!("{key}={}", render::text(value)))
+                .collect::<Vec<_>>()
+                .join(",")
+        });
+        vec![
+            render::text(&agent["name"]),
+            render::status(agent["status"].as_str().unwrap_or("-")),
+            format!("{}/{}", render::text(&agent["slots_used"]), render::text(&agent["slots"])),
+            render::text(&agent["max_rank"]),
+            labels.unwrap_or_default(),
+            render::time(&agent["last_seen_at"]),
+            render::text(&agent["id"]),
+        ]
+    });
+    render::table(&["agent", "status", "slots", "max rank", "labels", "last seen", "id"], rows.collect());
+    Ok(())
+}
+
+async fn act(client: &Client, agent: &str, verb: &str) -> Result<(), CommandError> {
+    let answer = client.post(&format!("{}/{verb}", path(agent)), &json!({})).await?;
+    if client.json {
+        render::json(&answer);
+    } else {
+        println!(
+            "{}  {}",
+            render::text(&answer["name"]),
+            render::status(answer["status"].as_str().unwrap_or("-"))
+        );
+    }
+    Ok(())
+}
+
+async fn label(client: &Client, agent: &str, labels: &[String]) -> Result<(), CommandError> {
+    let mut now = client.get(&path(agent)).await?["labels"].take();
+    let wanted = parse_labels(labels)?;
+    if let (Some(now), Some(wanted)) = (now.as_object_mut(), wanted.as_object()) {
+        for (key, value) in wanted {
+            if value.as_str() == Some("") {
+                now.remove(key);
+            } else {
+                now.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    let answer = client.call(Method::PATCH, &path(agent), Some(&json!({ "labels": now }))).await?;
+    if client.json {
+        render::json(&answer);
+    } else {
+        println!("{}  {}", render::text(&answer["name"]), answer["labels"]);
+    }
+    Ok(())
+}
+
+fn path(agent: &str) -> String {
+    format!("/v1/fleet/agents/{}", escape(agent))
+}
+
+fn parse_labels(labels: &[String]) -> Result<Value, CommandError> {
+    let mut parsed = serde_json::Map::new();
+    for label in labels.iter().filter(|label| !label.is_empty()) {
+        let (key, value) = label
+            .split_once('=')
+            .ok_or_else(|| CommandError::Usage(format!("`{label}` is not a label: write key=value")))?;
+        parsed.insert(key.to_owned(), Value::String(value.to_owned()));
+    }
+    Ok(Value::Object(parsed))
+}
