@@ -3,11 +3,12 @@
 //! The `cel` crate parses (with its macros); evaluation is our own, over JSON, since it must stop: every step and every
 //! byte made is paid from a budget, so no expression runs away, and nothing in here panics. Knows nothing of plans.
 
+mod check;
 mod evaluate;
 mod functions;
 mod parse;
 mod references;
-mod template;
+pub(crate) mod template;
 mod value;
 
 use nexusmon_shared::task::TaskStatus;
@@ -20,8 +21,10 @@ pub use template::{Templates, evaluate_with};
 pub const MAX_SOURCE_BYTES: usize = 4 * 1024;
 /// The deepest expression tree.
 pub const MAX_DEPTH: usize = 64;
-/// Steps one evaluation may take: nested comprehensions multiply, and the product of their list sizes is bounded by it.
-pub const MAX_STEPS: u64 = 1_000_000;
+/// Rounds of all comprehensions of one evaluation: where they nest, the product of their list sizes.
+pub const MAX_ITERATIONS: u64 = 1_000_000;
+/// Steps one evaluation may take: every node looked at is one.
+pub const MAX_STEPS: u64 = 10_000_000;
 /// Bytes (roughly) one evaluation may make: concatenations and lists built.
 pub const MAX_MADE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -35,11 +38,11 @@ pub enum ExpressionError {
     /// With line and column, from 1.
     #[error("line {line}, column {column}: {message}")]
     Syntax { line: usize, column: usize, message: String },
-    #[error("`{{{{` of an expression is not closed")]
+    #[error("`${{{{` of an expression has no closing `}}}}`")]
     Unclosed,
     #[error("{0}")]
     Evaluation(String),
-    #[error("the expression takes more than {MAX_STEPS} steps")]
+    #[error("the expression takes too long: at most {MAX_ITERATIONS} rounds and {MAX_STEPS} steps")]
     TooManySteps,
     #[error("the expression makes more than {MAX_MADE_BYTES} bytes")]
     TooBig,
@@ -153,3 +156,6 @@ pub fn evaluate_condition(source: &str, context: &Context) -> Result<bool, Expre
 pub fn evaluate_list(source: &str, context: &Context, max: usize) -> Result<Vec<Value>, ExpressionError> {
     Expression::parse(source)?.list(context, max)
 }
+
+#[cfg(test)]
+mod tests;

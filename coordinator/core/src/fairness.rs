@@ -76,7 +76,8 @@ mod tests {
         #[test]
         fn priority_comes_before_any_tag(low in -100_i32..0, tag: u64, other: u64) {
             let higher = Place { priority: 0, tag };
-            prop_assert!(higher < Place { priority: low, tag: other });
+            let lower = Place { priority: low, tag: other };
+            prop_assert!(higher < lower);
         }
     }
 }

@@ -2,6 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use cel::IdedExpr;
+use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
+
+use super::functions::Function;
+
 /// Names of an expression.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct References {
@@ -16,9 +21,10 @@ pub struct References {
 }
 
 impl References {
-    pub(super) fn of(tree: &cel::IdedExpr) -> Self {
-        let _ = tree;
-        todo!()
+    pub(super) fn of(tree: &IdedExpr) -> Self {
+        let mut found = Self::default();
+        found.walk(tree, &mut Vec::new());
+        found
     }
 
     /// Whether an `if` with these names decides alone about failed needs.
@@ -33,4 +39,86 @@ impl References {
         self.variables.extend(other.variables);
         self.any_task |= other.any_task;
     }
+
+    /// `bound` holds the comprehension variables in force.
+    fn walk<'t>(&mut self, tree: &'t IdedExpr, bound: &mut Vec<&'t str>) {
+        if let Some((task, field)) = task_path(tree, bound) {
+            self.variables.insert("tasks".to_owned());
+            self.tasks.insert(task.to_owned());
+            if field == Some("state") {
+                self.states.insert(task.to_owned());
+            }
+            return;
+        }
+        match &tree.expr {
+            Expr::Ident(name) if bound.contains(&name.as_str()) => {}
+            Expr::Ident(name) => {
+                self.any_task |= name == "tasks";
+                self.variables.insert(name.clone());
+            }
+            Expr::Select(select) => self.walk(&select.operand, bound),
+            Expr::List(list) => list.elements.iter().for_each(|element| self.walk(element, bound)),
+            Expr::Map(map) => {
+                for entry in &map.entries {
+                    if let EntryExpr::MapEntry(entry) = &entry.expr {
+                        self.walk(&entry.key, bound);
+                        self.walk(&entry.value, bound);
+                    }
+                }
+            }
+            Expr::Call(call) => self.walk_call(call, bound),
+            Expr::Literal(_) | Expr::Comprehension(_) | Expr::Struct(_) | Expr::Unspecified => {}
+        }
+    }
+
+    fn walk_call<'t>(&mut self, call: &'t CallExpr, bound: &mut Vec<&'t str>) {
+        if let Some(target) = &call.target {
+            self.walk(target, bound);
+        }
+        let binds = matches!(
+            Function::find(&call.func_name, call.target.is_some(), &call.args),
+            Ok(Function::All | Function::Exists | Function::ExistsOne | Function::Map | Function::Filter)
+        );
+        match call.args.split_first() {
+            Some((IdedExpr { expr: Expr::Ident(name), .. }, rest)) if binds => {
+                bound.push(name);
+                rest.iter().for_each(|argument| self.walk(argument, bound));
+                bound.pop();
+            }
+            _ => call.args.iter().for_each(|argument| self.walk(argument, bound)),
+        }
+    }
+}
+
+/// `tasks.x`, `tasks["x"]` and a field beneath, wherever they begin a longer path.
+fn task_path<'t>(tree: &'t IdedExpr, bound: &[&str]) -> Option<(&'t str, Option<&'t str>)> {
+    let (operand, name) = step(tree)?;
+    if is_tasks(operand, bound) {
+        return Some((name, None));
+    }
+    let (inner, task) = step(operand)?;
+    if is_tasks(inner, bound) {
+        return Some((task, Some(name)));
+    }
+    // Deeper: `tasks.x.outputs.lines`.
+    task_path(operand, bound)
+}
+
+fn step(tree: &IdedExpr) -> Option<(&IdedExpr, &str)> {
+    match &tree.expr {
+        Expr::Select(select) => Some((&select.operand, &select.field)),
+        Expr::Call(call) if call.func_name == operators::INDEX && call.target.is_none() => {
+            match call.args.as_slice() {
+                [operand, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }] => {
+                    Some((operand, name.inner()))
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn is_tasks(tree: &IdedExpr, bound: &[&str]) -> bool {
+    matches!(&tree.expr, Expr::Ident(name) if name == "tasks" && !bound.contains(&"tasks"))
 }

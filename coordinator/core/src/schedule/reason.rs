@@ -107,11 +107,11 @@ impl Reason {
         }
     }
 
-    /// The API's `waiting`: the fields with a `message`.
+    /// The API's `waiting`: the fields with a sentence as `detail`.
     pub fn view(&self) -> Value {
         let mut view = serde_json::to_value(self).unwrap_or_default();
         if let Value::Object(fields) = &mut view {
-            fields.insert("message".to_owned(), Value::from(self.message()));
+            fields.insert("detail".to_owned(), Value::from(self.message()));
         }
         view
     }
