@@ -1,5 +1,6 @@
 //! The NEXUSMON agent as a library: `nexusmon-agent` and the tests start the same thing.
 
+pub mod attempts;
 pub mod consent;
 pub mod journal;
 pub mod run;

@@ -63,6 +63,11 @@ impl CancelToken {
         }
     }
 
+    /// Waits until nobody can ask any more: the attempt is gone.
+    pub async fn abandoned(&mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+
     /// Waits for the next change: a shorter grace than the one known. Never returns if nobody can ask any more.
     pub async fn changed(&mut self) -> Duration {
         loop {

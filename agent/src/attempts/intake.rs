@@ -1,0 +1,148 @@
+//! Taking orders: fences, consent, and the short way for work that is done at once.
+
+use std::collections::HashMap;
+
+use nexusmon_shared::attempt::AttemptRef;
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::message::{Order, Orders, PlanNotice};
+use nexusmon_shared::outcome::{Ending, Refusal};
+
+use super::supervisor::{Live, Supervisor};
+use crate::consent::{Consented, KnownPlan};
+use crate::run::{Phase, Reason};
+
+/// Plans are kept until this many newer ones were used, at least.
+const PLANS: usize = 20_000;
+/// Orders held beyond slots; more than the protocol lets a coordinator send.
+const MOST_HELD: usize = 4_096;
+
+/// The plans of this session, in two generations: what is used stays, what is not falls out.
+#[derive(Debug, Default)]
+pub(super) struct Plans {
+    young: HashMap<Digest, KnownPlan>,
+    old: HashMap<Digest, KnownPlan>,
+}
+
+impl Plans {
+    /// Keeps a plan that is what its digest says; orders of one that is not will find none.
+    pub(super) fn add(&mut self, notice: &PlanNotice) {
+        match KnownPlan::open(notice) {
+            Ok(plan) => self.insert(plan),
+            Err(error) => tracing::error!(plan = %error.digest, reason = %error.source, "a forged plan"),
+        }
+    }
+
+    /// A plan may be taken out while it is used, to keep the borrow short.
+    pub(super) fn take(&mut self, digest: &Digest) -> Option<KnownPlan> {
+        self.young.remove(digest).or_else(|| self.old.remove(digest))
+    }
+
+    pub(super) fn insert(&mut self, plan: KnownPlan) {
+        if self.young.len() >= PLANS {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(plan.digest(), plan);
+    }
+}
+
+impl Supervisor {
+    pub(super) fn orders(&mut self, orders: Orders) {
+        if orders.session != self.session {
+            tracing::warn!(theirs = orders.session, ours = self.session, "dropped orders of another session");
+            return;
+        }
+        let now = self.parts.clock.boot();
+        let takes_work = self.takes_work() && now < self.live_until();
+        let mut plan: Option<KnownPlan> = None;
+        for order in orders.orders {
+            if !self.is_news(&order) {
+                continue;
+            }
+            if !takes_work || self.live.len() >= MOST_HELD {
+                self.answer(order.attempt, Ending::Returned);
+                continue;
+            }
+            if plan.as_ref().is_none_or(|known| known.digest() != order.plan_digest) {
+                if let Some(known) = plan.take() {
+                    self.plans.insert(known);
+                }
+                plan = self.plans.take(&order.plan_digest);
+            }
+            match &mut plan {
+                Some(plan) => self.take_order(&order, plan),
+                // Forgotten, or never announced in this session: a new session announces it again.
+                None => {
+                    tracing::warn!(plan = %order.plan_digest, "an order of a plan that was not announced");
+                    self.answer(order.attempt, Ending::Returned);
+                    self.round.reopen = true;
+                }
+            }
+            self.journal.see([order.attempt]);
+        }
+        if let Some(known) = plan {
+            self.plans.insert(known);
+        }
+    }
+
+    /// Fences only grow: an older one is dropped, the same one is a repetition.
+    fn is_news(&self, order: &Order) -> bool {
+        let AttemptRef { task, fence } = order.attempt;
+        match self.journal.fence(task) {
+            Some(known) if known >= fence => {
+                if known > fence {
+                    tracing::warn!(%task, %fence, %known, "dropped an order under an old fence");
+                }
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn take_order(&mut self, order: &Order, plan: &mut KnownPlan) {
+        let attempt = order.attempt;
+        let Consented { job, instance } = match self.standing.consider(order, plan) {
+            Ok(consented) => consented,
+            Err(refused) => {
+                let (reason, detail) = (refused.reason, refused.detail);
+                if reason == Refusal::BadProof {
+                    tracing::error!(task = %attempt.task, %detail, "an order that its plan does not cover");
+                } else {
+                    tracing::info!(task = %attempt.task, ?reason, %detail, "refused an order");
+                }
+                return self.answer(attempt, Ending::Refused { reason, detail });
+            }
+        };
+        if let Some(instance) = &instance {
+            let starts = self.journal.starts(instance);
+            if starts > job.spec.retry.max {
+                let detail = format!("it was started here {starts} times, which is all its approval covers");
+                let reason = Refusal::MissingConsent;
+                return self.answer(attempt, Ending::Refused { reason, detail });
+            }
+        }
+        let idempotent = job.spec.idempotent;
+        let superseded: Vec<AttemptRef> = self.older(attempt).map(|(older, _)| *older).collect();
+        if superseded.is_empty() && order.inputs.is_empty() && instance.is_none() && idempotent {
+            if let Some(exit) = self.parts.worker.immediate(&job, self.parts.clock.now()) {
+                return self.done(attempt, exit, idempotent);
+            }
+        }
+        for older in superseded {
+            self.end(older, Reason::Stale, std::time::Duration::ZERO);
+        }
+        if !idempotent {
+            self.journal.received(attempt);
+        }
+        self.round.accepted.push(attempt);
+        let phase = if order.inputs.is_empty() { Phase::Queued } else { Phase::Fetching };
+        let offline = job.offline;
+        let job = Some(Box::new(job));
+        let live = Live { phase, job, idempotent, offline, instance, started_at: None, canceller: None };
+        self.live.insert(attempt, live);
+        if phase == Phase::Fetching {
+            self.fetch(attempt, order.inputs.clone());
+        } else {
+            self.queue.push_back(attempt);
+        }
+    }
+}
