@@ -1,1 +1,12 @@
-//! placeholder
+//! The cluster harness: real binaries, real databases, real TLS on loopback, driven through the public API.
+//!
+//! Suites lie in `tests/`; benchmarks in `src/bin`. Nothing here reaches into the coordinator or an agent.
+
+pub mod api;
+pub mod bench;
+pub mod binaries;
+pub mod cluster;
+pub mod process;
+
+pub use api::Api;
+pub use cluster::{Agent, Cluster, Options};

@@ -1,0 +1,214 @@
+//! The workloads: each starts a fresh cluster of the released binaries and drives it through the public API.
+
+use anyhow::{Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+
+use super::measure::{Watch, cpu_seconds, memory_mib, peak_memory_mib};
+use super::{Row, limits};
+use crate::{Cluster, Options};
+
+/// Prints 1,000,000 lines of 100 bytes, as fast as a pipe takes them.
+pub const PRINTER: &str =
+    "yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 \
+     | cut -c 1-99 | head -n 1000000";
+
+fn noops(count: usize) -> Value {
+    let tasks: Vec<_> = (0..count).map(|n| json!({"id": format!("t{n}"), "uses": "core.noop"})).collect();
+    json!({"goal": "nothing, quickly", "tasks": tasks})
+}
+
+async fn all_succeed(cluster: &Cluster, missions: &[String]) -> Result<()> {
+    for mission in missions {
+        let done = cluster.api.finished(mission).await?;
+        ensure!(done["status"] == "succeeded", "{mission} ended {}", done["status"]);
+    }
+    Ok(())
+}
+
+struct Cost {
+    watch: Watch,
+    cpu: f64,
+    roots: Vec<u32>,
+}
+
+impl Cost {
+    fn start(cluster: &Cluster) -> Self {
+        let roots = cluster.process_ids();
+        Self { watch: Watch::start(), cpu: cpu_seconds(&roots), roots }
+    }
+
+    fn row(&self, workload: &'static str, what: &str, units: usize, limit: Option<f64>, limit_is: &'static str) -> Row {
+        Row {
+            workload,
+            what: what.to_owned(),
+            value: units as f64 / self.watch.elapsed().as_secs_f64(),
+            unit: "per second",
+            limit,
+            limit_is,
+            cpu_seconds_per_thousand: Some((cpu_seconds(&self.roots) - self.cpu) / units as f64 * 1000.0),
+            peak_memory_mib: Some(peak_memory_mib(&self.roots)),
+        }
+    }
+}
+
+pub async fn bulk() -> Result<Vec<Row>> {
+    const MISSIONS: usize = 20;
+    const TASKS: usize = 1000;
+    let limit = limits::sqlite_batches().await?;
+    let cluster = Cluster::start(Options { agents: 2, slots: 8, ..Options::default() }).await?;
+    let body = noops(TASKS);
+    let cost = Cost::start(&cluster);
+    let missions: Vec<_> =
+        stream::iter(0..MISSIONS).map(|_| cluster.api.create(body.clone())).buffered(4).try_collect().await?;
+    all_succeed(&cluster, &missions).await?;
+    let is = "SQLite, full sync: insert, claim and finish as three transactions over 100 bare rows";
+    Ok(vec![cost.row("W1", "no-op tasks in bulk", MISSIONS * TASKS, Some(limit), is)])
+}
+
+pub async fn single() -> Result<Vec<Row>> {
+    const MISSIONS: usize = 5000;
+    let limit = limits::sqlite_singles().await?;
+    let cluster = Cluster::start(Options { agents: 2, slots: 8, ..Options::default() }).await?;
+    let body = noops(1);
+    let cost = Cost::start(&cluster);
+    let missions: Vec<_> =
+        stream::iter(0..MISSIONS).map(|_| cluster.api.create(body.clone())).buffered(16).try_collect().await?;
+    all_succeed(&cluster, &missions).await?;
+    let is = "SQLite, full sync: one row per transaction, one after another";
+    Ok(vec![cost.row("W1b", "missions of one task", MISSIONS, Some(limit), is)])
+}
+
+pub async fn processes() -> Result<Vec<Row>> {
+    const TASKS: usize = 2000;
+    let limit = limits::spawns()?;
+    let mut rows = Vec::new();
+    for profile in ["user", "strict"] {
+        let cluster = Cluster::start(Options { agents: 1, slots: 16, ..Options::default() }).await?;
+        let tasks: Vec<_> = (0..TASKS)
+            .map(|n| {
+                json!({"id": format!("t{n}"), "uses": "script.run", "idempotent": true, "sandbox": profile,
+                    "with": {"interpreter": "/bin/true", "source": ""}})
+            })
+            .collect();
+        let body = json!({"goal": "processes", "tasks": tasks});
+        let cost = Cost::start(&cluster);
+        let mission = cluster.api.create(body).await?;
+        all_succeed(&cluster, &[mission]).await?;
+        let is = "bare /bin/true with pipes, 16 at once";
+        rows.push(cost.row("W2", &format!("/bin/true, profile {profile}"), TASKS, Some(limit), is));
+    }
+    Ok(rows)
+}
+
+pub async fn latency() -> Result<Vec<Row>> {
+    const MISSIONS: usize = 300;
+    let sync = limits::fdatasync_ms()?;
+    let cluster = Cluster::start(Options { agents: 1, slots: 8, ..Options::default() }).await?;
+    let body = noops(1);
+    let mut times = Vec::new();
+    let mut events = cluster.api.events("/v1/events").await?;
+    for _ in 0..MISSIONS {
+        let watch = Watch::start();
+        let mission = cluster.api.create(body.clone()).await?;
+        let mut seen = String::new();
+        while let Some(chunk) = events.next().await {
+            seen.push_str(&String::from_utf8_lossy(chunk?.as_ref()));
+            if seen.split("\n\n").any(|event| event.contains("mission.completed") && event.contains(&mission)) {
+                break;
+            }
+        }
+        times.push(watch.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    let row = |what: &str, value: f64, limit: Option<f64>| Row {
+        workload: "W3",
+        what: what.to_owned(),
+        value,
+        unit: "ms",
+        limit,
+        limit_is: if limit.is_some() { "three appends of 4 KiB with fdatasync, plus 1 ms" } else { "" },
+        cpu_seconds_per_thousand: None,
+        peak_memory_mib: None,
+    };
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    Ok(vec![
+        row("submit to completed, p50", at(0.5), Some(3.0 * sync + 1.0)),
+        row("submit to completed, p99", at(0.99), None),
+    ])
+}
+
+pub async fn log() -> Result<Vec<Row>> {
+    let limit = limits::pipe_to_file()?;
+    let cluster = Cluster::start(Options { agents: 1, ..Options::default() }).await?;
+    let body = json!({"goal": "print", "tasks": [{"id": "a", "uses": "shell.run", "with": {"script": PRINTER}}]});
+    let cost = Cost::start(&cluster);
+    let mission = cluster.api.create(body).await?;
+    let done = cluster.api.finished(&mission).await?;
+    ensure!(done["status"] == "succeeded", "{done:#}");
+    let task = done["tasks"][0]["task_id"].as_str().unwrap_or_default();
+    let path = format!("/v1/engine/tasks/{task}/log?from_line=1000000&lines=1");
+    cluster
+        .api
+        .until_bytes(&path, "application/x-ndjson", "holding the last line", |body| {
+            serde_json::from_slice::<Value>(body).is_ok_and(|line| line["n"] == 1_000_000)
+        })
+        .await?;
+    let mut row = cost.row("W4", "log stored and readable", 100, Some(limit), "pipe read in 64 KiB blocks to a file");
+    row.unit = "MB/s";
+    row.cpu_seconds_per_thousand = None;
+    let watch = Watch::start();
+    let middle = format!("/v1/engine/tasks/{task}/log?from_line=500000&lines=100");
+    let lines = cluster.api.bytes(&middle, "application/x-ndjson").await?;
+    ensure!(lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() == 100, "a hundred lines");
+    let range = Row {
+        workload: "W4",
+        what: "100 lines from the middle".to_owned(),
+        value: watch.elapsed().as_secs_f64() * 1000.0,
+        unit: "ms",
+        limit: None,
+        limit_is: "",
+        cpu_seconds_per_thousand: None,
+        peak_memory_mib: None,
+    };
+    Ok(vec![row, range])
+}
+
+pub async fn chains() -> Result<Vec<Row>> {
+    const MISSIONS: usize = 1000;
+    let cluster = Cluster::start(Options { agents: 2, slots: 8, ..Options::default() }).await?;
+    let body = json!({"goal": "a chain", "tasks": [
+        {"id": "a", "uses": "core.noop"},
+        {"id": "b", "uses": "core.noop", "needs": ["a"]},
+        {"id": "c", "uses": "core.noop", "needs": ["b"]}]});
+    let cost = Cost::start(&cluster);
+    let missions: Vec<_> =
+        stream::iter(0..MISSIONS).map(|_| cluster.api.create(body.clone())).buffered(16).try_collect().await?;
+    all_succeed(&cluster, &missions).await?;
+    Ok(vec![cost.row("W5", "chains of three", MISSIONS, None, "")])
+}
+
+pub async fn idle() -> Result<Vec<Row>> {
+    let row = |what: &str, value: f64, unit: &'static str| Row {
+        workload: "W7",
+        what: what.to_owned(),
+        value,
+        unit,
+        limit: None,
+        limit_is: "",
+        cpu_seconds_per_thousand: None,
+        peak_memory_mib: None,
+    };
+    let mut cluster = Cluster::start(Options { agents: 1, ..Options::default() }).await?;
+    let ids = cluster.process_ids();
+    let (coordinator, agent) = (memory_mib(ids[0]), memory_mib(ids[1]));
+    cluster.stop_coordinator().await?;
+    let watch = Watch::start();
+    cluster.start_coordinator().await?;
+    let start = watch.elapsed().as_secs_f64();
+    Ok(vec![
+        row("coordinator, resident", coordinator, "MiB"),
+        row("agent, resident", agent, "MiB"),
+        row("coordinator, start to ready", start, "s"),
+    ])
+}

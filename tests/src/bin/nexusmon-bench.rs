@@ -1,0 +1,38 @@
+//! `make bench`: every workload beside the limit this machine has in the same run. Writes a table and JSON.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use nexusmon_tests::bench::{self, Row};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut only = None;
+    let mut output = PathBuf::from("test-results/bench.json");
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--only" => only = Some(arguments.next().context("--only wants a workload, such as 1, 1b or 4")?),
+            "--output" => output = arguments.next().context("--output wants a path")?.into(),
+            other => bail!("unknown argument `{other}`; known are --only W and --output FILE"),
+        }
+    }
+    let mut rows: Vec<Row> = Vec::new();
+    for workload in bench::WORKLOADS {
+        if only.as_ref().is_some_and(|only| !workload.name.eq_ignore_ascii_case(&format!("W{only}"))) {
+            continue;
+        }
+        eprintln!("{} {} …", workload.name, workload.what);
+        rows.extend((workload.run)().await.with_context(|| format!("running {}", workload.name))?);
+    }
+    if rows.is_empty() {
+        bail!("no such workload; known are {}", bench::WORKLOADS.map(|workload| workload.name).join(", "));
+    }
+    bench::print(&rows);
+    if let Some(folder) = output.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(&output, serde_json::to_vec_pretty(&rows)?)?;
+    println!("\nwritten to {}", output.display());
+    Ok(())
+}

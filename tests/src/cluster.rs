@@ -1,0 +1,178 @@
+//! One coordinator and its agents as processes of their own, each killable at any moment.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nexusmon_store::testing::PostgresDatabase;
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::binaries;
+use crate::process::Process;
+
+/// The key every test logs in with.
+pub const OPERATOR_KEY: &str = "operator-key-of-the-tests";
+
+/// What a cluster is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    pub postgres: bool,
+    pub agents: usize,
+    pub slots: u32,
+    /// Agents run A and S without signatures.
+    pub unsigned_consent: bool,
+    /// Ceiling of the invites.
+    pub max_rank: &'static str,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { postgres: false, agents: 1, slots: 4, unsigned_consent: false, max_rank: "B" }
+    }
+}
+
+/// A running coordinator with agents. Everything it wrote is removed with it.
+#[derive(Debug)]
+pub struct Cluster {
+    pub api: Api,
+    pub agents: Vec<Agent>,
+    coordinator: Option<Process>,
+    http: String,
+    grpc: String,
+    options: Options,
+    database: Option<PostgresDatabase>,
+    folder: tempfile::TempDir,
+}
+
+/// One agent of a cluster.
+#[derive(Debug)]
+pub struct Agent {
+    pub name: String,
+    pub id: String,
+    pub folder: PathBuf,
+    process: Option<Process>,
+    environment: Vec<(String, String)>,
+    logs: PathBuf,
+}
+
+impl Cluster {
+    pub async fn start(options: Options) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("nexusmon-test-").tempdir()?;
+        let database = if options.postgres { Some(PostgresDatabase::create().await?) } else { None };
+        let mut cluster = Self {
+            api: Api::new("http://127.0.0.1:0", OPERATOR_KEY),
+            agents: Vec::new(),
+            coordinator: None,
+            http: "127.0.0.1:0".to_owned(),
+            grpc: "127.0.0.1:0".to_owned(),
+            options,
+            database,
+            folder,
+        };
+        cluster.start_coordinator().await?;
+        for number in 1..=options.agents {
+            cluster.add_agent(&format!("agent-{number}"), &[]).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Starts the coordinator; the second time on the addresses of the first.
+    pub async fn start_coordinator(&mut self) -> Result<()> {
+        let mut environment = vec![
+            ("OPERATOR_KEY".to_owned(), OPERATOR_KEY.to_owned()),
+            ("RUST_LOG".to_owned(), "info".to_owned()),
+        ];
+        if let Some(database) = &self.database {
+            environment.push(("NEXUSMON_DATABASE_URL".to_owned(), database.url().to_owned()));
+        }
+        let data = self.path().join("coordinator");
+        let arguments =
+            ["serve", "--json", "--data-dir", data.to_str().context("UTF-8")?, "--http", &self.http, "--grpc", &self.grpc];
+        let mut process =
+            Process::start("coordinator", &binaries::path("nexusmon"), arguments, &environment, self.path())?;
+        let ready: Value = serde_json::from_str(&process.line().await?)?;
+        let http = ready["http"].as_str().context("serve --json says http")?.to_owned();
+        self.grpc = ready["grpc"].as_str().context("serve --json says grpc")?.to_owned();
+        self.http = http.trim_start_matches("http://").to_owned();
+        self.api = Api::new(&http, OPERATOR_KEY);
+        self.coordinator = Some(process);
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub async fn kill_coordinator(&mut self) -> Result<()> {
+        self.coordinator.take().context("the coordinator runs")?.kill().await
+    }
+
+    /// SIGTERM; the exit status is checked.
+    pub async fn stop_coordinator(&mut self) -> Result<()> {
+        let status = self.coordinator.take().context("the coordinator runs")?.terminate().await?;
+        if !status.success() {
+            bail!("the coordinator ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Invites, joins and starts one more agent.
+    pub async fn add_agent(&mut self, name: &str, labels: &[(&str, &str)]) -> Result<()> {
+        let labels: serde_json::Map<_, _> = labels.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+        let body = json!({ "name": name, "labels": labels, "max_rank": self.options.max_rank });
+        let invite = self.api.post("/v1/fleet/invites", body).await?;
+        let token = invite["token"].as_str().context("an invite has a token")?;
+        let folder = self.path().join(name);
+        let data = folder.to_str().context("UTF-8")?.to_owned();
+        let environment = vec![
+            ("NEXUSMON_AGENT_SLOTS".to_owned(), self.options.slots.to_string()),
+            ("NEXUSMON_AGENT_UNSIGNED_CONSENT".to_owned(), self.options.unsigned_consent.to_string()),
+            ("RUST_LOG".to_owned(), "info".to_owned()),
+        ];
+        let arguments = ["join", token, "--data-dir", &data];
+        let mut join =
+            Process::start(&format!("{name}-join"), &binaries::path("nexusmon-agent"), arguments, &environment, self.path())?;
+        let status = join.wait().await?;
+        if !status.success() {
+            bail!("join ended with {status}\n{}", join.log_end());
+        }
+        let logs = self.path().to_owned();
+        let mut agent = Agent { name: name.to_owned(), id: String::new(), folder, process: None, environment, logs };
+        agent.start()?;
+        let known = self.api.until(&format!("/v1/fleet/agents/{name}"), "online", |agent| agent["status"] == "online").await?;
+        agent.id = known["id"].as_str().context("an agent has an id")?.to_owned();
+        self.agents.push(agent);
+        Ok(())
+    }
+
+    /// The coordinator's process id first, then the agents'.
+    pub fn process_ids(&self) -> Vec<u32> {
+        let agents = self.agents.iter().filter_map(Agent::process_id);
+        self.coordinator.iter().filter_map(Process::id).chain(agents).collect()
+    }
+
+    /// Where this cluster writes.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Agent {
+    pub fn start(&mut self) -> Result<()> {
+        let data = self.folder.to_str().context("UTF-8")?;
+        let arguments = ["run", "--data-dir", data];
+        let binary = binaries::path("nexusmon-agent");
+        self.process = Some(Process::start(&self.name, &binary, arguments, &self.environment, &self.logs)?);
+        Ok(())
+    }
+
+    /// SIGKILL of the agent process alone.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.take().context("the agent runs")?.kill().await
+    }
+
+    pub async fn stop(&mut self) -> Result<std::process::ExitStatus> {
+        self.process.take().context("the agent runs")?.terminate().await
+    }
+
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().and_then(Process::id)
+    }
+}

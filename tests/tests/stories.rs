@@ -1,0 +1,143 @@
+//! What people do with the system, from the outside, through the released binaries.
+
+use anyhow::Result;
+use nexusmon_tests::api::task;
+use nexusmon_tests::process::Process;
+use nexusmon_tests::{Cluster, Options, binaries};
+use serde_json::{Value, json};
+
+/// The mission of the README.
+fn counting() -> Value {
+    json!({"goal": "count today's lines", "rank": "E", "start": "auto", "tasks": [
+        {"id": "fetch", "uses": "shell.run", "with": {"script": "seq 1000 > out.csv"}, "artifacts": ["*.csv"]},
+        {"id": "count", "uses": "shell.run", "needs": ["fetch"], "inputs": [{"task": "fetch", "artifact": "out.csv"}],
+         "with": {"script": "printf '{\"lines\": %d}' $(wc -l < $NEXUSMON_INPUTS/out.csv) > $NEXUSMON_OUTPUTS"}},
+        {"id": "say", "uses": "shell.run", "needs": ["count"], "if": "tasks.count.outputs.lines > 0",
+         "with": {"script": "echo $LINES", "env": {"LINES": "${{ tasks.count.outputs.lines }}"}}}]})
+}
+
+async fn log_of(cluster: &Cluster, task: &Value) -> Result<String> {
+    let path = format!("/v1/engine/tasks/{}/log", task["task_id"].as_str().unwrap_or_default());
+    Ok(String::from_utf8(cluster.api.bytes(&path, "text/plain").await?)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_command_starts_everything_and_does_real_work() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    let arguments = ["up", "--json", "--data-dir", data.to_str().unwrap_or_default(), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
+    let mut up = Process::start("up", &binaries::path("nexusmon"), arguments, &[], folder.path())?;
+    let ready: Value = serde_json::from_str(&up.line().await?)?;
+    let key = ready["operator_key"].as_str().expect("the first start shows the operator key");
+    assert!(ready["agent_id"].as_str().is_some_and(|id| id.starts_with("agt_")), "{ready}");
+    let api = nexusmon_tests::Api::new(ready["http"].as_str().expect("an address"), key);
+    let mission = api.create(counting()).await?;
+    let done = api.finished(&mission).await?;
+    assert_eq!(done["status"], "succeeded", "{done:#}");
+    assert_eq!(task(&done, "count")["outputs"], json!({"lines": 1000}));
+    let status = api.get("/v1/nexusmon/organism/status").await?;
+    assert_eq!(status["stage"], "awakening", "one verified mission wakes it: {status:#}");
+    assert!(up.terminate().await?.success());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_goes_to_the_machine_it_names() -> Result<()> {
+    let mut cluster = Cluster::start(Options::default()).await?;
+    cluster.add_agent("nas", &[("region", "home")]).await?;
+    let mission = cluster
+        .api
+        .create(json!({"goal": "two places", "tasks": [
+            {"id": "home", "uses": "shell.run", "on": {"labels": {"region": "home"}}, "with": {"script": "echo here > a.txt"}, "artifacts": ["a.txt"]},
+            {"id": "first", "uses": "shell.run", "on": {"agent": "agent-1"}, "needs": ["home"],
+             "inputs": [{"task": "home", "artifact": "a.txt"}], "with": {"script": "cat $NEXUSMON_INPUTS/a.txt"}},
+            {"id": "back", "uses": "shell.run", "on": {"same_as": "home"}, "needs": ["home", "first"], "with": {"script": "true"}}]}))
+        .await?;
+    let done = cluster.api.finished(&mission).await?;
+    assert_eq!(done["status"], "succeeded", "{done:#}");
+    assert_eq!(task(&done, "home")["agent"]["name"], "nas");
+    assert_eq!(task(&done, "first")["agent"]["name"], "agent-1");
+    assert_eq!(task(&done, "back")["agent"]["name"], "nas");
+    assert_eq!(log_of(&cluster, task(&done, "first")).await?, "here\n");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outputs_are_versions_that_can_be_compared() -> Result<()> {
+    let cluster = Cluster::start(Options { agents: 2, ..Options::default() }).await?;
+    let mission = cluster.api.create(counting()).await?;
+    let done = cluster.api.finished(&mission).await?;
+    assert_eq!(done["status"], "succeeded", "{done:#}");
+    assert_eq!(log_of(&cluster, task(&done, "say")).await?, "1000\n");
+
+    let artifacts = cluster.api.list(&format!("/v1/vault/artifacts?mission={mission}&kind=output")).await?;
+    assert_eq!(artifacts.len(), 1, "{artifacts:?}");
+    let id = artifacts[0]["id"].as_str().expect("an id");
+    let content = cluster.api.bytes(&format!("/v1/vault/artifacts/{id}/content"), "*/*").await?;
+    let expected: String = (1..=1000).map(|n| format!("{n}\n")).collect();
+    assert_eq!(String::from_utf8(content)?, expected);
+
+    let logs = cluster.api.list(&format!("/v1/vault/artifacts?mission={mission}&kind=log")).await?;
+    assert_eq!(logs.len(), 1, "only one task printed anything: {logs:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dangerous_work_waits_for_a_person_and_for_the_machine() -> Result<()> {
+    let cluster = Cluster::start(Options { max_rank: "A", unsigned_consent: true, ..Options::default() }).await?;
+    let mission = cluster
+        .api
+        .create(json!({"goal": "unconfined", "tasks": [
+            {"id": "a", "uses": "shell.run", "sandbox": "none", "with": {"script": "echo done"}}]}))
+        .await?;
+    let waiting = cluster.api.reaches(&mission, "awaiting_approval").await?;
+    assert_eq!(waiting["rank"], "A");
+    let path = format!("/v1/engine/missions/{mission}/approve");
+    let wrong = json!({"digest": "0".repeat(64), "verdict": "approve", "comment": "no"});
+    let (status, _) = cluster.api.call(reqwest::Method::POST, &path, Some(&wrong)).await?;
+    assert_eq!(status, 409, "another digest is another plan");
+    let digest = &waiting["plan"]["digest"];
+    let (status, _) =
+        cluster.api.call(reqwest::Method::POST, &path, Some(&json!({"digest": digest, "verdict": "approve"}))).await?;
+    assert_eq!(status, 422, "rank A wants a reason");
+    cluster.api.post(&path, json!({"digest": digest, "verdict": "approve", "comment": "I typed it"})).await?;
+    let done = cluster.api.finished(&mission).await?;
+    assert_eq!(done["status"], "succeeded", "{done:#}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_plugin_adds_a_capability_while_the_agent_runs() -> Result<()> {
+    let cluster = Cluster::start(Options::default()).await?;
+    let folder = cluster.agents[0].folder.join("plugins/greeter");
+    std::fs::create_dir_all(&folder)?;
+    let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/sdk/python").canonicalize()?;
+    std::fs::write(
+        folder.join("greeter.py"),
+        format!(
+            "import sys\nsys.path.insert(0, {package:?})\n\
+             from nexusmon_plugin import Result, WorkerPlugin, run\n\n\
+             class Greeter(WorkerPlugin):\n    name = \"greeter\"\n    capabilities = [\"greeter.hello\"]\n    \
+             risk_level = \"E\"\n    requires_approval = False\n\n    \
+             async def execute(self, task):\n        task.log(\"hi\")\n        \
+             return Result(outputs={{\"greeting\": \"hello \" + task.params[\"name\"]}})\n\n\
+             run(Greeter)\n"
+        ),
+    )?;
+    std::fs::write(folder.join("plugin.toml"), "command = [\"python3\", \"greeter.py\"]\nprofile = \"none\"\n")?;
+    cluster
+        .api
+        .until("/v1/fleet/capabilities", "offering greeter.hello", |fleet| {
+            fleet["items"].as_array().is_some_and(|items| items.iter().any(|item| item["name"] == "greeter.hello"))
+        })
+        .await?;
+    let mission = cluster
+        .api
+        .create(json!({"goal": "greet", "tasks": [{"id": "a", "uses": "greeter.hello", "with": {"name": "world"}}]}))
+        .await?;
+    let state = cluster.api.wait(&mission, "decided", |state| state["status"] != "running").await?;
+    // The profile `none` counts whatever the manifest says: the plugin asked for E, and is A.
+    assert_eq!(state["rank"], "A", "{state:#}");
+    assert_eq!(state["status"], "awaiting_approval");
+    Ok(())
+}
