@@ -2,6 +2,7 @@
 
 pub mod attempts;
 pub mod consent;
+pub mod enroll;
 pub mod journal;
 pub mod run;
 pub mod worker;

@@ -7,7 +7,7 @@ use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::{Order, Orders, PlanNotice};
 use nexusmon_shared::outcome::{Ending, Refusal};
 
-use super::supervisor::{Live, Supervisor};
+use super::supervisor::{Live, Supervisor, bounded};
 use crate::consent::{Consented, KnownPlan};
 use crate::run::{Phase, Reason};
 
@@ -15,6 +15,8 @@ use crate::run::{Phase, Reason};
 const PLANS: usize = 20_000;
 /// Orders held beyond slots; more than the protocol lets a coordinator send.
 const MOST_HELD: usize = 4_096;
+/// A refusal's explanation is cut there.
+const DETAIL_BYTES: usize = 4_096;
 
 /// The plans of this session, in two generations: what is used stays, what is not falls out.
 #[derive(Debug, Default)]
@@ -103,7 +105,7 @@ impl Supervisor {
         let Consented { job, instance } = match self.standing.consider(order, plan) {
             Ok(consented) => consented,
             Err(refused) => {
-                let (reason, detail) = (refused.reason, refused.detail);
+                let (reason, detail) = (refused.reason, bounded(refused.detail, DETAIL_BYTES));
                 if reason == Refusal::BadProof {
                     tracing::error!(task = %attempt.task, %detail, "an order that its plan does not cover");
                 } else {

@@ -39,7 +39,6 @@ impl Reports {
         self.waiting.is_empty()
     }
 
-
     pub(super) fn attempts(&self) -> impl Iterator<Item = &Kept> {
         self.waiting.values().map(|waiting| &*waiting.kept)
     }

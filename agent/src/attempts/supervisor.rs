@@ -8,7 +8,9 @@ use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::TaskId;
 use nexusmon_shared::lifecycle::Lifecycle;
-use nexusmon_shared::message::{HaltLevel, HeldAttempt, OrderInput, Progress, Started, Welcome};
+use nexusmon_shared::message::{
+    HaltLevel, HeldAttempt, MAX_PROGRESS_TEXT_BYTES, OrderInput, Progress, Started, Welcome,
+};
 use nexusmon_shared::outcome::{Cause, Ending, ProducedArtifact, Report};
 use nexusmon_shared::time::Timestamp;
 use tokio::sync::mpsc;
@@ -233,7 +235,8 @@ impl Supervisor {
             }
             Happening::Progress(progress) => {
                 if self.live.contains_key(&progress.attempt) {
-                    self.round.progress.push(progress);
+                    let text = bounded(progress.text, MAX_PROGRESS_TEXT_BYTES);
+                    self.round.progress.push(Progress { text, ..progress });
                 }
             }
             Happening::Exited(attempt, exit) => self.exited(attempt, *exit),
@@ -628,6 +631,12 @@ impl Supervisor {
             halted: self.halt != HaltLevel::None,
         }
     }
+}
+
+/// The coordinator refuses longer texts.
+pub(super) fn bounded(mut text: String, limit: usize) -> String {
+    text.truncate(text.floor_char_boundary(limit));
+    text
 }
 
 fn bare(attempt: AttemptRef, ending: Ending, now: Timestamp) -> Report {

@@ -1,0 +1,301 @@
+//! What an enrolled agent keeps: who it is, whom it trusts, its keys and its newest certificate.
+//!
+//! A folder `identity` in the data folder, made complete before it gets its name; files are 0600, the folder 0700.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+
+use bytes::Bytes;
+use nexusmon_shared::id::{AgentId, OrganismId};
+use nexusmon_shared::join_token::Address;
+use nexusmon_shared::message::CertificateIssued;
+use nexusmon_shared::name::Name;
+use nexusmon_shared::pki::{AgentCertificate, IdentityKey, SealingKey, TlsKey};
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::selector::Labels;
+use nexusmon_shared::time::{SharedClock, Timestamp};
+use nexusmon_shared::tls::{ClientCredential, Connector, Trust};
+
+use super::EnrollError;
+
+const FOLDER: &str = "identity";
+const MEMBERSHIP: &str = "membership.json";
+const CREDENTIAL: &str = "credential.json";
+const IDENTITY_KEY: &str = "identity.pem";
+const SEALING_KEY: &str = "sealing.pem";
+
+/// What was agreed when joining.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Membership {
+    pub agent: AgentId,
+    pub name: Name,
+    pub organism: OrganismId,
+    pub address: Address,
+    /// As enrolled.
+    pub labels: Labels,
+    pub max_rank: Rank,
+    /// The organism's authority, hexadecimal DER.
+    pub authority: String,
+    /// Hexadecimal; all zero until there is one.
+    pub owner_key: String,
+}
+
+/// Changes with each certificate; written as one file, so that key, certificate and counter always belong together.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+pub(super) struct Credential {
+    /// Hexadecimal DER, leaf first.
+    pub(super) chain: Vec<String>,
+    pub(super) tls_key: String,
+    pub(super) join_counter: u64,
+    /// Made for a renewal whose answer has not arrived: the next one asks with the same key, so that a lost answer does
+    /// not look like a second machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pending_key: Option<String>,
+}
+
+/// The opened identity folder.
+pub struct Home {
+    folder: PathBuf,
+    membership: Membership,
+    identity: IdentityKey,
+    sealing: SealingKey,
+    credential: Mutex<Credential>,
+}
+
+/// When to renew, and until when the certificate is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    pub due: Timestamp,
+    pub expires: Timestamp,
+}
+
+/// Everything a new identity folder holds.
+pub(super) struct Fresh {
+    pub(super) membership: Membership,
+    pub(super) identity: IdentityKey,
+    pub(super) sealing: SealingKey,
+    pub(super) credential: Credential,
+}
+
+impl Home {
+    /// Opens what joining made.
+    pub fn open(data_dir: &Path) -> Result<Self, EnrollError> {
+        let folder = data_dir.join(FOLDER);
+        if !folder.is_dir() {
+            return Err(EnrollError::NotEnrolled(data_dir.to_owned()));
+        }
+        let membership: Membership = read_json(&folder.join(MEMBERSHIP))?;
+        let credential: Credential = read_json(&folder.join(CREDENTIAL))?;
+        let identity = IdentityKey::from_pem(&read_secret(&folder.join(IDENTITY_KEY))?)?;
+        let sealing = SealingKey::from_pem(&read_secret(&folder.join(SEALING_KEY))?)?;
+        Ok(Self { folder, membership, identity, sealing, credential: Mutex::new(credential) })
+    }
+
+    /// Whose data folder this is, if anybody's.
+    pub fn enrolled(data_dir: &Path) -> Result<Option<AgentId>, EnrollError> {
+        let folder = data_dir.join(FOLDER);
+        if !folder.exists() {
+            return Ok(None);
+        }
+        read_json::<Membership>(&folder.join(MEMBERSHIP)).map(|membership| Some(membership.agent))
+    }
+
+    /// Forgets the identity; it cannot be had back.
+    pub fn remove(data_dir: &Path) -> Result<(), EnrollError> {
+        let folder = data_dir.join(FOLDER);
+        std::fs::remove_dir_all(&folder).map_err(|error| EnrollError::io("remove", &folder, error))
+    }
+
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    pub fn identity(&self) -> &IdentityKey {
+        &self.identity
+    }
+
+    pub fn sealing(&self) -> &SealingKey {
+        &self.sealing
+    }
+
+    /// For sessions, with the newest certificate. `address` overrides the one joined at.
+    pub fn connector(&self, address: Option<&Address>, clock: SharedClock) -> Result<Connector, EnrollError> {
+        let credential = self.lock().clone();
+        let chain = decode_chain(&credential.chain).ok_or_else(|| self.damaged("no certificate"))?;
+        let key = TlsKey::from_pem(&credential.tls_key)?;
+        let client = ClientCredential::new(&chain, &key);
+        self.connector_with(address, Some(client), clock)
+    }
+
+    /// For renewing: without a certificate of its own.
+    pub fn anonymous_connector(
+        &self,
+        address: Option<&Address>,
+        clock: SharedClock,
+    ) -> Result<Connector, EnrollError> {
+        self.connector_with(address, None, clock)
+    }
+
+    fn connector_with(
+        &self,
+        address: Option<&Address>,
+        credential: Option<ClientCredential>,
+        clock: SharedClock,
+    ) -> Result<Connector, EnrollError> {
+        let authority = hex::decode(&self.membership.authority)
+            .map_err(|_| self.damaged("the authority is not hexadecimal"))?;
+        let address = address.unwrap_or(&self.membership.address).clone();
+        Ok(Connector::new(address, Trust::Authority(authority.into()), credential, clock)?)
+    }
+
+    /// `jitter` from 0 to 1 spreads a fleet that was started at once.
+    pub fn renewal(&self, jitter: f64) -> Result<Renewal, EnrollError> {
+        let leaf = self.lock().chain.first().cloned().unwrap_or_default();
+        let leaf = hex::decode(leaf).map_err(|_| self.damaged("the certificate is not hexadecimal"))?;
+        let certificate = AgentCertificate::read(&leaf)?;
+        let life = certificate.not_after.since(certificate.not_before);
+        let due = certificate.not_before + life.mul_f64(0.3 + 0.1 * jitter.clamp(0.0, 1.0));
+        Ok(Renewal { due, expires: certificate.not_after })
+    }
+
+    pub fn join_counter(&self) -> u64 {
+        self.lock().join_counter
+    }
+
+    /// A signing request for the next certificate. The key is on the disk before the request leaves.
+    pub fn prepare(&self) -> Result<Bytes, EnrollError> {
+        let mut credential = self.lock();
+        let key = match &credential.pending_key {
+            Some(pem) => TlsKey::from_pem(pem)?,
+            None => {
+                let key = TlsKey::generate()?;
+                let pending_key = Some(key.to_pem().to_string());
+                let next = Credential { pending_key, ..credential.clone() };
+                self.save(&next)?;
+                *credential = next;
+                key
+            }
+        };
+        Ok(key.signing_request()?.into())
+    }
+
+    /// Takes a certificate into use: counter and key are on the disk before it is.
+    pub fn install(&self, issued: &CertificateIssued) -> Result<(), EnrollError> {
+        let mut credential = self.lock();
+        let Some(pem) = &credential.pending_key else {
+            return Err(EnrollError::WrongAnswer("a certificate that was not asked for"));
+        };
+        check_issued(issued, &TlsKey::from_pem(pem)?, self.membership.agent)?;
+        let next = Credential {
+            chain: issued.chain.iter().map(hex::encode).collect(),
+            tls_key: pem.clone(),
+            join_counter: issued.join_counter,
+            pending_key: None,
+        };
+        self.save(&next)?;
+        *credential = next;
+        Ok(())
+    }
+
+    fn save(&self, credential: &Credential) -> Result<(), EnrollError> {
+        let path = self.folder.join(CREDENTIAL);
+        let fresh = self.folder.join("credential.new");
+        let write = || {
+            write_private(&fresh, &json(credential))?;
+            std::fs::rename(&fresh, &path)?;
+            File::open(&self.folder)?.sync_all()
+        };
+        write().map_err(|error| EnrollError::io("write", &path, error))
+    }
+
+    fn damaged(&self, reason: &str) -> EnrollError {
+        EnrollError::Damaged { path: self.folder.clone(), reason: reason.to_owned() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Credential> {
+        self.credential.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl std::fmt::Debug for Home {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Home").field("membership", &self.membership).finish_non_exhaustive()
+    }
+}
+
+impl Fresh {
+    /// Writes the folder complete, then gives it its name. Nothing is left behind when it fails.
+    pub(super) fn write(&self, data_dir: &Path) -> Result<(), EnrollError> {
+        let folder = data_dir.join(FOLDER);
+        let fresh = data_dir.join(format!("{FOLDER}.{}", std::process::id()));
+        let write = || {
+            std::fs::DirBuilder::new().mode(0o700).create(&fresh)?;
+            write_private(&fresh.join(MEMBERSHIP), &json(&self.membership))?;
+            write_private(&fresh.join(CREDENTIAL), &json(&self.credential))?;
+            write_private(&fresh.join(IDENTITY_KEY), self.identity.to_pem().as_bytes())?;
+            write_private(&fresh.join(SEALING_KEY), self.sealing.to_pem().as_bytes())?;
+            File::open(&fresh)?.sync_all()?;
+            // Fails if somebody else was faster: a folder that holds something is never replaced.
+            std::fs::rename(&fresh, &folder)?;
+            File::open(data_dir)?.sync_all()
+        };
+        write().map_err(|error| {
+            let _ = std::fs::remove_dir_all(&fresh);
+            EnrollError::io("write", &folder, error)
+        })
+    }
+}
+
+/// Refuses a certificate that is not of this key and this agent.
+pub(super) fn check_issued(
+    issued: &CertificateIssued,
+    key: &TlsKey,
+    agent: AgentId,
+) -> Result<(), EnrollError> {
+    let leaf = issued.chain.first().ok_or(EnrollError::WrongAnswer("no certificate"))?;
+    if !key.is_of(leaf) {
+        return Err(EnrollError::WrongAnswer("the certificate is of another key"));
+    }
+    if AgentCertificate::read(leaf)?.agent != agent {
+        return Err(EnrollError::WrongAnswer("the certificate is of another agent"));
+    }
+    Ok(())
+}
+
+
+fn decode_chain(chain: &[String]) -> Option<Vec<Vec<u8>>> {
+    let chain: Vec<Vec<u8>> = chain.iter().map(hex::decode).collect::<Result<_, _>>().ok()?;
+    (!chain.is_empty()).then_some(chain)
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("plain fields always serialize");
+    bytes.push(b'\n');
+    bytes
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EnrollError> {
+    let text = std::fs::read(path).map_err(|error| EnrollError::io("read", path, error))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| EnrollError::Damaged { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn read_secret(path: &Path) -> Result<String, EnrollError> {
+    let mode = std::fs::metadata(path)
+        .map_err(|error| EnrollError::io("read", path, error))?
+        .permissions()
+        .mode();
+    if mode & 0o077 != 0 {
+        return Err(EnrollError::Exposed { path: path.to_owned() });
+    }
+    std::fs::read_to_string(path).map_err(|error| EnrollError::io("read", path, error))
+}
