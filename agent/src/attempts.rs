@@ -15,7 +15,7 @@ use std::time::Duration;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::lifecycle::Lifecycle;
-use nexusmon_shared::message::{Cancel, HaltLevel, HeldAttempt, Orders, OrderInput, PlanNotice, Welcome};
+use nexusmon_shared::message::{Cancel, HaltLevel, HeldAttempt, OrderInput, Orders, PlanNotice, Welcome};
 use nexusmon_shared::outcome::ProducedArtifact;
 use nexusmon_shared::time::SharedClock;
 use tokio::sync::{mpsc, oneshot};
@@ -25,7 +25,7 @@ use crate::journal::Opened;
 use crate::run::{Collected, JobInput};
 use crate::worker::{Later, Worker};
 
-pub use outbox::Outbox;
+pub use outbox::{Outbox, Outgoing};
 use supervisor::Supervisor;
 
 /// Commands waiting for the supervisor; beyond it the link stops reading, and the coordinator's stream fills up.
@@ -46,6 +46,9 @@ pub trait Courier: Send + Sync + 'static {
         attempt: AttemptRef,
         files: Vec<Collected>,
     ) -> Later<'static, Result<Vec<ProducedArtifact>, String>>;
+
+    /// The attempt has ended: its inputs may leave the cache.
+    fn done(&self, attempt: AttemptRef);
 }
 
 /// What the supervisor is made of.
@@ -164,6 +167,11 @@ impl Attempts {
         self.ask(|done| Command::Welcome { welcome, lease_until, done }).await;
     }
 
+    /// Returns once the supervisor has ended.
+    pub async fn ended(&self) {
+        self.commands.closed().await;
+    }
+
     pub async fn summary(&self) -> Summary {
         self.ask(Command::Summary).await
     }
@@ -174,4 +182,3 @@ impl Attempts {
         answered.await.unwrap_or_default()
     }
 }
-

@@ -109,13 +109,8 @@ impl KnownPlan {
         {
             return Ok(Arc::clone(spec));
         }
-        let opened = plan_digest::open_leaf(
-            &order.leaf,
-            order.leaf_index,
-            self.size,
-            &order.proof,
-            &self.tasks_root,
-        );
+        let opened =
+            plan_digest::open_leaf(&order.leaf, order.leaf_index, self.size, &order.proof, &self.tasks_root);
         match opened {
             Ok(spec) => {
                 let spec = Arc::new(spec);

@@ -25,7 +25,9 @@ pub enum EnrollError {
     Token(#[from] JoinTokenError),
     #[error("{path} is already enrolled as {agent}; use another --data-dir, or `nexusmon-agent leave` first")]
     AlreadyEnrolled { path: PathBuf, agent: AgentId },
-    #[error("{0} is not enrolled; get a token with `nexusmon agent invite` and run `nexusmon-agent join <token>`")]
+    #[error(
+        "{0} is not enrolled; get a token with `nexusmon agent invite` and run `nexusmon-agent join <token>`"
+    )]
     NotEnrolled(PathBuf),
     #[error("cannot {what} {path}")]
     Io {
@@ -76,4 +78,3 @@ impl EnrollError {
         }
     }
 }
-

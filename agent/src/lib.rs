@@ -3,6 +3,8 @@
 pub mod attempts;
 pub mod consent;
 pub mod enroll;
+pub mod facts;
 pub mod journal;
+pub mod link;
 pub mod run;
 pub mod worker;

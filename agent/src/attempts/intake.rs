@@ -139,7 +139,9 @@ impl Supervisor {
         let phase = if order.inputs.is_empty() { Phase::Queued } else { Phase::Fetching };
         let offline = job.offline;
         let job = Some(Box::new(job));
-        let live = Live { phase, job, idempotent, offline, instance, started_at: None, canceller: None };
+        let has_inputs = phase == Phase::Fetching;
+        let (started_at, canceller) = (None, None);
+        let live = Live { phase, job, idempotent, offline, instance, started_at, canceller, has_inputs };
         self.live.insert(attempt, live);
         if phase == Phase::Fetching {
             self.fetch(attempt, order.inputs.clone());

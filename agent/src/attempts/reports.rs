@@ -49,7 +49,12 @@ impl Reports {
     }
 
     /// Keeps a report; `unwritten_since` if the journal does not have it. Returns its size.
-    pub(super) fn keep(&mut self, kept: Arc<Kept>, executed: bool, unwritten_since: Option<Duration>) -> usize {
+    pub(super) fn keep(
+        &mut self,
+        kept: Arc<Kept>,
+        executed: bool,
+        unwritten_since: Option<Duration>,
+    ) -> usize {
         let size = size(&kept.report);
         self.next += 1;
         if let Some(since) = unwritten_since {

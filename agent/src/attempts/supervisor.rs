@@ -52,6 +52,8 @@ pub(super) struct Live {
     pub(super) instance: Option<Digest>,
     pub(super) started_at: Option<Timestamp>,
     pub(super) canceller: Option<Canceller>,
+    /// The courier keeps files for it.
+    pub(super) has_inputs: bool,
 }
 
 pub(super) struct Supervisor {
@@ -366,11 +368,11 @@ impl Supervisor {
         let Some(live) = self.live.get_mut(&attempt) else { return };
         match live.phase.end(reason) {
             Answer::Report(ending) => {
-                self.live.remove(&attempt);
+                self.remove(attempt);
                 self.answer(attempt, ending);
             }
             Answer::Forget => {
-                self.live.remove(&attempt);
+                self.remove(attempt);
                 self.journal.acknowledged([attempt]);
             }
             Answer::Tell => {
@@ -423,7 +425,9 @@ impl Supervisor {
     }
 
     fn start(&mut self, attempt: AttemptRef) {
-        let Some(live) = self.live.get_mut(&attempt).filter(|live| live.phase == Phase::Queued) else { return };
+        let Some(live) = self.live.get_mut(&attempt).filter(|live| live.phase == Phase::Queued) else {
+            return;
+        };
         let Some(job) = live.job.take() else { return };
         let idempotent = live.idempotent;
         let (canceller, token) = cancellation();
@@ -491,7 +495,7 @@ impl Supervisor {
                 self.queue.push_back(attempt);
             }
             (Err(detail), _) => {
-                self.live.remove(&attempt);
+                self.remove(attempt);
                 self.answer(attempt, Ending::Failed { cause: Cause::ArtifactFailed { detail } });
             }
             (Ok(_), None) => {}
@@ -499,7 +503,7 @@ impl Supervisor {
     }
 
     fn exited(&mut self, attempt: AttemptRef, exit: Exit) {
-        let Some(live) = self.live.remove(&attempt) else { return };
+        let Some(live) = self.remove(attempt) else { return };
         self.running -= 1;
         self.unblock(attempt.task);
         let Some(ending) = live.phase.exited(exit.ending) else {
@@ -518,6 +522,14 @@ impl Supervisor {
         };
         let kept = Arc::new(Kept { report, collected: exit.artifacts, idempotent: live.idempotent });
         self.settle(kept, false);
+    }
+
+    fn remove(&mut self, attempt: AttemptRef) -> Option<Live> {
+        let live = self.live.remove(&attempt)?;
+        if live.has_inputs {
+            self.parts.courier.done(attempt);
+        }
+        Some(live)
     }
 
     fn unblock(&mut self, task: TaskId) {

@@ -265,7 +265,6 @@ pub(super) fn check_issued(
     Ok(())
 }
 
-
 fn decode_chain(chain: &[String]) -> Option<Vec<Vec<u8>>> {
     let chain: Vec<Vec<u8>> = chain.iter().map(hex::decode).collect::<Result<_, _>>().ok()?;
     (!chain.is_empty()).then_some(chain)
@@ -290,10 +289,8 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EnrollErr
 }
 
 fn read_secret(path: &Path) -> Result<String, EnrollError> {
-    let mode = std::fs::metadata(path)
-        .map_err(|error| EnrollError::io("read", path, error))?
-        .permissions()
-        .mode();
+    let mode =
+        std::fs::metadata(path).map_err(|error| EnrollError::io("read", path, error))?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(EnrollError::Exposed { path: path.to_owned() });
     }
