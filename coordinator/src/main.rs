@@ -1,1 +1,2 @@
-fn main(){}
+//! `nexusmon`: the coordinator, and the command line that talks to one.
+fn main() {}

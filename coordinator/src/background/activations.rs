@@ -1,0 +1,60 @@
+//! The list of what runs in the background, and how often.
+
+use std::time::Duration;
+
+use super::driver::{Activation, Next};
+use crate::app::App;
+use crate::error::Result;
+use crate::service::leases::TimerResult;
+use crate::service::{dispatch, evolution, leases, logs, retention};
+
+/// Wake-ups make dispatch prompt; this only bounds what a lost one costs.
+const DISPATCH_PERIOD: Duration = Duration::from_secs(1);
+const TIMER_PERIOD: Duration = Duration::from_secs(1);
+const LOG_PERIOD: Duration = Duration::from_millis(500);
+const EVOLUTION_PERIOD: Duration = Duration::from_mins(10);
+const RETENTION_PERIOD: Duration = Duration::from_hours(1);
+
+/// Everything a coordinator runs.
+pub fn standard(app: &App) -> Vec<Activation> {
+    vec![
+        of(app, "dispatch", DISPATCH_PERIOD, |app| async move {
+            let ticked = dispatch::tick(&app).await?;
+            Ok(if ticked.more { Next::AtOnce } else { Next::Period })
+        })
+        .woken_by({
+            let app = app.clone();
+            move || {
+                let app = app.clone();
+                async move { dispatch::woken(&app).await }
+            }
+        }),
+        of(app, "leases", TIMER_PERIOD, |app| async move { Ok(timer(leases::expire(&app).await?)) }),
+        of(app, "timers", TIMER_PERIOD, |app| async move { Ok(timer(leases::due(&app).await?)) }),
+        of(app, "logs", LOG_PERIOD, |app| async move {
+            logs::flush(&app).await?;
+            Ok(Next::Period)
+        }),
+        of(app, "evolution", EVOLUTION_PERIOD, |app| async move {
+            evolution::settle(&app).await?;
+            Ok(Next::Period)
+        }),
+        of(app, "retention", RETENTION_PERIOD, |app| async move {
+            retention::sweep(&app).await?;
+            Ok(Next::Period)
+        }),
+    ]
+}
+
+fn of<F, R>(app: &App, name: &'static str, period: Duration, run: F) -> Activation
+where
+    F: Fn(App) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<Next>> + Send + 'static,
+{
+    let app = app.clone();
+    Activation::new(name, period, move || run(app.clone()))
+}
+
+fn timer(done: TimerResult) -> Next {
+    done.next_in.map_or(Next::Period, Next::Within)
+}

@@ -1,0 +1,130 @@
+//! The organism's keys, opened: made once, kept wrapped, the same on every node.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use nexusmon_shared::id::OrganismId;
+use nexusmon_shared::pki::{Authority, PkiError};
+use nexusmon_shared::time::SharedClock;
+use nexusmon_store::{KeyRow, Store, StoreError};
+use rand::rngs::StdRng;
+use rand::Rng as _;
+use zeroize::Zeroizing;
+
+use super::master::{MasterKey, MasterKeyError, MasterKeySources};
+use crate::config::Config;
+
+const AUTHORITY: &str = "authority";
+const TOKEN: &str = "token";
+
+/// Why the keys cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    #[error(transparent)]
+    Master(#[from] MasterKeyError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the organism's certificate authority cannot be used")]
+    Authority(#[from] PkiError),
+    #[error("the key `{0}` in the database is damaged; restore a backup")]
+    Damaged(&'static str),
+}
+
+/// Open keys. Shows nothing of them.
+pub struct Keyring {
+    /// Wraps what else is secret, invites for example.
+    pub master: MasterKey,
+    pub organism: OrganismId,
+    /// Issues agents' certificates.
+    pub authority: Authority,
+    /// Signs access tokens; at least 32 bytes.
+    pub token_key: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring").field("organism", &self.organism).finish_non_exhaustive()
+    }
+}
+
+impl Keyring {
+    /// Opens what is in the store; at the first start makes organism, authority and token key.
+    pub async fn open(
+        store: &Store,
+        config: &Config,
+        clock: &SharedClock,
+        mut rng: StdRng,
+    ) -> Result<Self, KeyringError> {
+        let known = store.read().await?.keys().await?;
+        let sources = sources(config);
+        let may_create = known.is_empty();
+        let mut key_rng = rand::SeedableRng::from_rng(&mut rng);
+        let loaded = tokio::task::spawn_blocking(move || {
+            MasterKey::load::<StdRng>(&sources, may_create, &mut key_rng)
+        });
+        let master = loaded.await.map_err(|_| MasterKeyError::Missing)??;
+
+        let now = clock.now();
+        let fresh = OrganismId::new(now, &mut rng);
+        let organism = store
+            .write("make the organism", move |tx| {
+                Box::pin(async move { tx.init_organism(fresh, now).await.map(|organism| organism.id) })
+            })
+            .await?;
+
+        let new = Authority::generate(organism, now)?;
+        let mut token = Zeroizing::new(vec![0_u8; 32]);
+        rng.fill_bytes(&mut token);
+        let mut wrap = |name: &str, secret: &[u8], public: Option<String>| KeyRow {
+            name: name.to_owned(),
+            wrapped: STANDARD.encode(master.wrap(&context(name, organism), secret, &mut rng)),
+            public,
+            created_at: now,
+        };
+        let authority = wrap(AUTHORITY, &new.key(), Some(STANDARD.encode(new.certificate())));
+        let token = wrap(TOKEN, &token, None);
+        // Another node may have been quicker; what is kept is what counts.
+        let (authority, token): (KeyRow, KeyRow) = store
+            .write("keep the organism's keys", move |tx| {
+                let (authority, token) = (authority.clone(), token.clone());
+                Box::pin(async move {
+                    Ok::<_, StoreError>((tx.put_key_once(&authority).await?, tx.put_key_once(&token).await?))
+                })
+            })
+            .await?;
+
+        let certificate = authority.public.as_ref().and_then(|text| STANDARD.decode(text).ok());
+        let certificate = certificate.ok_or(KeyringError::Damaged(AUTHORITY))?;
+        let authority =
+            Authority::from_der(organism, &unwrap(&master, AUTHORITY, organism, &authority)?, &certificate)?;
+        let token_key = match &config.jwt_secret {
+            Some(given) => Zeroizing::new(given.expose().as_bytes().to_vec()),
+            None => unwrap(&master, TOKEN, organism, &token)?,
+        };
+        Ok(Self { master, organism, authority, token_key })
+    }
+}
+
+/// What a wrapped key is and whose, so that one cannot stand in for another.
+fn context(name: &str, organism: OrganismId) -> String {
+    format!("nexusmon/key/v1 {name} of {organism}")
+}
+
+fn unwrap(
+    master: &MasterKey,
+    name: &'static str,
+    organism: OrganismId,
+    row: &KeyRow,
+) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    let wrapped = STANDARD.decode(&row.wrapped).map_err(|_| KeyringError::Damaged(name))?;
+    Ok(master.unwrap(&context(name, organism), &wrapped)?)
+}
+
+fn sources(config: &Config) -> MasterKeySources {
+    let environment = MasterKeySources::from_environment();
+    MasterKeySources {
+        credentials: environment.credentials,
+        value: config.master_key.as_ref().map(|key| Zeroizing::new(key.expose().to_owned())),
+        file: config.master_key_file.clone(),
+        default_file: environment.default_file,
+    }
+}

@@ -1,0 +1,133 @@
+//! A real mission of several tasks, and what came of it.
+
+use std::time::Duration;
+
+use nexusmon_shared::mission::MissionStatus;
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::service::logs::LogQuery;
+use crate::service::missions::{MissionView, NewMission, TaskView};
+use crate::service::{Caller, logs, missions};
+use crate::{Running, app::App};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Creates the mission, waits for its end, prints it.
+pub(super) async fn run(running: &Running, json: bool) -> Result<()> {
+    let app = &running.app;
+    let caller = Caller::system(app);
+    let created = missions::create(app, &caller, vec![NewMission::from_value(sample())?]).await?;
+    let mission =
+        created.into_iter().next().ok_or_else(|| Error::unavailable("the demo made no mission"))??;
+    let waited = tokio::time::timeout(PATIENCE, finished(app, &mission)).await;
+    let view = match waited {
+        Ok(view) => view?,
+        Err(_) => missions::get(app, mission.summary.id).await?,
+    };
+    let text = if json { as_json(&view).to_string() } else { as_text(app, &view, running).await };
+    println!("{text}");
+    if view.summary.status == MissionStatus::Succeeded {
+        Ok(())
+    } else {
+        Err(Error::unavailable(format!("the demo's mission {} did not succeed", view.summary.id)))
+    }
+}
+
+fn sample() -> serde_json::Value {
+    json!({
+        "goal": "Measure a thousand numbers",
+        "rank": "D",
+        "labels": {"demo": "true"},
+        "tasks": [
+            {"id": "collect", "uses": "shell.run", "artifacts": ["*.csv"],
+             "with": {"script": "echo 'collecting on' $(uname -sr)\nseq 1 1000 > numbers.csv\necho 'wrote' $(wc -l < numbers.csv) 'lines'"}},
+            {"id": "sum", "uses": "shell.run", "needs": ["collect"],
+             "inputs": [{"task": "collect", "artifact": "numbers.csv"}],
+             "with": {"script": "total=0\nwhile read n; do total=$((total + n)); done < \"$NEXUSMON_INPUTS/numbers.csv\"\nprintf '{\"sum\": %d}' $total > \"$NEXUSMON_OUTPUTS\""}},
+            {"id": "count", "uses": "shell.run", "needs": ["collect"],
+             "inputs": [{"task": "collect", "artifact": "numbers.csv"}],
+             "with": {"script": "printf '{\"lines\": %d}' $(wc -l < \"$NEXUSMON_INPUTS/numbers.csv\") > \"$NEXUSMON_OUTPUTS\""}},
+            {"id": "report", "uses": "shell.run", "needs": ["sum", "count"], "artifacts": ["report.md"],
+             "if": "tasks.count.outputs.lines > 0",
+             "with": {"script": "printf '# Report\\n\\n%d numbers, sum %d, mean %d\\n' $LINES $SUM $((SUM / LINES)) | tee report.md",
+                      "env": {"SUM": "${{ tasks.sum.outputs.sum }}", "LINES": "${{ tasks.count.outputs.lines }}"}}}
+        ]
+    })
+}
+
+async fn finished(app: &App, mission: &MissionView) -> Result<MissionView> {
+    loop {
+        let view = missions::get(app, mission.summary.id).await?;
+        if view.summary.finished_at.is_some() {
+            return Ok(view);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn as_json(view: &MissionView) -> serde_json::Value {
+    json!({
+        "mission": view.summary.id,
+        "status": view.summary.status,
+        "rank": view.summary.rank,
+        "tasks": view.tasks.iter().map(|task| json!({
+            "id": task.id, "task_id": task.task_id, "status": task.status, "agent": task.agent_name,
+            "outputs": task.outputs,
+        })).collect::<Vec<_>>(),
+        "artifacts": view.artifacts.iter().map(|artifact| json!({
+            "name": artifact.name, "kind": artifact.kind, "task": artifact.task, "size": artifact.size,
+            "digest": artifact.digest, "version": artifact.number,
+        })).collect::<Vec<_>>(),
+        "xp_awarded": view.summary.xp_awarded,
+    })
+}
+
+async fn as_text(app: &App, view: &MissionView, running: &Running) -> String {
+    let summary = &view.summary;
+    let mut text = format!("\nMission {}: {}\n", summary.id, summary.goal);
+    text += &format!("  {} at rank {}", summary.status.as_str(), summary.rank);
+    if let (Some(began), Some(ended)) = (summary.started_at, summary.finished_at) {
+        text += &format!(", {} ms", ended.since(began).as_millis());
+    }
+    if let Some(xp) = summary.xp_awarded {
+        text += &format!(", {xp} XP");
+    }
+    text.push('\n');
+    for task in &view.tasks {
+        text += &format!("\n  {:<9} {:<10} on {}", task.id, task.status.as_str(), agent(task));
+        if let Some(outputs) = task.outputs.as_ref().filter(|outputs| !outputs.is_empty()) {
+            text += &format!("  outputs {}", serde_json::Value::from(outputs.clone()));
+        }
+        if let Some(cause) = &task.cause {
+            text += &format!("  because {}", cause.kind());
+        }
+        text.push('\n');
+        let log = logs::read(app, task.task_id, LogQuery { lines: Some(5), ..LogQuery::default() }).await;
+        for line in log.map(|page| page.lines).unwrap_or_default() {
+            text += &format!("            | {}\n", line.text);
+        }
+    }
+    text += "\n  Stored in the vault:\n";
+    for artifact in &view.artifacts {
+        text += &format!(
+            "    {:<12} {:<7} version {} of {:>7} bytes  sha256 {}…\n",
+            artifact.name,
+            artifact.kind,
+            artifact.number,
+            artifact.size,
+            &artifact.digest.to_string()[..12]
+        );
+    }
+    text += &format!(
+        "\n  Look at it     nexusmon --url {} mission show {}\n  Log in first   nexusmon --url {} login   (with the operator key)\n",
+        running.http_url(),
+        summary.id,
+        running.http_url()
+    );
+    text
+}
+
+fn agent(task: &TaskView) -> &str {
+    task.agent_name.as_deref().unwrap_or("no agent")
+}
