@@ -4,6 +4,7 @@
 //! byte made is paid from a budget, so no expression runs away, and nothing in here panics. Knows nothing of plans.
 
 mod check;
+mod comprehension;
 mod evaluate;
 mod functions;
 mod parse;

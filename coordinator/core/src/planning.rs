@@ -6,6 +6,7 @@
 mod bind;
 mod capabilities;
 mod expressions;
+mod fields;
 mod graph;
 mod mission_body;
 mod parameters;
@@ -17,8 +18,6 @@ mod unbuilt;
 use std::collections::BTreeMap;
 
 use nexusmon_shared::id::AgentId;
-use nexusmon_shared::manifest::CapabilitySpec;
-use nexusmon_shared::name::Name;
 use nexusmon_shared::plan::{Budget, TaskDraft, TaskSpec};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Selector;
@@ -114,7 +113,5 @@ pub(crate) fn resolve_agent(text: &str, agents: &BTreeMap<String, AgentId>) -> O
     })
 }
 
-/// What a manifest says, with the plugin that says it.
-pub(crate) type Declared<'a> = (&'a CapabilitySpec, Option<&'a str>);
 pub(crate) type Parameters = Map<String, Value>;
-pub(crate) type Places<'a> = std::collections::HashMap<&'a Name, usize>;
+pub(crate) type Places<'a> = std::collections::HashMap<&'a str, usize>;

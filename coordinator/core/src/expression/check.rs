@@ -1,9 +1,10 @@
-//! What a parsed tree may hold: known functions, comprehension variables that are names, a bounded depth.
+//! What a parsed tree may hold: known functions, the comprehensions macros make, a bounded depth.
 
 use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr, LiteralValue};
 
 use super::ExpressionError;
+use super::comprehension::Comprehension;
 use super::functions::Function;
 
 /// Walks the tree once. The tree's depth is bounded by the parser's bounds; this makes it a promise.
@@ -22,13 +23,17 @@ pub(super) fn check(tree: &IdedExpr, depth: usize) -> Result<(), ExpressionError
             EntryExpr::StructField(_) => unsupported("message fields"),
         }),
         Expr::Call(call) => {
-            let receiver = call.target.is_some();
-            Function::find(&call.func_name, receiver, &call.args)?;
+            Function::find(&call.func_name, call.target.is_some(), call.args.len())?;
             if let Some(target) = &call.target {
                 check(target, depth)?;
             }
             call.args.iter().try_for_each(|argument| check(argument, depth))
         }
-        Expr::Comprehension(_) | Expr::Struct(_) => unsupported("messages"),
+        Expr::Comprehension(comprehension) => {
+            let Some(found) = Comprehension::of(comprehension) else { return unsupported("such loops") };
+            check(found.range, depth)?;
+            found.filter.into_iter().chain(found.body).try_for_each(|inner| check(inner, depth))
+        }
+        Expr::Struct(_) => unsupported("messages"),
     }
 }

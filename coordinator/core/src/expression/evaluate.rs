@@ -1,7 +1,7 @@
 //! The bounded evaluator over the parsed tree. Everything costs: a step per node and iteration, bytes for what is made.
 
 mod calls;
-mod comprehension;
+mod rounds;
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -10,6 +10,7 @@ use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr, LiteralValue};
 use serde_json::{Map, Value};
 
+use super::comprehension::Comprehension;
 use super::value::{self, MAX_VALUE_DEPTH};
 use super::{ExpressionError, MAX_ITERATIONS, MAX_MADE_BYTES, MAX_STEPS};
 
@@ -76,7 +77,8 @@ impl<'e> Evaluator<'e> {
         match &tree.expr {
             Expr::Literal(literal) => literal_value(literal).map(Cow::Owned),
             Expr::Ident(name) => self.variable(name, scope).map(Cow::Borrowed),
-            Expr::Select(select) if !select.test => {
+            Expr::Select(select) if select.test => self.has(select, scope),
+            Expr::Select(select) => {
                 let operand = self.eval(&select.operand, scope)?;
                 field(operand, &select.field)
             }
@@ -107,9 +109,11 @@ impl<'e> Evaluator<'e> {
                 Ok(Cow::Owned(Value::Object(fields)))
             }
             Expr::Call(call) => self.call(call, scope),
-            Expr::Select(_) | Expr::Comprehension(_) | Expr::Struct(_) | Expr::Unspecified => {
-                Err(refuse("this is not supported"))
-            }
+            Expr::Comprehension(comprehension) => match Comprehension::of(comprehension) {
+                Some(comprehension) => self.comprehension(comprehension, scope),
+                None => Err(refuse("such loops are not supported")),
+            },
+            Expr::Struct(_) | Expr::Unspecified => Err(refuse("this is not supported")),
         }
     }
 

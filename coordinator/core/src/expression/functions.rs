@@ -1,7 +1,6 @@
-//! The functions, operators and macros of CEL that plans have: those of its standard library that make sense over JSON.
+//! The functions and operators of CEL that plans have: those of its standard library that make sense over JSON.
 
-use cel::IdedExpr;
-use cel::common::ast::{Expr, operators};
+use cel::common::ast::operators;
 
 use super::ExpressionError;
 
@@ -17,12 +16,6 @@ pub(super) enum Function {
     In,
     Arithmetic(Arithmetic),
     Compare(Comparison),
-    Has,
-    All,
-    Exists,
-    ExistsOne,
-    Map,
-    Filter,
     Size,
     Contains,
     StartsWith,
@@ -54,13 +47,9 @@ pub(super) enum Comparison {
 }
 
 impl Function {
-    /// The function of a call, by name, style and arguments.
-    pub(super) fn find(name: &str, receiver: bool, arguments: &[IdedExpr]) -> Result<Self, ExpressionError> {
-        let variable = |function: Self, counts: &[usize]| match arguments.first().map(|first| &first.expr) {
-            Some(Expr::Ident(_)) if counts.contains(&arguments.len()) => Some(function),
-            _ => None,
-        };
-        let found = match (name, receiver, arguments.len()) {
+    /// The function of a call, by name, style and number of arguments.
+    pub(super) fn find(name: &str, receiver: bool, arguments: usize) -> Result<Self, ExpressionError> {
+        let found = match (name, receiver, arguments) {
             (operators::CONDITIONAL, false, 3) => Some(Self::Conditional),
             (operators::LOGICAL_AND, false, 2..) => Some(Self::And),
             (operators::LOGICAL_OR, false, 2..) => Some(Self::Or),
@@ -79,15 +68,6 @@ impl Function {
             (operators::LESS_EQUALS, false, 2) => Some(Self::Compare(Comparison::LessOrEqual)),
             (operators::GREATER, false, 2) => Some(Self::Compare(Comparison::Greater)),
             (operators::GREATER_EQUALS, false, 2) => Some(Self::Compare(Comparison::GreaterOrEqual)),
-            (operators::HAS, false, 1) => match &arguments[0].expr {
-                Expr::Select(_) => Some(Self::Has),
-                _ => return Err(refuse("has(…) takes a field, as in has(tasks.fetch.outputs.lines)")),
-            },
-            (operators::ALL, true, _) => variable(Self::All, &[2]),
-            (operators::EXISTS, true, _) => variable(Self::Exists, &[2]),
-            (operators::EXISTS_ONE | "existsOne", true, _) => variable(Self::ExistsOne, &[2]),
-            (operators::MAP, true, _) => variable(Self::Map, &[2, 3]),
-            (operators::FILTER, true, _) => variable(Self::Filter, &[2]),
             ("size", false, 1) | ("size", true, 0) => Some(Self::Size),
             ("contains", true, 1) => Some(Self::Contains),
             ("startsWith", true, 1) => Some(Self::StartsWith),
@@ -104,7 +84,7 @@ impl Function {
             refuse(&format!(
                 "there is no `{shown}` with {} arguments {}: known are size, has, all, exists, exists_one, map, \
                  filter, contains, startsWith, endsWith, matches, int, double, string and bool",
-                arguments.len(),
+                arguments,
                 if receiver { "on a value" } else { "as a function" },
             ))
         })

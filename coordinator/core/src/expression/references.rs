@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use cel::IdedExpr;
-use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
+use cel::common::ast::{EntryExpr, Expr, LiteralValue, operators};
 
-use super::functions::Function;
+use super::comprehension::Comprehension;
 
 /// Names of an expression.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,26 +66,17 @@ impl References {
                     }
                 }
             }
-            Expr::Call(call) => self.walk_call(call, bound),
-            Expr::Literal(_) | Expr::Comprehension(_) | Expr::Struct(_) | Expr::Unspecified => {}
-        }
-    }
-
-    fn walk_call<'t>(&mut self, call: &'t CallExpr, bound: &mut Vec<&'t str>) {
-        if let Some(target) = &call.target {
-            self.walk(target, bound);
-        }
-        let binds = matches!(
-            Function::find(&call.func_name, call.target.is_some(), &call.args),
-            Ok(Function::All | Function::Exists | Function::ExistsOne | Function::Map | Function::Filter)
-        );
-        match call.args.split_first() {
-            Some((IdedExpr { expr: Expr::Ident(name), .. }, rest)) if binds => {
-                bound.push(name);
-                rest.iter().for_each(|argument| self.walk(argument, bound));
+            Expr::Call(call) => {
+                call.target.as_deref().into_iter().chain(&call.args).for_each(|inner| self.walk(inner, bound));
+            }
+            Expr::Comprehension(comprehension) => {
+                let Some(found) = Comprehension::of(comprehension) else { return };
+                self.walk(found.range, bound);
+                bound.push(found.variable);
+                found.filter.into_iter().chain(found.body).for_each(|inner| self.walk(inner, bound));
                 bound.pop();
             }
-            _ => call.args.iter().for_each(|argument| self.walk(argument, bound)),
+            Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
         }
     }
 }

@@ -1,11 +1,15 @@
 //! The rank of each task and of the whole.
 
+use std::collections::BTreeMap;
+
+use nexusmon_shared::effects::Effects;
 use nexusmon_shared::manifest::CapabilitySpec;
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::rank::Rank;
+use nexusmon_shared::sandbox::{Profile, Sandbox};
 use nexusmon_shared::selector::Selector;
 
-use super::Assessment;
+use super::{Assessment, BlastRadius, RankReason, TaskRisk};
 
 /// A task to rank: its leaf, what its capability declares, and where its needs and inputs lie in the plan.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +21,129 @@ pub struct Ranked<'a> {
     pub selector: &'a Selector,
 }
 
-/// Ranks a plan whose graph has no cycles. `requested` can only raise.
-pub fn assess(tasks: &[Ranked<'_>], requested: Rank) -> Assessment {
-    let _ = (tasks, requested);
-    todo!()
+/// Work that carries data of the host out over the network ranks as one task doing both.
+const EGRESS_OF_HOST_DATA: Rank = Rank::B;
+
+/// Ranks a plan. `order` is topological: each task after what it depends on. `requested` can only raise.
+pub fn assess(tasks: &[Ranked<'_>], order: &[u32], requested: Rank) -> Assessment {
+    // Whether a task, or something it depends on, sees the host's files.
+    let mut carries = vec![false; tasks.len()];
+    let mut risks: Vec<Option<TaskRisk>> = vec![None; tasks.len()];
+    for at in order.iter().map(|at| *at as usize) {
+        let Some(task) = tasks.get(at) else { continue };
+        let upstream = task.depends_on.iter().any(|before| carries.get(*before as usize) == Some(&true));
+        carries[at] = upstream || sees_host(&task.spec.sandbox);
+        risks[at] = Some(rank_one(task, upstream));
+    }
+    let risks: Vec<TaskRisk> =
+        risks.into_iter().zip(tasks).map(|(risk, task)| risk.unwrap_or_else(|| rank_one(task, false))).collect();
+    summarize(tasks, risks, requested)
+}
+
+fn rank_one(task: &Ranked<'_>, upstream: bool) -> TaskRisk {
+    let Ranked { spec, declared, .. } = task;
+    let effects = spec.effects.union(declared.effects).union(implied(&spec.sandbox));
+    let mut reasons = Vec::new();
+    let mut raise = |rank: Rank, code: &'static str, message: String| {
+        if rank > Rank::E {
+            reasons.push(RankReason { rank, code, message });
+        }
+    };
+    raise(declared.risk_level, "manifest", format!("`{}` declares rank {}", spec.uses, declared.risk_level));
+    let has_inputs = !spec.inputs.is_empty();
+    let floor = spec.sandbox.rank_floor(has_inputs);
+    raise(floor, "sandbox", sandbox_words(&spec.sandbox, has_inputs));
+    if let Some(profile) = declared.sandbox {
+        // The plugin's own process runs in this, whatever the task asks for.
+        let own = Sandbox { profile, ..Sandbox::default() };
+        raise(own.rank_floor(has_inputs), "sandbox", format!("its plugin runs in `{}`", profile.as_str()));
+    }
+    raise(effects.rank_floor(), "effects", effect_words(effects));
+    let own = sees_host(&spec.sandbox);
+    if effects.network && (upstream || own) {
+        let message = if own {
+            "it sees host paths and can send data out"
+        } else {
+            "it can send data out, and a task before it sees host paths"
+        };
+        raise(EGRESS_OF_HOST_DATA, "effect_flow", message.to_owned());
+    }
+    reasons.sort_by(|left, right| right.rank.cmp(&left.rank).then(left.code.cmp(right.code)));
+    TaskRisk {
+        task: spec.id.clone(),
+        capability: spec.uses.clone(),
+        rank: reasons.first().map_or(Rank::E, |reason| reason.rank),
+        requires_approval: declared.requires_approval,
+        effects,
+        reasons,
+    }
+}
+
+fn summarize(tasks: &[Ranked<'_>], risks: Vec<TaskRisk>, requested: Rank) -> Assessment {
+    let highest = risks.iter().map(|risk| risk.rank).max().unwrap_or(Rank::E);
+    let rank = highest.max(requested);
+    let mut reasons = Vec::new();
+    if requested > highest {
+        let message = format!("rank {requested} was requested; its tasks rank {highest}");
+        reasons.push(RankReason { rank: requested, code: "requested", message });
+    } else if let Some(risk) = risks.iter().find(|risk| risk.rank == highest) {
+        let others = risks.iter().filter(|other| other.rank == highest).count() - 1;
+        let more = if others > 0 { format!(" (and {others} more)") } else { String::new() };
+        reasons.extend(risk.reasons.first().map(|reason| RankReason {
+            message: format!("task `{}`{more}: {}", risk.task, reason.message),
+            ..reason.clone()
+        }));
+    }
+    let mut capabilities = BTreeMap::new();
+    for risk in &risks {
+        *capabilities.entry(risk.capability.clone()).or_insert(0_u32) += 1;
+    }
+    Assessment {
+        rank,
+        requested,
+        requires_approval: risks.iter().any(|risk| risk.requires_approval),
+        effects: risks.iter().fold(Effects::default(), |all, risk| all.union(risk.effects)),
+        blast_radius: BlastRadius::of(tasks, &risks),
+        tasks: risks,
+        reasons,
+        capabilities,
+    }
+}
+
+fn sees_host(sandbox: &Sandbox) -> bool {
+    !sandbox.paths.is_empty() || sandbox.profile == Profile::None
+}
+
+/// What a sandbox lets a process do, whatever it declares.
+fn implied(sandbox: &Sandbox) -> Effects {
+    let unconfined = sandbox.profile == Profile::None;
+    Effects {
+        reads: unconfined || !sandbox.paths.is_empty(),
+        writes: unconfined || sandbox.paths.iter().any(|path| path.write),
+        network: !matches!(sandbox.profile, Profile::Strict),
+        spends: false,
+        irreversible: false,
+    }
+}
+
+fn sandbox_words(sandbox: &Sandbox, has_inputs: bool) -> String {
+    let profile = sandbox.profile.as_str();
+    match sandbox.profile {
+        Profile::None => "sandbox `none`: no confinement".to_owned(),
+        _ if !sandbox.paths.is_empty() => format!("sandbox `{profile}` with {} host paths", sandbox.paths.len()),
+        Profile::User => "sandbox `user`: open egress".to_owned(),
+        Profile::Strict if has_inputs => "sandbox `strict` with fetched inputs".to_owned(),
+        _ => format!("sandbox `{profile}`"),
+    }
+}
+
+fn effect_words(effects: Effects) -> String {
+    let all = [
+        (effects.reads, "reads beyond its workspace"),
+        (effects.writes, "writes beyond its workspace"),
+        (effects.network, "uses the network"),
+        (effects.spends, "spends"),
+        (effects.irreversible, "cannot be undone"),
+    ];
+    all.into_iter().filter(|(held, _)| *held).map(|(_, words)| words).collect::<Vec<_>>().join(", ")
 }

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use cel::IdedExpr;
-use cel::common::ast::{CallExpr, Expr};
+use cel::common::ast::{CallExpr, SelectExpr};
+use cel::parser::PrattParser;
 use serde_json::Value;
 
 use super::super::functions::{Arithmetic, Comparison, Function};
@@ -15,7 +16,7 @@ use super::{Answer, Evaluator, Scope, element, is_limit, refuse};
 
 impl Evaluator<'_> {
     pub(super) fn call<'s>(&'s self, call: &'s CallExpr, scope: Option<&'s Scope<'s>>) -> Answer<'s> {
-        let function = Function::find(&call.func_name, call.target.is_some(), &call.args)?;
+        let function = Function::find(&call.func_name, call.target.is_some(), call.args.len())?;
         // The operand a function is about: its target, or its first argument.
         let operands = || call.target.as_deref().into_iter().chain(&call.args);
         let operand = |place: usize| operands().nth(place).ok_or_else(|| refuse("an argument is missing"));
@@ -43,12 +44,6 @@ impl Evaluator<'_> {
             Function::Compare(comparison) => {
                 self.compare(comparison, nth(0)?.as_ref(), nth(1)?.as_ref()).map(owned)
             }
-            Function::Has => self.has(operand(0)?, scope),
-            Function::All
-            | Function::Exists
-            | Function::ExistsOne
-            | Function::Map
-            | Function::Filter => self.comprehension(function, call, scope),
             Function::Size => match nth(0)?.as_ref() {
                 Value::String(text) => {
                     self.pay(text.len() as u64 / 64)?;
@@ -88,8 +83,7 @@ impl Evaluator<'_> {
         failed.map_or(Ok(owned(!deciding)), Err)
     }
 
-    fn has<'s>(&'s self, field: &'s IdedExpr, scope: Option<&'s Scope<'s>>) -> Answer<'s> {
-        let Expr::Select(select) = &field.expr else { return Err(refuse("has(…) takes a field")) };
+    pub(super) fn has<'s>(&'s self, select: &'s SelectExpr, scope: Option<&'s Scope<'s>>) -> Answer<'s> {
         match self.eval(&select.operand, scope)?.as_ref() {
             Value::Object(fields) => Ok(owned(fields.contains_key(&select.field))),
             other => Err(refuse(format!("has(…) needs an object, not {}", kind(other)))),
@@ -181,8 +175,8 @@ impl Evaluator<'_> {
     /// Regular expressions are the `cel` crate's, without backtracking. A pattern is compiled for each call, which is
     /// dear: it costs as many steps.
     fn matches(&self, text: &str, pattern: &str) -> Result<bool, ExpressionError> {
-        static PROGRAM: LazyLock<Option<cel::Program>> =
-            LazyLock::new(|| cel::Program::compile("text.matches(pattern)").ok());
+        static CALL: LazyLock<Option<IdedExpr>> =
+            LazyLock::new(|| PrattParser::new().parse("text.matches(pattern)").ok());
         const MAX_PATTERN: usize = 256;
         if pattern.len() > MAX_PATTERN {
             return Err(refuse(format!("a pattern may have {MAX_PATTERN} bytes at most")));
@@ -191,8 +185,8 @@ impl Evaluator<'_> {
         let mut context = cel::Context::default();
         context.add_variable_from_value("text", text.to_owned());
         context.add_variable_from_value("pattern", pattern.to_owned());
-        let program = PROGRAM.as_ref().ok_or_else(|| refuse("patterns are not supported"))?;
-        match program.execute(&context) {
+        let call = CALL.as_ref().ok_or_else(|| refuse("patterns are not supported"))?;
+        match cel::Value::resolve(call, &context) {
             Ok(cel::Value::Bool(answer)) => Ok(answer),
             _ => Err(refuse(format!("`{pattern}` is not a regular expression"))),
         }
