@@ -1,0 +1,193 @@
+//! The outermost layer: what every answer carries, whatever happened inside. Trace id, span, timing, security headers,
+//! and the body of a refusal.
+
+use std::fmt;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use tracing::Instrument as _;
+
+use super::Web;
+use super::problem::{MEDIA_TYPE, Problem};
+
+/// What an answer that is not a page may load: nothing.
+const API_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
+/// Trace context (W3C Trace Context, level 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trace {
+    trace: u128,
+    /// The span of the caller, if there is one.
+    parent: Option<u64>,
+    /// Ours.
+    span: u64,
+    sampled: bool,
+}
+
+impl Trace {
+    /// Continues the trace in `traceparent`, or begins one.
+    fn of(headers: &HeaderMap, fresh: impl FnOnce() -> (u128, u64)) -> Self {
+        let (trace, span) = fresh();
+        let given = headers.get("traceparent").and_then(|value| parse(value.to_str().ok()?));
+        match given {
+            Some((trace, parent, sampled)) => Self { trace, parent: Some(parent), span, sampled },
+            None => Self { trace, parent: None, span, sampled: true },
+        }
+    }
+
+    pub(super) fn id(&self) -> String {
+        format!("{:032x}", self.trace)
+    }
+
+    fn flags(self) -> u8 {
+        u8::from(self.sampled)
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, self.flags())
+    }
+}
+
+fn parse(text: &str) -> Option<(u128, u64, bool)> {
+    let mut parts = text.trim().splitn(4, '-');
+    let mut hex = |length: usize| {
+        let part = parts.next()?;
+        let lower = part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        (part.len() >= length && lower).then_some(&part[..length])
+    };
+    let version = hex(2)?;
+    let trace = u128::from_str_radix(hex(32)?, 16).ok()?;
+    let parent = u64::from_str_radix(hex(16)?, 16).ok()?;
+    let flags = u8::from_str_radix(text.trim().split('-').nth(3)?.get(..2)?, 16).ok()?;
+    (version != "ff" && trace != 0 && parent != 0).then_some((trace, parent, flags & 1 == 1))
+}
+
+pub(super) async fn wrap(State(web): State<Web>, mut request: Request, next: Next) -> Response {
+    let clock = &web.app.clock;
+    let begun = clock.boot();
+    let trace = Trace::of(request.headers(), || web.fresh_trace());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!(
+        "http.request",
+        %method,
+        route,
+        trace_id = trace.id(),
+        principal = tracing::field::Empty,
+        status = tracing::field::Empty,
+    );
+    request.extensions_mut().insert(trace);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    if let Some(problem) = problem_of(&response) {
+        response = render(&problem, &trace, response);
+    }
+    let elapsed = clock.boot().saturating_sub(begun);
+    span.record("status", response.status().as_u16());
+    web.metrics.answered(&route, &method, response.status(), elapsed);
+    let headers = response.headers_mut();
+    protect(headers);
+    set(headers, HeaderName::from_static("traceparent"), &trace.to_string());
+    if method == Method::GET || method == Method::HEAD {
+        let milliseconds = elapsed.as_secs_f64() * 1000.0;
+        set(headers, HeaderName::from_static("server-timing"), &format!("total;dur={milliseconds:.2}"));
+    }
+    response
+}
+
+/// The refusal in an answer: ours, or one that a layer below us made without a body.
+fn problem_of(response: &Response) -> Option<Problem> {
+    if let Some(problem) = response.extensions().get::<Problem>() {
+        return Some(problem.clone());
+    }
+    let status = response.status();
+    let bare = (status.is_client_error() || status.is_server_error())
+        && response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != MEDIA_TYPE);
+    let (code, detail) = match status {
+        _ if !bare => return None,
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ("method_not_allowed", "The route does not take this method; `Allow` names those it takes.")
+        }
+        StatusCode::NOT_FOUND => ("not_found", "There is nothing at this path."),
+        _ if status.is_server_error() => return Some(Problem::internal()),
+        _ => ("refused", "The request was refused."),
+    };
+    Some(Problem::new(status, code, detail))
+}
+
+fn render(problem: &Problem, trace: &Trace, response: Response) -> Response {
+    let (mut parts, _) = response.into_parts();
+    let body = serde_json::to_vec(&problem.body(&trace.id())).unwrap_or_default();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// Headers every answer carries unless a handler chose its own.
+fn protect(headers: &mut HeaderMap) {
+    let defaults = [
+        (header::CONTENT_SECURITY_POLICY, API_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+        (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    ];
+    for (name, value) in defaults {
+        headers.entry(name).or_insert(value);
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// What a panicking handler is answered with; the panic hook has logged it.
+#[expect(clippy::needless_pass_by_value, reason = "the signature the layer asks for")]
+pub(super) fn panicked(_panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::internal().into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(value: &str) -> Trace {
+        let headers = HeaderValue::from_str(value)
+            .map(|value| HeaderMap::from_iter([(HeaderName::from_static("traceparent"), value)]))
+            .unwrap_or_default();
+        Trace::of(&headers, || (7, 9))
+    }
+
+    #[test]
+    fn a_trace_is_continued() {
+        let trace = of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        assert_eq!(trace.to_string(), "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000009-01");
+        assert_eq!(trace.parent, Some(0x00f0_67aa_0ba9_02b7));
+    }
+
+    #[test]
+    fn a_bad_one_begins_anew() {
+        for bad in ["", "00-0-0-0", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "é", "ff-x"] {
+            assert_eq!(of(bad).trace, 7, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read(text in ".{0,80}") {
+            let _ = parse(&text);
+        }
+    }
+}

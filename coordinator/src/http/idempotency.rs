@@ -1,0 +1,95 @@
+//! `Idempotency-Key`: the same key and body give the same answer for a day; another body is refused.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::BodyExt as _;
+use nexusmon_shared::digest::Digest;
+
+use super::Web;
+use super::json::{self, MISSION_LIMIT};
+use super::problem::Problem;
+use crate::service::Caller;
+use crate::service::idempotency::{self as service, Begun, Key, Remembered};
+
+pub(super) const HEADER: &str = "idempotency-key";
+/// Set on an answer that was given before.
+const REPLAYED: &str = "idempotent-replayed";
+/// An upload may be too large to be held for its digest.
+const UPLOAD_PATH: &str = "/v1/vault/artifacts";
+
+/// Runs the request, or repeats the answer its first copy got. Only success is remembered: a refusal changed nothing.
+pub(super) async fn once(
+    web: &Web,
+    caller: &Caller,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let key = key(request.headers())?;
+    let route = request.uri().path().to_owned();
+    let (request, body) = if route == UPLOAD_PATH {
+        let fingerprint = upload_fingerprint(&request);
+        (request, fingerprint)
+    } else {
+        let (parts, body) = request.into_parts();
+        let bytes = json::read(&parts.headers, body, MISSION_LIMIT).await?;
+        let digest = Digest::of(&bytes);
+        (Request::from_parts(parts, Body::from(bytes)), digest)
+    };
+    match service::begin(&web.app, caller, Key { route, key, body }).await? {
+        Begun::Seen(remembered) => Ok(replay(remembered)),
+        Begun::New(reserved) => {
+            let response = next.run(request).await;
+            if !response.status().is_success() {
+                return Ok(response);
+            }
+            let (parts, body) = response.into_parts();
+            let bytes = body.collect().await.map_err(|_| Problem::internal())?.to_bytes();
+            let location = parts.headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+            let answer = Remembered {
+                status: parts.status.as_u16(),
+                location: location.map(str::to_owned),
+                body: bytes.to_vec(),
+            };
+            service::finish(&web.app, caller, reserved, answer).await?;
+            Ok(Response::from_parts(parts, Body::from(bytes)))
+        }
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<String, Problem> {
+    let key = headers.get(HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let good = (1..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    if good {
+        Ok(key.to_owned())
+    } else {
+        let message = "must be 1 to 128 printable characters without spaces";
+        Err(Problem::field("Idempotency-Key", "invalid_value", message))
+    }
+}
+
+/// What tells one upload from another before its bytes are read: name, kind and stated size; exact where the query
+/// holds the `digest`.
+fn upload_fingerprint(request: &Request) -> Digest {
+    let header = |name| request.headers().get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+    let query = request.uri().query().unwrap_or_default().as_bytes();
+    Digest::of(&[query, header(header::CONTENT_TYPE), header(header::CONTENT_LENGTH)].join(&b'\n'))
+}
+
+fn replay(remembered: Remembered) -> Response {
+    let Remembered { status, location, body } = remembered;
+    let empty = body.is_empty();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    if !empty {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    if let Some(location) = location.and_then(|location| HeaderValue::from_str(&location).ok()) {
+        headers.insert(header::LOCATION, location);
+    }
+    response
+}

@@ -1,0 +1,129 @@
+//! Every route, on one screen. A protected route cannot be written down without the policy action it stands for.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use bytes::Bytes;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+use super::access::{self, Guard};
+use super::problem::Problem;
+use super::{Web, admission, envelope, health, openapi, pages};
+use crate::http::v1::{
+    agents, approvals, artifact_content, artifacts, audit, auth, cognition, events, fleet, logs,
+    mission_acts as acts, missions, organism, reviews, stats, tasks,
+};
+
+/// The whole of HTTP: routes, layers, and the document of the routes (kept in `web`).
+pub(super) fn router(web: &Web) -> Router {
+    let open = |routes| public(routes);
+    let may = |action, routes| protected(web, action, routes);
+    let own = |routes| self_protected(routes);
+    let (router, document) = OpenApiRouter::with_openapi(openapi::skeleton())
+        // Health and version: no credentials, no data.
+        .routes(open(routes!(health::live)))
+        .routes(open(routes!(health::ready)))
+        .routes(open(routes!(health::metrics)))
+        .routes(open(routes!(health::version)))
+        .routes(may("api.read", routes!(openapi::document)))
+        // Log in and out.
+        .routes(open(routes!(auth::login)))
+        .routes(own(routes!(auth::refresh)))
+        .routes(may("session.end", routes!(auth::logout)))
+        .routes(may("session.read", routes!(auth::me)))
+        // Engine.
+        .routes(may("mission.create", routes!(missions::create)))
+        .routes(may("mission.read", routes!(missions::list)))
+        .routes(may("mission.read", routes!(missions::schema)))
+        .routes(may("mission.dry_run", routes!(acts::dry_run)))
+        .routes(may("mission.read", routes!(missions::get)))
+        .routes(may("mission.read", routes!(missions::tasks)))
+        .routes(may("mission.read", routes!(events::of_mission)))
+        .routes(may("approval.decide", routes!(acts::approve)))
+        .routes(may("mission.run", routes!(acts::run)))
+        .routes(may("mission.cancel", routes!(acts::cancel)))
+        .routes(may("mission.pause", routes!(acts::pause)))
+        .routes(may("mission.resume", routes!(acts::resume)))
+        .routes(may("mission.create", routes!(acts::rerun)))
+        .routes(may("mission.plan", routes!(acts::replace_plan)))
+        .routes(may("mission.read", routes!(stats::get)))
+        .routes(may("mission.read", routes!(tasks::get)))
+        .routes(may("task.resolve", routes!(tasks::resolve)))
+        .routes(may("log.read", routes!(logs::read)))
+        .routes(may("log.read", routes!(logs::follow)))
+        // Vault.
+        .routes(may("artifact.read", routes!(artifacts::list)))
+        .routes(may("artifact.upload", routes!(artifact_content::upload)))
+        .routes(may("artifact.read", routes!(artifacts::get)))
+        .routes(may("artifact.read", routes!(artifacts::versions)))
+        .routes(may("artifact.read", routes!(artifact_content::download)))
+        .routes(may("artifact.read", routes!(artifacts::diff)))
+        .routes(may("artifact.review", routes!(artifacts::review)))
+        // Fleet.
+        .routes(may("agent.invite", routes!(fleet::invite)))
+        .routes(may("agent.read", routes!(fleet::capabilities)))
+        .routes(may("agent.read", routes!(agents::list)))
+        .routes(may("agent.read", routes!(agents::get)))
+        .routes(may("agent.label", routes!(agents::change)))
+        .routes(may("agent.drain", routes!(agents::drain)))
+        .routes(may("agent.pause", routes!(agents::pause)))
+        .routes(may("agent.resume", routes!(agents::resume)))
+        .routes(may("agent.quarantine", routes!(agents::quarantine)))
+        .routes(may("agent.revoke", routes!(agents::revoke)))
+        // Governance.
+        .routes(may("approval.read", routes!(approvals::list)))
+        .routes(may("approval.read", routes!(approvals::get)))
+        .routes(may("approval.decide", routes!(approvals::decide)))
+        .routes(may("review.read", routes!(reviews::list)))
+        .routes(may("review.read", routes!(reviews::get)))
+        .routes(may("review.decide", routes!(reviews::decide)))
+        .routes(may("audit.read", routes!(audit::list)))
+        // The organism, its thinking, and everything live.
+        .routes(may("organism.read", routes!(organism::status)))
+        .routes(may("organism.read", routes!(organism::evolution)))
+        .routes(may("organism.read", routes!(cognition::status)))
+        .routes(may("event.read", routes!(events::all)))
+        .split_for_parts();
+    let text = document.to_json().unwrap_or_default();
+    let _ = web.document.set(Bytes::from(text));
+    router
+        .route("/", get(pages::home))
+        .route("/organism", get(pages::organism))
+        .route("/landing", get(pages::landing))
+        .route("/docs", get(pages::docs))
+        .route("/assets/{name}", get(pages::asset))
+        .fallback(nothing)
+        // Bodies are bounded where they are read, each by its own limit.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(web.clone(), admission::admit))
+        .layer(CatchPanicLayer::custom(envelope::panicked))
+        .layer(from_fn_with_state(web.clone(), envelope::wrap))
+        .with_state(web.clone())
+}
+
+async fn nothing() -> Problem {
+    Problem::not_found("There is nothing at this path; `/v1/openapi.json` lists what there is.")
+}
+
+/// A route for callers we know, whom the policy allows `action`.
+fn protected(web: &Web, action: &'static str, routes: UtoipaMethodRouter<Web>) -> UtoipaMethodRouter<Web> {
+    let (schemas, mut paths, methods) = routes;
+    openapi::complete(&mut paths, true);
+    let guard = Guard { web: web.clone(), action };
+    (schemas, paths, methods.route_layer(from_fn_with_state(guard, access::check)))
+}
+
+/// A route that reads credentials its own way: the renewal of a token that may have expired.
+fn self_protected((schemas, mut paths, methods): UtoipaMethodRouter<Web>) -> UtoipaMethodRouter<Web> {
+    openapi::complete(&mut paths, true);
+    (schemas, paths, methods)
+}
+
+/// A route for everybody.
+fn public((schemas, mut paths, methods): UtoipaMethodRouter<Web>) -> UtoipaMethodRouter<Web> {
+    openapi::complete(&mut paths, false);
+    (schemas, paths, methods)
+}

@@ -1,0 +1,85 @@
+//! `/v1/governance/audit`: who did what.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use nexusmon_shared::id::MissionId;
+use nexusmon_shared::time::Timestamp;
+use serde_json::Value;
+
+use super::shape::time;
+use crate::http::Web;
+use crate::http::problem::Problem;
+use crate::http::query::{Page, Query, only_sort, page, parameter};
+use crate::service::audit as service;
+
+/// One entry of the audit trail.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct AuditEntry {
+    seq: i64,
+    at: String,
+    /// A principal's or agent's id, or `nexusmon`.
+    actor: String,
+    action: String,
+    subject_kind: String,
+    subject: String,
+    mission: Option<String>,
+    #[schema(value_type = Object)]
+    body: Value,
+    digest: String,
+}
+
+impl From<service::AuditView> for AuditEntry {
+    fn from(entry: service::AuditView) -> Self {
+        let service::AuditView { seq, at, actor, action, subject_kind, subject, mission, body, digest } =
+            entry;
+        Self {
+            seq,
+            at: time(at),
+            actor,
+            action,
+            subject_kind,
+            subject,
+            mission: mission.map(|id| id.to_string()),
+            body,
+            digest: digest.to_string(),
+        }
+    }
+}
+
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct Listing {
+    actor: Option<String>,
+    action: Option<String>,
+    subject: Option<String>,
+    mission: Option<String>,
+    /// At or after this time.
+    since: Option<String>,
+    /// `-seq`, the only order.
+    sort: Option<String>,
+    /// 1 to 200, 50 if absent.
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// List audit entries, newest first
+#[utoipa::path(
+    get, path = "/v1/governance/audit", tag = "governance", params(Listing),
+    responses((status = 200, body = Page<AuditEntry>)),
+)]
+pub(in crate::http) async fn list(
+    State(web): State<Web>,
+    Query(listing): Query<Listing>,
+) -> Result<Answer<Page<AuditEntry>>, Problem> {
+    let Listing { actor, action, subject, mission, since, sort, limit, cursor } = listing;
+    only_sort(sort.as_deref(), "-seq")?;
+    let filter = service::AuditFilter {
+        actor,
+        action,
+        subject,
+        mission: parameter::<MissionId>("mission", mission.as_deref(), "a mission's id")?,
+        since: parameter::<Timestamp>("since", since.as_deref(), "an RFC 3339 time")?,
+    };
+    Ok(Answer(Page::of(service::list(&web.app, filter, page(limit, cursor)?).await?)))
+}

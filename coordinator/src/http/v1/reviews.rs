@@ -1,0 +1,132 @@
+//! `/v1/governance/reviews`: the after-the-fact judgement of flagged work.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use nexusmon_shared::id::{MissionId, ReviewId};
+
+use super::shape::{self, maybe, time};
+use crate::http::Web;
+use crate::http::access::Known;
+use crate::http::json::Json;
+use crate::http::problem::Problem;
+use crate::http::query::{Id, Page, Query, page, parameter};
+use crate::service::reviews as service;
+
+/// Flagged work, and what people think of it.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct Review {
+    id: String,
+    mission: String,
+    goal: String,
+    #[schema(value_type = shape::Rank)]
+    rank: nexusmon_shared::rank::Rank,
+    /// Identical work shares it.
+    shape: String,
+    /// `open`, `accepted`, `rejected`, `covered`.
+    status: String,
+    created_at: String,
+    decided_at: Option<String>,
+    decided_by: Option<String>,
+    comment: Option<String>,
+}
+
+impl From<service::ReviewView> for Review {
+    fn from(review: service::ReviewView) -> Self {
+        let service::ReviewView {
+            id,
+            mission,
+            goal,
+            rank,
+            shape,
+            status,
+            opened_at,
+            decided_at,
+            decided_by,
+            comment,
+        } = review;
+        Self {
+            id: id.to_string(),
+            mission: mission.to_string(),
+            goal,
+            rank,
+            shape: shape.to_string(),
+            status,
+            created_at: time(opened_at),
+            decided_at: maybe(decided_at),
+            decided_by: decided_by.map(|id| id.to_string()),
+            comment,
+        }
+    }
+}
+
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct Listing {
+    status: Option<String>,
+    mission: Option<String>,
+    /// 1 to 200, 50 if absent.
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// List reviews, newest first
+#[utoipa::path(
+    get, path = "/v1/governance/reviews", tag = "governance", params(Listing),
+    responses((status = 200, body = Page<Review>)),
+)]
+pub(in crate::http) async fn list(
+    State(web): State<Web>,
+    Query(Listing { status, mission, limit, cursor }): Query<Listing>,
+) -> Result<Answer<Page<Review>>, Problem> {
+    let mission = parameter::<MissionId>("mission", mission.as_deref(), "a mission's id")?;
+    let filter = service::ReviewFilter { status, mission };
+    Ok(Answer(Page::of(service::list(&web.app, filter, page(limit, cursor)?).await?)))
+}
+
+/// Read a review
+#[utoipa::path(
+    get, path = "/v1/governance/reviews/{id}", tag = "governance", params(("id" = String, Path)),
+    responses((status = 200, body = Review)),
+)]
+pub(in crate::http) async fn get(
+    State(web): State<Web>,
+    Id(id): Id<ReviewId>,
+) -> Result<Answer<Review>, Problem> {
+    Ok(Answer(service::get(&web.app, id).await?.into()))
+}
+
+/// A judgement of one review.
+#[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Judgement {
+    /// The review's id.
+    #[schema(value_type = String)]
+    review: ReviewId,
+    verdict: JudgementVerdict,
+    comment: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::http) enum JudgementVerdict {
+    Accept,
+    Reject,
+}
+
+/// Judge flagged work
+#[utoipa::path(
+    post, path = "/v1/governance/reviews", tag = "governance", request_body = Judgement,
+    responses((status = 200, body = Review)),
+)]
+pub(in crate::http) async fn decide(
+    State(web): State<Web>,
+    Known(caller): Known,
+    Json(Judgement { review, verdict, comment }): Json<Judgement>,
+) -> Result<Answer<Review>, Problem> {
+    let verdict = match verdict {
+        JudgementVerdict::Accept => service::ReviewVerdict::Accept,
+        JudgementVerdict::Reject => service::ReviewVerdict::Reject,
+    };
+    Ok(Answer(service::decide(&web.app, &caller, review, verdict, comment).await?.into()))
+}
