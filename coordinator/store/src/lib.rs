@@ -1,1 +1,78 @@
-//! placeholder
+//! The coordinator's database: one SQL text on SQLite and PostgreSQL, group commit, set-based hot paths.
+//!
+//! Work is done in units ([`Store::write`]): what a unit changes, its audit entries and its wake-ups commit together.
+//! Reading goes through [`Store::read`]; every reading method is on [`Connection`], every writing one on [`Tx`], which
+//! can read too. This crate knows rows and how they lie in tables; it decides nothing.
+
+mod agents;
+mod approvals;
+mod artifacts;
+mod attempts;
+mod audit;
+mod blobs;
+mod classes;
+mod connection;
+mod dialect;
+mod error;
+mod evolution;
+mod flags;
+mod idempotency;
+mod logs;
+mod migrate;
+mod missions;
+mod organism;
+mod page;
+mod postgres;
+mod principals;
+mod record;
+mod reviews;
+mod search;
+mod sessions;
+mod singletons;
+mod sqlite;
+mod store;
+mod tasks;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod topic;
+mod transaction;
+
+pub use agents::{AgentFilter, AgentRow, AgentState, BarRow, InviteRow};
+pub use approvals::{
+    ApprovalFilter, ApprovalRow, ApprovalState, ApprovalSubject, DecisionRow, DecisionVerdict,
+};
+pub use artifacts::{
+    ArtifactFilter, ArtifactKind, ArtifactReviewRow, ArtifactRow, InputVersion, NewVersion, Verdict, VersionRow,
+    VersionStatus,
+};
+pub use attempts::AttemptRow;
+pub use audit::{AuditEntry, AuditFilter, AuditRow, WaitingAuditRow, canonical as canonical_audit_entry};
+pub use blobs::{BlobRow, UploadRow};
+pub use classes::{ClassId, ClassRow};
+pub use connection::Connection;
+pub use error::StoreError;
+pub use evolution::{
+    CauseCount, LedgerRow, NewLedgerRow, PredictionRow, Score, ShapeRecord, TrustCount,
+};
+pub use flags::FlagRow;
+pub use futures::future::BoxFuture;
+pub use idempotency::IdempotencyRow;
+pub use logs::{LogKey, LogRow, SegmentRow};
+pub use missions::{
+    MissionChange, MissionDelta, MissionFilter, MissionRow, MissionsDue, NewMission, PlanRow, Start, StatusCount,
+};
+pub use organism::{Halt, KeyRow, Organism, SettingRow};
+pub use page::{MAX_PAGE, Page, PageRequest};
+pub use principals::{LoginKind, LoginSessionRow, PrincipalKind, PrincipalRow, Role};
+pub use record::Json;
+pub use reviews::{ReviewFilter, ReviewRow, ReviewState};
+pub use search::DocumentRow;
+pub use sessions::{AgentSessionRow, OpenedSession, Renewal};
+pub use singletons::SingletonRow;
+pub use store::{Store, StoreConfig};
+pub use tasks::{
+    Candidate, Decision, EdgeRow, GrantRow, GrantedTask, ItemOutcome, LeafRef, LimitUse, Limits, SettleRow, Source,
+    SpecRow, StartedRow, TaskCount, TaskFilter, TaskRow, TaskSummary, TaskUpdate,
+};
+pub use topic::Topic;
+pub use transaction::Tx;

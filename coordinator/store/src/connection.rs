@@ -1,0 +1,261 @@
+//! A connection to either database and the few ways to run a statement on it. The only place that names both drivers'
+//! query types; everything above speaks in [`Sql`], arguments and records.
+
+use std::borrow::Cow;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction};
+
+use crate::dialect::{Sql, batches};
+use crate::error::{Fate, StoreError, fate};
+use crate::record::{Arg, Cell, Kind, Record, Row, Value};
+
+/// A connection for reading; [`crate::Tx`] is one that may write.
+#[derive(Debug)]
+pub struct Connection {
+    pub(crate) link: Link,
+    /// Completes "while …" in errors.
+    pub(crate) doing: &'static str,
+    /// A statement failed in a way that asks for another try of the whole unit.
+    pub(crate) retry: bool,
+    /// Inside a unit of work: the statement that failed. Nothing runs after it, on either database.
+    broken: Option<StoreError>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Link {
+    Sqlite(SqliteConnection),
+    SqlitePooled(PoolConnection<Sqlite>),
+    PostgresPooled(PoolConnection<Postgres>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+enum Backend<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+impl Link {
+    fn backend(&mut self) -> Backend<'_> {
+        match self {
+            Self::Sqlite(connection) => Backend::Sqlite(connection),
+            Self::SqlitePooled(connection) => Backend::Sqlite(connection),
+            Self::PostgresPooled(connection) => Backend::Postgres(connection),
+            Self::Postgres(transaction) => Backend::Postgres(transaction),
+        }
+    }
+}
+
+/// Runs `$body` with the connection and the statement's text for that database.
+macro_rules! on_either {
+    ($self:ident, $sql:ident, $args:ident, |$query:ident, $connection:ident| $body:expr) => {
+        match $self.link.backend() {
+            Backend::Sqlite($connection) => {
+                let $query = bind_sqlite(sqlx::query(AssertSqlSafe($sql.sqlite.clone())), $args);
+                $body
+            }
+            Backend::Postgres($connection) => {
+                let $query = bind_postgres(sqlx::query(AssertSqlSafe($sql.postgres.clone())), $args);
+                $body
+            }
+        }
+    };
+}
+
+impl Connection {
+    pub(crate) const fn new(link: Link, doing: &'static str) -> Self {
+        Self { link, doing, retry: false, broken: None }
+    }
+
+    /// The error that ended the unit of work, if one did.
+    pub(crate) fn broken(&self) -> Option<StoreError> {
+        self.broken.clone()
+    }
+
+    /// A new unit of work begins on this connection.
+    pub(crate) fn mend(&mut self) {
+        self.broken = None;
+        self.retry = false;
+    }
+
+    fn intact(&self) -> Result<(), StoreError> {
+        self.broken.clone().map_or(Ok(()), Err)
+    }
+
+    pub(crate) const fn is_postgres(&self) -> bool {
+        matches!(self.link, Link::Postgres(_) | Link::PostgresPooled(_))
+    }
+
+    fn failed(&mut self, error: sqlx::Error) -> StoreError {
+        self.retry |= fate(&error) == Fate::Retry;
+        let error = StoreError::of(self.doing, error);
+        if matches!(self.link, Link::Sqlite(_) | Link::Postgres(_)) {
+            self.broken = Some(error.clone());
+        }
+        error
+    }
+
+    pub(crate) async fn execute(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<u64, StoreError> {
+        self.intact()?;
+        let done = on_either!(self, sql, args, |query, connection| query
+            .execute(connection)
+            .await
+            .map(|done| done.rows_affected()));
+        done.map_err(|error| self.failed(error))
+    }
+
+    pub(crate) async fn fetch<T: Record>(
+        &mut self,
+        sql: &Sql,
+        args: Vec<Arg>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.intact()?;
+        let read = on_either!(self, sql, args, |query, connection| query
+            .fetch_all(connection)
+            .await
+            .map(|rows| rows.iter().map(|row| T::read(row)).collect()));
+        read.map_err(|error| self.failed(error))?
+    }
+
+    pub(crate) async fn fetch_optional<T: Record>(
+        &mut self,
+        sql: &Sql,
+        args: Vec<Arg>,
+    ) -> Result<Option<T>, StoreError> {
+        self.intact()?;
+        let read = on_either!(self, sql, args, |query, connection| query
+            .fetch_optional(connection)
+            .await
+            .map(|row| row.map(|row| T::read(&row)).transpose()));
+        read.map_err(|error| self.failed(error))?
+    }
+
+    pub(crate) async fn value<T: crate::record::Column + Send + Sync>(
+        &mut self,
+        sql: &Sql,
+        args: Vec<Arg>,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.fetch_optional::<Value<T>>(sql, args).await?.map(|value| value.0))
+    }
+
+    pub(crate) async fn values<T: crate::record::Column + Send + Sync>(
+        &mut self,
+        sql: &Sql,
+        args: Vec<Arg>,
+    ) -> Result<Vec<T>, StoreError> {
+        Ok(self.fetch::<Value<T>>(sql, args).await?.into_iter().map(|value| value.0).collect())
+    }
+
+    /// Runs a statement over `rows`, which stand as `[rows]` in it (`$1`); `more` follow from `$2`.
+    pub(crate) async fn execute_batch<I: Record>(
+        &mut self,
+        sql: &Sql,
+        rows: &[I],
+        more: Vec<Arg>,
+    ) -> Result<u64, StoreError> {
+        let mut affected = 0;
+        for text in batches(rows, self.is_postgres()) {
+            affected += self.execute(sql, with_batch(text, &more)).await?;
+        }
+        Ok(affected)
+    }
+
+    /// As [`Self::execute_batch`], for statements that return rows.
+    pub(crate) async fn fetch_batch<I: Record, T: Record>(
+        &mut self,
+        sql: &Sql,
+        rows: &[I],
+        more: Vec<Arg>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut read = Vec::new();
+        for text in batches(rows, self.is_postgres()) {
+            let mut part = self.fetch(sql, with_batch(text, &more)).await?;
+            if read.is_empty() {
+                read = part;
+            } else {
+                read.append(&mut part);
+            }
+        }
+        Ok(read)
+    }
+
+    /// As [`Self::fetch_batch`] over bare values, for `WHERE id IN (SELECT value FROM [rows])` with [`Value`].
+    pub(crate) async fn fetch_by<K, T>(&mut self, sql: &Sql, keys: &[K], more: Vec<Arg>) -> Result<Vec<T>, StoreError>
+    where
+        K: crate::record::Column + Clone + Send + Sync,
+        T: Record,
+    {
+        let rows: Vec<_> = keys.iter().cloned().map(Value).collect();
+        self.fetch_batch(sql, &rows, more).await
+    }
+
+    /// As [`Self::execute_batch`] over bare values.
+    pub(crate) async fn execute_by<K>(&mut self, sql: &Sql, keys: &[K], more: Vec<Arg>) -> Result<u64, StoreError>
+    where
+        K: crate::record::Column + Clone + Send + Sync,
+    {
+        let rows: Vec<_> = keys.iter().cloned().map(Value).collect();
+        self.execute_batch(sql, &rows, more).await
+    }
+
+    /// Runs a text of several statements without parameters.
+    pub(crate) async fn script(&mut self, text: &str) -> Result<(), StoreError> {
+        use sqlx::Executor as _;
+        let text = AssertSqlSafe(text.to_owned());
+        let done = match self.link.backend() {
+            Backend::Sqlite(connection) => connection.execute(sqlx::raw_sql(text)).await.map(drop),
+            Backend::Postgres(connection) => connection.execute(sqlx::raw_sql(text)).await.map(drop),
+        };
+        done.map_err(|error| self.failed(error))
+    }
+}
+
+fn with_batch(text: String, more: &[Arg]) -> Vec<Arg> {
+    let mut args = Vec::with_capacity(more.len() + 1);
+    args.push(Arg::Text(Some(text)));
+    args.extend_from_slice(more);
+    args
+}
+
+fn bind_sqlite(
+    query: Query<'_, Sqlite, SqliteArguments>,
+    args: Vec<Arg>,
+) -> Query<'_, Sqlite, SqliteArguments> {
+    args.into_iter().fold(query, |query, arg| match arg {
+        Arg::Text(value) => query.bind(value),
+        Arg::Int(value) => query.bind(value),
+        Arg::Bool(value) => query.bind(value),
+        Arg::Real(value) => query.bind(value),
+    })
+}
+
+fn bind_postgres(query: Query<'_, Postgres, PgArguments>, args: Vec<Arg>) -> Query<'_, Postgres, PgArguments> {
+    args.into_iter().fold(query, |query, arg| match arg {
+        Arg::Text(value) => query.bind(value),
+        Arg::Int(value) => query.bind(value),
+        Arg::Bool(value) => query.bind(value),
+        Arg::Real(value) => query.bind(value),
+    })
+}
+
+macro_rules! rows {
+    ($($row:ty),*) => {$(
+        impl Row for $row {
+            fn cell(&self, column: &str, kind: Kind) -> Result<Cell<'_>, StoreError> {
+                let cell = match kind {
+                    Kind::Text => self
+                        .try_get::<Option<&str>, _>(column)
+                        .map(|v| v.map_or(Cell::Null, |v| Cell::Text(Cow::Borrowed(v)))),
+                    Kind::Int => self.try_get::<Option<i64>, _>(column).map(|v| v.map_or(Cell::Null, Cell::Int)),
+                    Kind::Bool => self.try_get::<Option<bool>, _>(column).map(|v| v.map_or(Cell::Null, Cell::Bool)),
+                    Kind::Real => self.try_get::<Option<f64>, _>(column).map(|v| v.map_or(Cell::Null, Cell::Real)),
+                };
+                cell.map_err(|error| StoreError::Corrupt { column: column.to_owned(), reason: error.to_string() })
+            }
+        }
+    )*};
+}
+rows!(SqliteRow, PgRow);

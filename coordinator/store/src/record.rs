@@ -1,0 +1,490 @@
+//! Rows as plain structs: one macro gives a struct its columns, how it is read from a row of either database, and how
+//! it is written into the JSON batch that set-based statements take.
+//!
+//! Knows column types, not tables.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use nexusmon_shared::capability::Capability;
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id;
+use nexusmon_shared::mission::MissionStatus;
+use nexusmon_shared::name::Name;
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::task::{SkipReason, TaskStatus};
+use nexusmon_shared::time::Timestamp;
+
+/// The four types both databases share.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Text,
+    Int,
+    Bool,
+    Real,
+}
+
+/// A value as the database gives it.
+#[derive(Debug)]
+pub(crate) enum Cell<'a> {
+    Null,
+    Text(Cow<'a, str>),
+    Int(i64),
+    Bool(bool),
+    Real(f64),
+}
+
+/// Why a cell is not the value a struct wants.
+#[derive(Debug)]
+pub(crate) struct BadCell(pub(crate) String);
+
+/// A Rust type that fits into one column.
+pub(crate) trait Column: Sized {
+    const KIND: Kind;
+    fn read(cell: Cell<'_>) -> Result<Self, BadCell>;
+    /// As JSON.
+    fn write(&self, out: &mut String);
+    /// As a bound parameter.
+    fn arg(&self) -> Arg;
+}
+
+/// A bound parameter; a null keeps its type, which PostgreSQL wants to know.
+#[derive(Debug, Clone)]
+pub(crate) enum Arg {
+    Text(Option<String>),
+    Int(Option<i64>),
+    Bool(Option<bool>),
+    Real(Option<f64>),
+}
+
+impl Arg {
+    const fn null(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::Text(None),
+            Kind::Int => Self::Int(None),
+            Kind::Bool => Self::Bool(None),
+            Kind::Real => Self::Real(None),
+        }
+    }
+}
+
+/// What may stand in `args![…]`.
+pub(crate) trait Bind {
+    fn bind(&self) -> Arg;
+}
+
+impl<T: Column> Bind for T {
+    fn bind(&self) -> Arg {
+        self.arg()
+    }
+}
+
+impl Bind for str {
+    fn bind(&self) -> Arg {
+        Arg::Text(Some(self.to_owned()))
+    }
+}
+
+impl Bind for &str {
+    fn bind(&self) -> Arg {
+        Arg::Text(Some((*self).to_owned()))
+    }
+}
+
+/// The parameters of a statement, `$1` first.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { vec![$($crate::record::Bind::bind(&$value)),*] };
+}
+pub(crate) use args;
+
+/// A struct that fits a row.
+pub(crate) trait Record: Sized + Send + Sync {
+    const COLUMNS: &'static [(&'static str, Kind)];
+    fn read(row: &dyn Row) -> Result<Self, crate::StoreError>;
+    /// As JSON: an object for PostgreSQL's `json_to_recordset`, an array (half the bytes) for SQLite's `json_each`.
+    fn write(&self, named: bool, out: &mut String);
+}
+
+impl<T: Record> Record for &T {
+    const COLUMNS: &'static [(&'static str, Kind)] = T::COLUMNS;
+
+    fn read(_: &dyn Row) -> Result<Self, crate::StoreError> {
+        unreachable!("borrowed rows are written only")
+    }
+
+    fn write(&self, named: bool, out: &mut String) {
+        T::write(self, named, out);
+    }
+}
+
+/// A row of either database.
+pub(crate) trait Row {
+    fn cell(&self, column: &str, kind: Kind) -> Result<Cell<'_>, crate::StoreError>;
+}
+
+pub(crate) fn field<T: Column>(row: &dyn Row, column: &'static str) -> Result<T, crate::StoreError> {
+    T::read(row.cell(column, T::KIND)?)
+        .map_err(|BadCell(reason)| crate::StoreError::Corrupt { column: column.to_owned(), reason })
+}
+
+/// Writes a JSON string.
+pub(crate) fn write_text(text: &str, out: &mut String) {
+    out.push_str(&serde_json::to_string(text).expect("a string is JSON"));
+}
+
+/// Declares row structs.
+macro_rules! record {
+    ($($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $type:ty,)* })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq)]
+        $vis struct $name { $($(#[$field_meta])* pub $field: $type,)* }
+
+        impl $crate::record::Record for $name {
+            const COLUMNS: &'static [(&'static str, $crate::record::Kind)] =
+                &[$((stringify!($field), <$type as $crate::record::Column>::KIND),)*];
+
+            fn read(row: &dyn $crate::record::Row) -> Result<Self, $crate::StoreError> {
+                Ok(Self { $($field: $crate::record::field(row, stringify!($field))?,)* })
+            }
+
+            #[allow(unused_assignments, reason = "the last separator is not read")]
+            fn write(&self, named: bool, out: &mut String) {
+                let mut open = if named { '{' } else { '[' };
+                $(
+                    out.push(open);
+                    open = ',';
+                    if named {
+                        out.push_str(concat!("\"", stringify!($field), "\":"));
+                    }
+                    $crate::record::Column::write(&self.$field, out);
+                )*
+                out.push(if named { '}' } else { ']' });
+            }
+        }
+    )*};
+}
+pub(crate) use record;
+
+/// Declares an enum that is stored as a word.
+macro_rules! words {
+    ($($(#[$meta:meta])* pub enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)* })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+        pub enum $name { $($(#[$variant_meta])* #[serde(rename = $word)] $variant,)* }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+
+        impl $crate::record::Column for $name {
+            const KIND: $crate::record::Kind = $crate::record::Kind::Text;
+
+            fn read(cell: $crate::record::Cell<'_>) -> Result<Self, $crate::record::BadCell> {
+                let text = $crate::record::text(cell)?;
+                Self::parse(&text).ok_or_else(|| $crate::record::BadCell(format!("unknown word `{text}`")))
+            }
+
+            fn write(&self, out: &mut String) {
+                $crate::record::write_text(self.as_str(), out);
+            }
+
+            fn arg(&self) -> $crate::record::Arg {
+                $crate::record::Arg::Text(Some(self.as_str().to_owned()))
+            }
+        }
+    )*};
+}
+pub(crate) use words;
+
+pub(crate) fn text(cell: Cell<'_>) -> Result<Cow<'_, str>, BadCell> {
+    match cell {
+        Cell::Text(text) => Ok(text),
+        other => Err(BadCell(format!("expected text, found {other:?}"))),
+    }
+}
+
+fn integer(cell: &Cell<'_>) -> Result<i64, BadCell> {
+    match cell {
+        Cell::Int(number) => Ok(*number),
+        other => Err(BadCell(format!("expected an integer, found {other:?}"))),
+    }
+}
+
+impl<T: Column> Column for Option<T> {
+    const KIND: Kind = T::KIND;
+
+    fn read(cell: Cell<'_>) -> Result<Self, BadCell> {
+        match cell {
+            Cell::Null => Ok(None),
+            other => T::read(other).map(Some),
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        match self {
+            Some(value) => value.write(out),
+            None => out.push_str("null"),
+        }
+    }
+
+    fn arg(&self) -> Arg {
+        self.as_ref().map_or(Arg::null(T::KIND), Column::arg)
+    }
+}
+
+impl Column for String {
+    const KIND: Kind = Kind::Text;
+
+    fn read(cell: Cell<'_>) -> Result<Self, BadCell> {
+        text(cell).map(Cow::into_owned)
+    }
+
+    fn write(&self, out: &mut String) {
+        write_text(self, out);
+    }
+
+    fn arg(&self) -> Arg {
+        Arg::Text(Some(self.clone()))
+    }
+}
+
+impl Column for bool {
+    const KIND: Kind = Kind::Bool;
+
+    fn read(cell: Cell<'_>) -> Result<Self, BadCell> {
+        match cell {
+            Cell::Bool(value) => Ok(value),
+            other => Err(BadCell(format!("expected true or false, found {other:?}"))),
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        out.push_str(if *self { "true" } else { "false" });
+    }
+
+    fn arg(&self) -> Arg {
+        Arg::Bool(Some(*self))
+    }
+}
+
+impl Column for f64 {
+    const KIND: Kind = Kind::Real;
+
+    fn read(cell: Cell<'_>) -> Result<Self, BadCell> {
+        match cell {
+            Cell::Real(value) => Ok(value),
+            other => Err(BadCell(format!("expected a number, found {other:?}"))),
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        // JSON has no NaN; a decision never yields one, and null is refused by NOT NULL columns.
+        if self.is_finite() {
+            let _ = write!(out, "{self:?}");
+        } else {
+            out.push_str("null");
+        }
+    }
+
+    fn arg(&self) -> Arg {
+        Arg::Real(Some(*self))
+    }
+}
+
+macro_rules! integers {
+    ($($type:ty),*) => {$(
+        impl Column for $type {
+            const KIND: Kind = Kind::Int;
+
+            fn read(cell: Cell<'_>) -> Result<Self, BadCell> {
+                let number = integer(&cell)?;
+                Self::try_from(number).map_err(|_| BadCell(format!("{number} is out of range")))
+            }
+
+            fn write(&self, out: &mut String) {
+                let _ = write!(out, "{self}");
+            }
+
+            fn arg(&self) -> Arg {
+                Arg::Int(i64::try_from(*self).ok())
+            }
+        }
+    )*};
+}
+integers!(i64, i32, u64, u32);
+
+impl Column for Timestamp {
+    const KIND: Kind = Kind::Int;
+
+    fn read(cell: Cell<'_>) -> Result<Self, BadCell> {
+        integer(&cell).map(Self::from_micros)
+    }
+
+    fn write(&self, out: &mut String) {
+        let _ = write!(out, "{}", self.as_micros());
+    }
+
+    fn arg(&self) -> Arg {
+        Arg::Int(Some(self.as_micros()))
+    }
+}
+
+impl Column for Rank {
+    const KIND: Kind = Kind::Int;
+
+    fn read(cell: Cell<'_>) -> Result<Self, BadCell> {
+        let level = integer(&cell)?;
+        u8::try_from(level)
+            .ok()
+            .and_then(Self::from_level)
+            .ok_or_else(|| BadCell(format!("{level} is not a rank")))
+    }
+
+    fn write(&self, out: &mut String) {
+        let _ = write!(out, "{}", self.level());
+    }
+
+    fn arg(&self) -> Arg {
+        Arg::Int(Some(i64::from(self.level())))
+    }
+}
+
+macro_rules! parsed {
+    ($($type:ty),* $(,)?) => {$(
+        impl Column for $type {
+            const KIND: Kind = Kind::Text;
+
+            fn read(cell: Cell<'_>) -> Result<Self, BadCell> {
+                text(cell)?.parse().map_err(|e| BadCell(format!("{e}")))
+            }
+
+            fn write(&self, out: &mut String) {
+                // Ids, digests and names hold no character that JSON escapes.
+                let _ = write!(out, "\"{self}\"");
+            }
+
+            fn arg(&self) -> Arg {
+                Arg::Text(Some(self.to_string()))
+            }
+        }
+    )*};
+}
+parsed!(
+    Digest,
+    Name,
+    Capability,
+    id::OrganismId,
+    id::MissionId,
+    id::TaskId,
+    id::AgentId,
+    id::ArtifactId,
+    id::VersionId,
+    id::ApprovalId,
+    id::ReviewId,
+    id::PrincipalId,
+    id::SessionId,
+    id::InviteId,
+    id::AuditId,
+    id::PredictionId,
+    id::JournalId,
+    id::UploadId,
+);
+
+macro_rules! spoken {
+    ($($type:ty),*) => {$(
+        impl Column for $type {
+            const KIND: Kind = Kind::Text;
+
+            fn read(cell: Cell<'_>) -> Result<Self, BadCell> {
+                let text = text(cell)?;
+                Self::parse(&text).ok_or_else(|| BadCell(format!("unknown word `{text}`")))
+            }
+
+            fn write(&self, out: &mut String) {
+                write_text(self.as_str(), out);
+            }
+
+            fn arg(&self) -> Arg {
+                Arg::Text(Some(self.as_str().to_owned()))
+            }
+        }
+    )*};
+}
+spoken!(MissionStatus, TaskStatus);
+
+impl Column for SkipReason {
+    const KIND: Kind = Kind::Text;
+
+    fn read(cell: Cell<'_>) -> Result<Self, BadCell> {
+        match text(cell)?.as_ref() {
+            "need_failed" => Ok(Self::NeedFailed),
+            "condition" => Ok(Self::Condition),
+            other => Err(BadCell(format!("unknown word `{other}`"))),
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        out.push_str(match self {
+            Self::NeedFailed => "\"need_failed\"",
+            Self::Condition => "\"condition\"",
+        });
+    }
+
+    fn arg(&self) -> Arg {
+        Arg::Text(Some(match self { Self::NeedFailed => "need_failed", Self::Condition => "condition" }.to_owned()))
+    }
+}
+
+/// A value kept as JSON text in one column.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Json<T>(pub T);
+
+impl<T> std::ops::Deref for Json<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: serde::Serialize + serde::de::DeserializeOwned> Column for Json<T> {
+    const KIND: Kind = Kind::Text;
+
+    fn read(cell: Cell<'_>) -> Result<Self, BadCell> {
+        serde_json::from_str(&text(cell)?).map(Self).map_err(|e| BadCell(e.to_string()))
+    }
+
+    fn write(&self, out: &mut String) {
+        let text = serde_json::to_string(&self.0).expect("row values have string keys, so they are JSON");
+        write_text(&text, out);
+    }
+
+    fn arg(&self) -> Arg {
+        Arg::Text(serde_json::to_string(&self.0).ok())
+    }
+}
+
+/// One column named `value`.
+pub(crate) struct Value<T>(pub(crate) T);
+
+impl<T: Column + Send + Sync> Record for Value<T> {
+    const COLUMNS: &'static [(&'static str, Kind)] = &[("value", T::KIND)];
+
+    fn read(row: &dyn Row) -> Result<Self, crate::StoreError> {
+        field(row, "value").map(Self)
+    }
+
+    fn write(&self, named: bool, out: &mut String) {
+        out.push_str(if named { "{\"value\":" } else { "[" });
+        self.0.write(out);
+        out.push(if named { '}' } else { ']' });
+    }
+}

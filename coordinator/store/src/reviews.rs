@@ -1,0 +1,117 @@
+//! Reviews: after-the-fact judgements of flagged work, grouped by shape.
+
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::{MissionId, PrincipalId, ReviewId};
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::time::Timestamp;
+
+use crate::connection::Connection;
+use crate::dialect::{insert, sql};
+use crate::error::StoreError;
+use crate::page::{Filter, Page, PageRequest};
+use crate::record::{Json, args, record, words};
+use crate::transaction::Tx;
+
+words! {
+    pub enum ReviewState {
+        Open = "open",
+        Accepted = "accepted",
+        Rejected = "rejected",
+        /// Closed by an accepted one of the same shape.
+        Covered = "covered",
+    }
+}
+
+record! {
+    pub struct ReviewRow {
+        pub id: ReviewId,
+        pub mission: MissionId,
+        pub shape: Option<Digest>,
+        pub rank: Rank,
+        pub state: ReviewState,
+        pub policies: Json<Vec<String>>,
+        pub created_at: Timestamp,
+        pub decided_at: Option<Timestamp>,
+        pub decided_by: Option<PrincipalId>,
+        pub comment: Option<String>,
+        pub version: i64,
+    }
+}
+
+/// What a list of reviews may be narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct ReviewFilter {
+    pub states: Vec<ReviewState>,
+    pub mission: Option<MissionId>,
+}
+
+impl Connection {
+    pub async fn review(&mut self, id: ReviewId) -> Result<Option<ReviewRow>, StoreError> {
+        self.fetch_optional(sql!("SELECT [columns] FROM reviews WHERE id = $1", ReviewRow), args![id]).await
+    }
+
+    /// The newest review of a mission.
+    pub async fn review_of(&mut self, mission: MissionId) -> Result<Option<ReviewRow>, StoreError> {
+        self.fetch_optional(
+            sql!("SELECT [columns] FROM reviews WHERE mission = $1 ORDER BY id DESC LIMIT 1", ReviewRow),
+            args![mission],
+        )
+        .await
+    }
+
+    pub async fn review_list(
+        &mut self,
+        filter: &ReviewFilter,
+        page: &PageRequest,
+    ) -> Result<Page<ReviewRow>, StoreError> {
+        let mut list = Filter::over::<ReviewRow>("reviews");
+        list.among("state", &filter.states);
+        list.equals("mission", filter.mission.as_ref());
+        list.newest_first("id", page);
+        list.page(self, page, |row: &ReviewRow| row.id.to_string()).await
+    }
+
+    /// The newest accepted review of a shape since `since`: what covers identical runs.
+    pub async fn covering_review(
+        &mut self,
+        shape: Digest,
+        since: Timestamp,
+    ) -> Result<Option<ReviewRow>, StoreError> {
+        self.fetch_optional(
+            sql!(
+                "SELECT [columns] FROM reviews WHERE shape = $1 AND state = 'accepted' AND decided_at >= $2 \
+                 ORDER BY decided_at DESC LIMIT 1",
+                ReviewRow
+            ),
+            args![shape, since],
+        )
+        .await
+    }
+
+    pub async fn open_review_count(&mut self) -> Result<i64, StoreError> {
+        let count = self.value(sql!("SELECT COUNT(*) AS value FROM reviews WHERE state = 'open'"), args![]).await?;
+        Ok(count.unwrap_or(0))
+    }
+}
+
+impl Tx {
+    pub async fn insert_reviews(&mut self, rows: &[ReviewRow]) -> Result<(), StoreError> {
+        self.execute_batch(insert!("reviews", ReviewRow), rows, args![]).await.map(drop)
+    }
+
+    /// Decides a review if its version is still `row.version`: state, decider and comment are taken from `row`.
+    pub async fn update_review(&mut self, row: &ReviewRow) -> Result<(), StoreError> {
+        let mut next = row.clone();
+        next.version += 1;
+        let sql = sql!(
+            "UPDATE reviews SET [set] FROM [rows] WHERE reviews.id = r.id AND reviews.version = r.version - 1",
+            ReviewRow
+        );
+        if self.execute_batch(sql, &[next], args![]).await? == 1 {
+            return Ok(());
+        }
+        let version =
+            self.value(sql!("SELECT version AS value FROM reviews WHERE id = $1"), args![row.id]).await?;
+        Err(StoreError::Conflict { entity: "review", id: row.id.to_string(), version })
+    }
+}

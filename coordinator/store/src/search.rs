@@ -1,0 +1,121 @@
+//! Full-text search: FTS5 on SQLite, tsvector on PostgreSQL. The same words match; ranking is each one's own.
+
+use std::fmt::Write as _;
+
+use nexusmon_shared::id::MissionId;
+use nexusmon_shared::time::Timestamp;
+
+use crate::connection::Connection;
+use crate::dialect::{Sql, insert, sql};
+use crate::error::StoreError;
+use crate::record::{Record as _, args, record};
+use crate::transaction::Tx;
+
+record! {
+    /// A text to be found. Unique by (kind, subject).
+    pub struct DocumentRow {
+        /// `mission`, `artifact`, `review`.
+        pub kind: String,
+        /// The id of what the text belongs to.
+        pub subject: String,
+        pub mission: Option<MissionId>,
+        pub title: String,
+        pub body: String,
+        pub at: Timestamp,
+    }
+}
+
+/// Words of outside text as a query: each word must occur, the last one may be a beginning. Everything else than
+/// letters and digits separates, so no operator of either database gets through.
+pub(crate) fn words_query(text: &str, postgres: bool) -> String {
+    let words: Vec<String> = text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .take(32)
+        .map(str::to_lowercase)
+        .collect();
+    let mut query = String::new();
+    for (place, word) in words.iter().enumerate() {
+        let last = place + 1 == words.len();
+        let between = if place == 0 { "" } else if postgres { " & " } else { " AND " };
+        let _ = match (postgres, last) {
+            (true, true) => write!(query, "{between}'{word}':*"),
+            (true, false) => write!(query, "{between}'{word}'"),
+            (false, true) => write!(query, "{between}\"{word}\"*"),
+            (false, false) => write!(query, "{between}\"{word}\""),
+        };
+    }
+    if query.is_empty() && !postgres {
+        // FTS5 refuses an empty query; this one matches nothing.
+        query.push_str("\"\"");
+    }
+    query
+}
+
+impl Connection {
+    /// Documents with all words of `text`, best first.
+    pub async fn search(
+        &mut self,
+        text: &str,
+        kind: Option<&str>,
+        mission: Option<MissionId>,
+        limit: u32,
+    ) -> Result<Vec<DocumentRow>, StoreError> {
+        let query = words_query(text, self.is_postgres());
+        let columns =
+            DocumentRow::COLUMNS.iter().map(|(name, _)| format!("documents.{name}")).collect::<Vec<_>>().join(", ");
+        let narrowed = "(CAST($2 AS TEXT) IS NULL OR documents.kind = $2) \
+                        AND (CAST($3 AS TEXT) IS NULL OR documents.mission = $3)";
+        let text = if self.is_postgres() {
+            format!(
+                "SELECT {columns} FROM documents, to_tsquery('simple', $1) AS query WHERE words @@ query \
+                 AND {narrowed} ORDER BY ts_rank(words, query) DESC, number DESC LIMIT $4"
+            )
+        } else {
+            format!(
+                "SELECT {columns} FROM documents_text JOIN documents ON documents.number = documents_text.rowid \
+                 WHERE documents_text MATCH $1 AND {narrowed} \
+                 ORDER BY bm25(documents_text, 4.0, 1.0), number DESC LIMIT $4"
+            )
+        };
+        self.fetch(&Sql::new(&text, &[]), args![query, kind.map(str::to_owned), mission, limit]).await
+    }
+}
+
+impl Tx {
+    /// Makes texts findable; a text of the same kind and subject is replaced.
+    pub async fn index_documents(&mut self, rows: &[DocumentRow]) -> Result<(), StoreError> {
+        let insert = insert!(
+            "documents",
+            DocumentRow,
+            "ON CONFLICT (kind, subject) DO UPDATE SET title = excluded.title, body = excluded.body, \
+             mission = excluded.mission, at = excluded.at"
+        );
+        self.execute_batch(insert, rows, args![]).await.map(drop)
+    }
+
+    pub async fn delete_document(&mut self, kind: &str, subject: &str) -> Result<(), StoreError> {
+        self.execute(sql!("DELETE FROM documents WHERE kind = $1 AND subject = $2"), args![kind, subject])
+            .await
+            .map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words_query;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_operator_gets_through(text in ".{0,200}") {
+            for postgres in [true, false] {
+                let query = words_query(&text, postgres);
+                let quote = if postgres { '\'' } else { '"' };
+                prop_assert_eq!(query.matches(quote).count() % 2, 0);
+                let outside: String = query.split(quote).step_by(2).collect();
+                prop_assert!(outside.chars().all(|c| " &:*AND".contains(c)), "{}", query);
+            }
+        }
+    }
+}

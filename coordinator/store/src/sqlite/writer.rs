@@ -1,0 +1,204 @@
+//! The one writer: what queued while a commit was under way shares the next one.
+//!
+//! Each unit of a group runs in a savepoint (skipped when it is alone), so that a failing one rolls back alone. If the
+//! group's transaction itself breaks, its units run again one by one. Nobody is answered before the commit is durable.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::connection::Link;
+use crate::dialect::sql;
+use crate::error::StoreError;
+use crate::record::args;
+use crate::store::Context;
+use crate::transaction::{Collected, Tx};
+
+/// Most units of one commit.
+const GROUP: usize = 256;
+
+/// A unit of work whose types are forgotten.
+pub(crate) trait Unit: Send {
+    fn name(&self) -> &'static str;
+    /// Runs the work and keeps its result. True if it went well.
+    fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, bool>;
+    /// Replaces the result.
+    fn fail(&mut self, error: StoreError);
+    /// Gives the result to the caller.
+    fn answer(self: Box<Self>);
+}
+
+pub(crate) struct Job<T, E, F> {
+    name: &'static str,
+    work: F,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> Job<T, E, F> {
+    pub(crate) const fn new(name: &'static str, work: F, reply: oneshot::Sender<Result<T, E>>) -> Self {
+        Self { name, work, result: None, reply }
+    }
+}
+
+impl<T, E, F> Unit for Job<T, E, F>
+where
+    T: Send,
+    E: From<StoreError> + Send,
+    F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let result = (self.work)(tx).await;
+            let good = result.is_ok();
+            self.result = Some(result);
+            good
+        })
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        self.result = Some(Err(error.into()));
+    }
+
+    fn answer(self: Box<Self>) {
+        // Without a result the work panicked: the caller sees a closed channel. Without a caller nobody minds.
+        if let Some(result) = self.result {
+            let _ = self.reply.send(result);
+        }
+    }
+}
+
+pub(crate) struct Writer {
+    tx: Tx,
+    newest: i64,
+    context: Context,
+}
+
+impl Writer {
+    pub(crate) fn new(link: Link, newest: i64, context: Context) -> Self {
+        let tx = Tx::new(link, "writing", context.clock.clone(), context.ids.clone());
+        Self { tx, newest, context }
+    }
+
+    /// Serves until every handle is gone, or, once the shutdown has begun, until nobody else is left to write.
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Unit>>) -> Result<(), StoreError> {
+        let soft = self.context.lifecycle.soft();
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            let stopping = soft.is_cancelled();
+            let received = tokio::select! {
+                biased;
+                received = queue.recv_many(&mut group, GROUP) => Some(received),
+                () = soft.cancelled(), if !stopping => None,
+                () = tokio::time::sleep(Duration::from_millis(20)), if stopping => None,
+            };
+            match received {
+                Some(0) => break,
+                Some(_) => self.commit_group(std::mem::take(&mut group)).await,
+                None if stopping && self.context.lifecycle.len() <= 1 => break,
+                None => {}
+            }
+        }
+        queue.close();
+        while let Some(unit) = queue.recv().await {
+            self.commit_group(vec![unit]).await;
+        }
+        Ok(())
+    }
+
+    async fn commit_group(&mut self, mut units: Vec<Box<dyn Unit>>) {
+        match self.try_group(&mut units).await {
+            Ok(()) => {}
+            Err(error) if units.len() == 1 => units[0].fail(error),
+            Err(error) => {
+                tracing::warn!(units = units.len(), %error, "a group commit broke; its units run one by one");
+                for unit in &mut units {
+                    if let Err(error) = self.try_group(std::slice::from_mut(unit)).await {
+                        unit.fail(error);
+                    }
+                }
+            }
+        }
+        for unit in units {
+            unit.answer();
+        }
+    }
+
+    /// Runs units in one transaction. An error means that nothing of it was committed.
+    async fn try_group(&mut self, units: &mut [Box<dyn Unit>]) -> Result<(), StoreError> {
+        let done = self.run_group(units).await;
+        if done.is_err() {
+            // Already rolled back where SQLite did it by itself (full disk, IO error): then this fails, rightly.
+            self.tx.connection.mend();
+            let _ = self.tx.execute(sql!("ROLLBACK"), args![]).await;
+        }
+        self.tx.connection.mend();
+        done
+    }
+
+    async fn run_group(&mut self, units: &mut [Box<dyn Unit>]) -> Result<(), StoreError> {
+        let alone = units.len() == 1;
+        self.tx.connection.mend();
+        self.tx.connection.doing = "beginning to write";
+        self.tx.execute(sql!("BEGIN IMMEDIATE"), args![]).await?;
+        let mut collected = Collected::default();
+        let mut any = false;
+        for unit in units.iter_mut() {
+            if !alone {
+                self.tx.execute(sql!("SAVEPOINT unit"), args![]).await?;
+            }
+            self.tx.connection.doing = unit.name();
+            let good = self.run_unit(unit).await;
+            let left = self.tx.take_collected();
+            if good {
+                any = true;
+                collected.append(left);
+                if !alone {
+                    self.tx.execute(sql!("RELEASE unit"), args![]).await?;
+                }
+            } else if !alone {
+                self.tx.connection.mend();
+                self.tx.execute(sql!("ROLLBACK TO unit"), args![]).await?;
+                self.tx.execute(sql!("RELEASE unit"), args![]).await?;
+            }
+        }
+        if !any {
+            self.tx.connection.mend();
+            let _ = self.tx.execute(sql!("ROLLBACK"), args![]).await;
+            return Ok(());
+        }
+        self.tx.connection.doing = "writing the audit log";
+        let newest = self.tx.append_audit(collected.audit, self.newest).await?;
+        self.tx.connection.doing = "committing";
+        self.tx.execute(sql!("COMMIT"), args![]).await?;
+        self.newest = newest;
+        self.context.signals.raise_seq(newest);
+        self.context.signals.fire(collected.topics);
+        Ok(())
+    }
+
+    async fn run_unit(&mut self, unit: &mut Box<dyn Unit>) -> bool {
+        let name = unit.name();
+        match AssertUnwindSafe(unit.run(&mut self.tx)).catch_unwind().await {
+            Ok(good) => match self.tx.connection.broken() {
+                // A unit that swallowed a statement's error must not commit half of its work.
+                Some(error) if good => {
+                    unit.fail(error);
+                    false
+                }
+                _ => good,
+            },
+            Err(_) => {
+                tracing::error!(unit = name, "a unit of work panicked; it was rolled back");
+                false
+            }
+        }
+    }
+}

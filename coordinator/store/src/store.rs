@@ -1,0 +1,180 @@
+//! The handle everything above holds: opens a database by URL, runs units of work, hands out readers and wake-ups.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use nexusmon_shared::lifecycle::Lifecycle;
+use nexusmon_shared::time::SharedClock;
+use tokio::sync::watch;
+
+use crate::connection::Connection;
+use crate::error::StoreError;
+use crate::postgres::Postgres;
+use crate::sqlite::Sqlite;
+use crate::topic::{Signals, Topic};
+use crate::transaction::{AuditIds, Tx};
+
+/// Where the database is and how much of it to use.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// `sqlite:///path/nexusmon.db` or `postgres://user@host/name`.
+    pub url: String,
+    /// This coordinator's name among others on the same database.
+    pub node: String,
+    /// Connections that read (SQLite), or all connections of the pool (PostgreSQL).
+    pub connections: u32,
+    /// SQLite: the database grows to this many pages of 4 KiB at most.
+    pub max_pages: Option<u32>,
+}
+
+impl StoreConfig {
+    pub fn new(url: impl Into<String>, node: impl Into<String>) -> Self {
+        Self { url: url.into(), node: node.into(), connections: 8, max_pages: None }
+    }
+}
+
+/// A cheap handle to the database.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    db: Db,
+    context: Context,
+}
+
+enum Db {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+/// What both backends need.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) clock: SharedClock,
+    pub(crate) ids: Arc<AuditIds>,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) node: String,
+}
+
+impl Store {
+    /// Opens the database, brings it to the newest migration, and starts what runs beside it.
+    ///
+    /// Refused: a database newer than this program, a SQLite file another process holds.
+    pub async fn open(
+        config: &StoreConfig,
+        clock: SharedClock,
+        lifecycle: &Lifecycle,
+    ) -> Result<Self, StoreError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| {
+            StoreError::io("asking the system for randomness", std::io::Error::other(error.to_string()))
+        })?;
+        let context = Context {
+            clock,
+            ids: Arc::new(AuditIds::new(seed)),
+            signals: Arc::new(Signals::new()),
+            lifecycle: lifecycle.clone(),
+            node: config.node.clone(),
+        };
+        let scheme = config.url.split_once("://").map(|(scheme, _)| scheme);
+        let db = match scheme {
+            Some("sqlite") => Db::Sqlite(Sqlite::open(config, &context).await?),
+            Some("postgres" | "postgresql") => Db::Postgres(Postgres::open(config, &context).await?),
+            _ => {
+                return Err(StoreError::Url {
+                    reason: "expected `sqlite:///path/to/file` or `postgres://…`".to_owned(),
+                });
+            }
+        };
+        Ok(Self(Arc::new(Inner { db, context })))
+    }
+
+    /// Runs a unit of work: all of it commits, or none. `name` completes "while …" in errors.
+    ///
+    /// `work` may run more than once (after a deadlock, or when another unit of the same group broke the commit), so it
+    /// must not act outside the transaction; capture cheap clones or an `Arc`. It answers once the commit is durable.
+    ///
+    /// ```ignore
+    /// let rows = Arc::new(rows);
+    /// store.write("creating missions", move |tx| {
+    ///     let rows = rows.clone();
+    ///     Box::pin(async move { tx.insert_missions(&rows).await })
+    /// }).await?;
+    /// ```
+    pub async fn write<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
+    {
+        match &self.0.db {
+            Db::Sqlite(sqlite) => sqlite.write(name, work).await,
+            Db::Postgres(postgres) => postgres.write(name, work).await,
+        }
+    }
+
+    /// As [`Self::write`], with an input the work borrows instead of cloning.
+    pub async fn write_with<I, T, E, F>(&self, name: &'static str, input: I, work: F) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'t> Fn(&'t mut Tx, &'t I) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
+    {
+        let shared = Arc::new((input, work));
+        self.write(name, move |tx| {
+            let shared = shared.clone();
+            Box::pin(async move {
+                let (input, work) = &*shared;
+                work(tx, input).await
+            })
+        })
+        .await
+    }
+
+    /// A connection for reading. Each statement sees the newest committed state.
+    pub async fn read(&self) -> Result<Connection, StoreError> {
+        match &self.0.db {
+            Db::Sqlite(sqlite) => sqlite.read().await,
+            Db::Postgres(postgres) => postgres.read().await,
+        }
+    }
+
+    /// A counter that grows when something of this topic was committed, here or on another node.
+    pub fn wakeups(&self, topic: Topic) -> watch::Receiver<u64> {
+        self.0.context.signals.watch(topic)
+    }
+
+    /// The newest audit sequence number, as it grows.
+    pub fn watch_seq(&self) -> watch::Receiver<i64> {
+        self.0.context.signals.watch_seq()
+    }
+
+    /// The newest audit sequence number.
+    pub fn seq(&self) -> i64 {
+        self.0.context.signals.seq()
+    }
+
+    /// This coordinator's name.
+    pub fn node(&self) -> &str {
+        &self.0.context.node
+    }
+
+    /// One file, one process: other nodes cannot share it.
+    pub fn is_single_node(&self) -> bool {
+        matches!(self.0.db, Db::Sqlite(_))
+    }
+
+    /// Whether the database answers: for readiness checks.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.read().await?.newest_seq().await.map(drop)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if self.is_single_node() { "sqlite" } else { "postgres" };
+        f.debug_struct("Store").field("kind", &kind).field("node", &self.0.context.node).finish()
+    }
+}

@@ -1,0 +1,251 @@
+//! From ready to leased: candidates by demand class, limits counted under lock, grants conditional on what the plan
+//! was made from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nexusmon_shared::attempt::Fence;
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::{AgentId, MissionId, TaskId};
+use nexusmon_shared::name::Name;
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::time::Timestamp;
+
+use super::{Limits, TaskRow};
+use crate::classes::ClassId;
+use crate::dialect::{insert, sql};
+use crate::error::StoreError;
+use crate::record::{Json, Value, args, record};
+use crate::transaction::Tx;
+
+record! {
+    /// A ready task, as the scheduler sees it. On PostgreSQL it is locked until the unit ends.
+    pub struct Candidate {
+        pub id: TaskId,
+        pub mission: MissionId,
+        pub class: ClassId,
+        pub rank: Rank,
+        pub priority: i64,
+        pub tag: i64,
+        pub key: Name,
+        pub leaf_index: u32,
+        pub item_index: Option<u32>,
+        pub idempotent: bool,
+        pub attempt: u32,
+        pub retries: u32,
+        pub fence_epoch: u32,
+        pub fence_number: u64,
+        pub ready_at: Option<Timestamp>,
+        pub limits: Option<Json<Limits>>,
+    }
+
+    /// A lease to give.
+    pub struct GrantRow {
+        pub id: TaskId,
+        pub agent: AgentId,
+        pub session: u64,
+        pub attempt: u32,
+        pub fence_epoch: u32,
+        pub fence_number: u64,
+        pub offline_until: Option<Timestamp>,
+        pub granted_at: Timestamp,
+    }
+
+    /// A concurrency key: how many leases live under it, and the smallest maximum among them.
+    pub struct LimitUse {
+        pub key: String,
+        pub live: i64,
+        pub maximum: Option<u32>,
+    }
+
+    struct LiveLimit {
+        pub key: String,
+        pub task: TaskId,
+        pub maximum: u32,
+    }
+
+    struct PlanOf {
+        pub id: MissionId,
+        pub plan_digest: Digest,
+        pub tasks_in_plan: i64,
+        pub traceparent: Option<String>,
+    }
+}
+
+/// A granted task with everything an order needs.
+#[derive(Debug, Clone)]
+pub struct GrantedTask {
+    pub task: TaskRow,
+    /// Canonical leaf.
+    pub spec: String,
+    pub plan_digest: Digest,
+    /// Leaves of the plan's tree.
+    pub tasks_in_plan: i64,
+    pub traceparent: Option<String>,
+}
+
+impl Candidate {
+    pub const fn fence(&self) -> Fence {
+        Fence { epoch: self.fence_epoch, number: self.fence_number }
+    }
+}
+
+impl Tx {
+    /// The first ready tasks of each class, by priority, then fair-queue tag, then age. Rows another claimer holds are
+    /// passed over.
+    pub async fn claim_candidates(&mut self, wanted: &[(ClassId, u32)]) -> Result<Vec<Candidate>, StoreError> {
+        let mut found = Vec::new();
+        // A statement per class: SQLite has no LATERAL, and a class is what a few statements serve many tasks of.
+        for (class, limit) in wanted {
+            let mut part = self
+                .fetch(
+                    sql!(
+                        "SELECT [columns] FROM tasks WHERE class = $1 AND state = 'ready' AND NOT held \
+                         ORDER BY priority DESC, tag, id LIMIT $2 /*pg FOR UPDATE SKIP LOCKED*/",
+                        Candidate
+                    ),
+                    args![*class, *limit],
+                )
+                .await?;
+            found.append(&mut part);
+        }
+        Ok(found)
+    }
+
+    /// Locks concurrency keys in order and counts the leases that live under each. Before planning, in the unit that
+    /// grants: nobody else grants under them until it ends.
+    pub async fn lock_limits(&mut self, keys: &BTreeSet<String>) -> Result<Vec<LimitUse>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<String> = keys.iter().cloned().collect();
+        if self.is_postgres() {
+            let insert = sql!(
+                "INSERT INTO limit_keys (key) SELECT value FROM [rows] ORDER BY value ON CONFLICT DO NOTHING",
+                Value<String>
+            );
+            self.execute_by(insert, &keys, args![]).await?;
+            let lock = sql!(
+                "SELECT key FROM limit_keys WHERE key IN (SELECT value FROM [rows]) \
+                 ORDER BY key /*pg FOR UPDATE*/",
+                Value<String>
+            );
+            self.execute_by(lock, &keys, args![]).await?;
+        }
+        let count = sql!(
+            "SELECT r.value AS key, COUNT(live_limits.task) AS live, MIN(live_limits.maximum) AS maximum \
+             FROM [rows] LEFT JOIN live_limits ON live_limits.key = r.value GROUP BY r.value ORDER BY r.value",
+            Value<String>
+        );
+        self.fetch_by(count, &keys, args![]).await
+    }
+
+    /// Gives leases. One is given only if the task is still ready and not held, the agent's session is still that
+    /// number and open, and nothing is halted; what is missing from the answer was not granted.
+    ///
+    /// Mission counters are the caller's deltas.
+    pub async fn grant(&mut self, rows: &[GrantRow]) -> Result<Vec<GrantedTask>, StoreError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.is_postgres() {
+            // A halt or a Hello waits for these grants, or these see it.
+            self.execute(sql!("SELECT id FROM organism /*pg FOR SHARE*/"), args![]).await?;
+            let agents: BTreeSet<_> = rows.iter().map(|row| row.agent).collect();
+            let lock = sql!(
+                "SELECT agent FROM agent_sessions WHERE agent IN (SELECT value FROM [rows]) \
+                 ORDER BY agent /*pg FOR SHARE*/",
+                Value<AgentId>
+            );
+            self.execute_by(lock, &agents.into_iter().collect::<Vec<_>>(), args![]).await?;
+        }
+        let update = sql!(
+            "UPDATE tasks SET state = 'leased', agent = r.agent, session = r.session, attempt = r.attempt, \
+             fence_epoch = r.fence_epoch, fence_number = r.fence_number, offline_until = r.offline_until, \
+             granted_at = r.granted_at, not_before = NULL, since = NULL, started_at = NULL \
+             FROM [rows] JOIN agent_sessions ON agent_sessions.agent = r.agent \
+             AND agent_sessions.session = r.session AND agent_sessions.connected \
+             WHERE tasks.id = r.id AND tasks.state = 'ready' AND NOT tasks.held \
+             AND NOT EXISTS (SELECT 1 FROM organism WHERE halt <> 'none') RETURNING [tasks.out]",
+            GrantRow,
+            TaskRow
+        );
+        let tasks: Vec<TaskRow> = self.fetch_batch(update, rows, args![]).await?;
+        self.hold_limits(&tasks).await?;
+        self.complete(tasks).await
+    }
+
+    async fn hold_limits(&mut self, tasks: &[TaskRow]) -> Result<(), StoreError> {
+        let held: Vec<_> = tasks
+            .iter()
+            .flat_map(|task| {
+                task.limits.iter().flat_map(|limits| limits.iter()).map(|(key, maximum)| LiveLimit {
+                    key: key.clone(),
+                    task: task.id,
+                    maximum: *maximum,
+                })
+            })
+            .collect();
+        let insert = insert!(
+            "live_limits",
+            LiveLimit,
+            "ON CONFLICT (key, task) DO UPDATE SET maximum = excluded.maximum"
+        );
+        self.execute_batch(insert, &held, args![]).await.map(drop)
+    }
+
+    /// Adds leaves and plan digests to granted rows: one statement each for all.
+    async fn complete(&mut self, tasks: Vec<TaskRow>) -> Result<Vec<GrantedTask>, StoreError> {
+        let parents: BTreeSet<TaskId> =
+            tasks.iter().filter(|task| task.spec.is_none()).filter_map(|task| task.parent).collect();
+        let mut leaves = BTreeMap::new();
+        if !parents.is_empty() {
+            let parents: Vec<_> = parents.into_iter().collect();
+            leaves.extend(self.specs_of(&parents).await?.into_iter().map(|row| (row.id, row.spec)));
+        }
+        let missions: BTreeSet<_> = tasks.iter().map(|task| task.mission).collect();
+        let plans: Vec<PlanOf> = self
+            .fetch_by(
+                sql!(
+                    "SELECT missions.id, missions.plan_digest, plans.size AS tasks_in_plan, missions.traceparent \
+                     FROM [rows] JOIN missions ON missions.id = r.value \
+                     JOIN plans ON plans.mission = missions.id AND plans.revision = missions.plan_revision",
+                    Value<MissionId>
+                ),
+                &missions.into_iter().collect::<Vec<_>>(),
+                args![],
+            )
+            .await?;
+        let plans: BTreeMap<_, _> = plans.into_iter().map(|plan| (plan.id, plan)).collect();
+        tasks
+            .into_iter()
+            .map(|mut task| {
+                let spec = task
+                    .spec
+                    .take()
+                    .or_else(|| task.parent.and_then(|parent| leaves.get(&parent).cloned()))
+                    .ok_or_else(|| missing("tasks.spec", task.id))?;
+                let plan = plans.get(&task.mission).ok_or_else(|| missing("plans.digest", task.id))?;
+                Ok(GrantedTask {
+                    spec,
+                    plan_digest: plan.plan_digest,
+                    tasks_in_plan: plan.tasks_in_plan,
+                    traceparent: plan.traceparent.clone(),
+                    task,
+                })
+            })
+            .collect()
+    }
+
+    /// Ends the hold of these tasks on their concurrency keys: with the lease, in the same unit.
+    pub async fn release_limits(&mut self, tasks: &[TaskId]) -> Result<(), StoreError> {
+        let sql = sql!(
+            "DELETE FROM live_limits WHERE task IN (SELECT value FROM [rows])",
+            Value<TaskId>
+        );
+        self.execute_by(sql, tasks, args![]).await.map(drop)
+    }
+}
+
+fn missing(column: &str, task: TaskId) -> StoreError {
+    StoreError::Corrupt { column: column.to_owned(), reason: format!("{task} was granted without it") }
+}
