@@ -1,10 +1,17 @@
 //! The NEXUSMON agent as a library: `nexusmon-agent` and the tests start the same thing.
 
+pub mod agent;
 pub mod attempts;
+pub mod cli;
+pub mod config;
 pub mod consent;
+pub mod control;
 pub mod enroll;
+pub mod error;
 pub mod facts;
 pub mod journal;
 pub mod link;
+pub mod local;
 pub mod run;
+pub mod simulated;
 pub mod worker;

@@ -1,1 +1,7 @@
-fn main() {}
+//! `nexusmon-agent`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nexusmon_agent::cli::main()
+}

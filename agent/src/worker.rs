@@ -57,9 +57,14 @@ impl CancelToken {
 
     /// Waits until the end is asked for; never returns if nobody can ask any more.
     pub async fn cancelled(&mut self) -> Duration {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(grace) => grace.expect("waited until it is some"),
-            Err(_) => std::future::pending().await,
+        loop {
+            let asked = *self.0.borrow_and_update();
+            if let Some(grace) = asked {
+                return grace;
+            }
+            if self.0.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
     }
 

@@ -68,6 +68,7 @@ pub struct Home {
 /// When to renew, and until when the certificate is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
+    pub begins: Timestamp,
     pub due: Timestamp,
     pub expires: Timestamp,
 }
@@ -158,7 +159,7 @@ impl Home {
         let certificate = AgentCertificate::read(&leaf)?;
         let life = certificate.not_after.since(certificate.not_before);
         let due = certificate.not_before + life.mul_f64(0.3 + 0.1 * jitter.clamp(0.0, 1.0));
-        Ok(Renewal { due, expires: certificate.not_after })
+        Ok(Renewal { begins: certificate.not_before, due, expires: certificate.not_after })
     }
 
     pub fn join_counter(&self) -> u64 {

@@ -1,0 +1,155 @@
+//! One agent in this process: journal, supervisor and link around whatever worker it is given.
+//!
+//! The binary gives it the real one; tests and benches give it one in memory and run thousands.
+
+use std::sync::Arc;
+
+use nexusmon_shared::id::{AgentId, JournalId};
+use nexusmon_shared::lifecycle::Lifecycle;
+use nexusmon_shared::time::SharedClock;
+use rand::rngs::StdRng;
+use tokio::sync::watch;
+
+use crate::attempts::{Attempts, Command, Parts, Summary};
+use crate::config::Config;
+use crate::consent::{Catalogue, Standing};
+use crate::control::{self, Portrait, Status};
+use crate::enroll::Home;
+use crate::error::AgentError;
+use crate::facts;
+use crate::journal::Journal;
+use crate::link::{self, Artifacts, LineState, Link};
+use crate::worker::{LogSpool, Worker};
+
+/// What an agent is made of.
+pub struct Ingredients {
+    pub config: Config,
+    pub home: Arc<Home>,
+    pub worker: Arc<dyn Worker>,
+    /// Absent: nothing here logs.
+    pub spool: Option<Arc<dyn LogSpool>>,
+    pub clock: SharedClock,
+    pub rng: StdRng,
+}
+
+/// A running agent. It ends with its lifecycle.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    id: AgentId,
+    attempts: Attempts,
+    line: watch::Receiver<LineState>,
+}
+
+impl Agent {
+    /// Ends what an earlier life left behind, then opens the line.
+    pub async fn start(ingredients: Ingredients, lifecycle: &Lifecycle) -> Result<Self, AgentError> {
+        let Ingredients { config, home, worker, spool, clock, mut rng } = ingredients;
+        let folder = config.data_dir.join("journal");
+        std::fs::create_dir_all(&folder).map_err(|error| AgentError::io("make", &folder, error))?;
+        let opened = Journal::open(&folder, JournalId::new(clock.now(), &mut rng))?;
+        let journal = opened.journal.clone();
+        let cache = link::cache_folder(&config.data_dir);
+        let artifacts = Artifacts::open(&cache, config.cache_limit.bytes())
+            .map_err(|error| AgentError::io("open", &cache, error))?;
+        let artifacts = Arc::new(artifacts);
+
+        let membership = home.membership();
+        let mut labels = membership.labels.clone();
+        labels.extend(config.labels.clone());
+        let standing = Standing {
+            agent: membership.agent,
+            name: membership.name.clone(),
+            labels: labels.clone(),
+            ceiling: membership.max_rank,
+            policy: config.policy(),
+            levels: worker.levels(),
+            catalogue: Arc::new(Catalogue::default()),
+            disabled: std::collections::BTreeSet::new(),
+        };
+        let parts = Parts {
+            standing,
+            slots: config.slots,
+            paused: control::is_paused(&config.data_dir),
+            stop_grace: config.stop_grace,
+            worker: Arc::clone(&worker),
+            courier: Arc::clone(&artifacts) as Arc<_>,
+            clock: Arc::clone(&clock),
+        };
+        let attempts = Attempts::start(parts, opened, lifecycle).await;
+        let (link, line) = Link::new(link::Parts {
+            home: Arc::clone(&home),
+            address: config.coordinator.clone(),
+            build: facts::BUILD.to_owned(),
+            facts: facts::gather(),
+            labels,
+            policy: config.policy(),
+            slots: config.slots,
+            journal,
+            attempts: attempts.clone(),
+            worker,
+            spool,
+            artifacts,
+            clock,
+            rng,
+        });
+        let lived = lifecycle.clone();
+        lifecycle.spawn("link", async move { link.run(lived).await });
+        Ok(Self { id: membership.agent, attempts, line })
+    }
+
+    pub fn id(&self) -> AgentId {
+        self.id
+    }
+
+    /// How the line to the coordinator is.
+    pub fn line(&self) -> watch::Receiver<LineState> {
+        self.line.clone()
+    }
+
+    pub async fn summary(&self) -> Summary {
+        self.attempts.summary().await
+    }
+
+    /// As the machine's admin does.
+    pub async fn pause(&self, on: bool) {
+        self.attempts.tell(Command::Pause(on)).await;
+    }
+
+    /// Listens to signals and files in the data folder, and writes `status.json`; for the one agent of a process.
+    pub fn listen(
+        &self,
+        config: &Config,
+        home: Arc<Home>,
+        worker: Arc<dyn Worker>,
+        clock: SharedClock,
+        lifecycle: &Lifecycle,
+    ) -> Result<(), AgentError> {
+        let membership = home.membership();
+        let portrait = Portrait {
+            agent: self.id,
+            name: membership.name.to_string(),
+            coordinator: config.coordinator.as_ref().unwrap_or(&membership.address).to_string(),
+            clock,
+        };
+        let describe = move |line, attempts| Status {
+            process: std::process::id(),
+            agent: portrait.agent,
+            name: portrait.name.clone(),
+            coordinator: portrait.coordinator.clone(),
+            build: facts::BUILD.to_owned(),
+            line,
+            attempts,
+            certificate_expires: home.renewal(0.0).ok().map(|renewal| renewal.expires),
+            sandbox_levels: worker.levels().iter().map(|level| level.as_str().to_owned()).collect(),
+            capabilities: capabilities(&*worker),
+            at: portrait.clock.now(),
+        };
+        control::spawn(config.data_dir.clone(), self.attempts.clone(), self.line(), describe, lifecycle)
+    }
+}
+
+fn capabilities(worker: &dyn Worker) -> Vec<String> {
+    let manifests = worker.manifests();
+    let manifests = manifests.borrow();
+    manifests.iter().flat_map(|manifest| &manifest.capabilities).map(|spec| spec.name.to_string()).collect()
+}

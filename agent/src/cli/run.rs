@@ -1,0 +1,76 @@
+//! `nexusmon-agent run`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nexusmon_shared::lifecycle::{Lifecycle, TaskFailure, termination};
+use nexusmon_shared::time::{SharedClock, SystemClock};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use crate::agent::{Agent, Ingredients};
+use crate::config::Config;
+use crate::control::Lock;
+use crate::enroll::Home;
+use crate::error::AgentError;
+use crate::link::LinkError;
+use crate::local::Local;
+
+/// Beyond `stop_grace`: for ending what still runs, and for the last reports.
+const STOP_MARGIN: Duration = Duration::from_secs(15);
+
+pub(super) async fn run(config: Config) -> Result<ExitCode, AgentError> {
+    let home = Arc::new(Home::open(&config.data_dir)?);
+    let _lock = Lock::take(&config.data_dir)?;
+    let clock: SharedClock = Arc::new(SystemClock);
+    let lifecycle = Lifecycle::new();
+    let Local { worker, spool } = Local::start(&config, &lifecycle, Arc::clone(&clock)).await?;
+    let ingredients = Ingredients {
+        config: config.clone(),
+        home: Arc::clone(&home),
+        worker: Arc::clone(&worker),
+        spool,
+        clock: Arc::clone(&clock),
+        rng: seeded_rng()?,
+    };
+    let agent = Agent::start(ingredients, &lifecycle).await?;
+    agent.listen(&config, home, worker, clock, &lifecycle)?;
+    tracing::info!(agent = %agent.id(), slots = config.slots, "agent runs");
+
+    let failure = tokio::select! {
+        signal = termination() => {
+            match signal {
+                Ok(signal) => tracing::info!(%signal, "stopping"),
+                Err(error) => tracing::error!(%error, "cannot listen to signals; stopping"),
+            }
+            None
+        }
+        failure = lifecycle.failed() => Some(failure),
+    };
+    lifecycle.shutdown(config.stop_grace + STOP_MARGIN).await;
+    match failure.or_else(|| lifecycle.failure()) {
+        None => Ok(ExitCode::SUCCESS),
+        Some(failure) => Err(explain(failure)),
+    }
+}
+
+/// What a person can act on, out of the task that went down.
+fn explain(failure: Arc<TaskFailure>) -> AgentError {
+    if let Some(LinkError::Revoked(detail)) = failure.reason.downcast_ref::<LinkError>() {
+        return LinkError::Revoked(detail.clone()).into();
+    }
+    AgentError::Part { part: "or go on; a part of the agent went down", source: Box::new(Down(failure)) }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{}", nexusmon_shared::lifecycle::chain(&*.0))]
+struct Down(Arc<TaskFailure>);
+
+/// Randomness from the machine.
+pub(super) fn seeded_rng() -> Result<StdRng, AgentError> {
+    StdRng::try_from_rng(&mut rand::rngs::SysRng).map_err(|source| AgentError::Part {
+        part: "without randomness from the machine",
+        source: Box::new(source),
+    })
+}
