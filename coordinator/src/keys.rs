@@ -1,5 +1,7 @@
 //! The keys this organism lives by: they lie wrapped in the database and open only under the master key.
 
+mod keyring;
 mod master;
 
+pub use keyring::{Keyring, KeyringError};
 pub use master::{MasterKey, MasterKeyError, MasterKeySources};

@@ -7,7 +7,7 @@ use nexusmon_shared::pki::{Authority, PkiError};
 use nexusmon_shared::time::SharedClock;
 use nexusmon_store::{KeyRow, Store, StoreError};
 use rand::rngs::StdRng;
-use rand::Rng as _;
+use rand::{Rng as _, SeedableRng as _};
 use zeroize::Zeroizing;
 
 use super::master::{MasterKey, MasterKeyError, MasterKeySources};
@@ -57,9 +57,9 @@ impl Keyring {
         let known = store.read().await?.keys().await?;
         let sources = sources(config);
         let may_create = known.is_empty();
-        let mut key_rng = rand::SeedableRng::from_rng(&mut rng);
+        let mut key_rng = StdRng::from_rng(&mut rng);
         let loaded = tokio::task::spawn_blocking(move || {
-            MasterKey::load::<StdRng>(&sources, may_create, &mut key_rng)
+            MasterKey::load(&sources, may_create, &mut key_rng)
         });
         let master = loaded.await.map_err(|_| MasterKeyError::Missing)??;
 
