@@ -7,10 +7,10 @@ mod verify;
 
 use nexusmon_shared::rank::Rank;
 
-pub use fold::{Organism, fold};
+pub use fold::{Organism, SUSPENSION, XP_TO_RETURN, fold};
 pub use ledger::{Entry, LedgerEntry};
 pub use traits::{Trait, TraitState, TraitView};
-pub use verify::{Award, Completion, PendingOn, award};
+pub use verify::{Award, Completion, PendingOn, UNREJECTED, award};
 
 /// XP of one verified completion, by assessed rank.
 pub const fn xp(rank: Rank) -> u64 {
@@ -67,3 +67,6 @@ impl Stage {
         Self::ALL.into_iter().find(|stage| *stage > self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,3 +155,6 @@ pub(crate) fn digest_changed(wanted: &Digest, current: &Digest) -> crate::Refuse
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,3 +115,6 @@ pub(crate) fn resolve_agent(text: &str, agents: &BTreeMap<String, AgentId>) -> O
 
 pub(crate) type Parameters = Map<String, Value>;
 pub(crate) type Places<'a> = std::collections::HashMap<&'a str, usize>;
+
+#[cfg(test)]
+mod tests;

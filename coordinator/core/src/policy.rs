@@ -2,6 +2,7 @@
 //!
 //! Knows ranks and effects, not plans. The shipped set is the rank table of the documentation and its guardrails.
 
+pub mod access;
 mod evaluate;
 mod request;
 
@@ -50,3 +51,6 @@ pub fn decide_within(rank: Rank) -> Duration {
 pub fn approvals_needed(rank: Rank, eligible: u32) -> u32 {
     if rank == Rank::S { eligible.clamp(1, 2) } else { 1 }
 }
+
+#[cfg(test)]
+mod tests;

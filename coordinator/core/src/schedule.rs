@@ -3,6 +3,7 @@
 //! Agents are matched to demand classes, not to tasks, so the cost follows the number of classes.
 
 mod explain;
+mod limits;
 mod matching;
 mod plan;
 mod reason;
@@ -138,3 +139,6 @@ pub struct SchedulePlan {
     /// Candidates left, each with its reason, in order.
     pub waiting: Vec<(TaskId, Reason)>,
 }
+
+#[cfg(test)]
+mod tests;

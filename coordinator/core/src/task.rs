@@ -256,3 +256,6 @@ fn not(wanted: &str, task: &Task) -> Refused {
         format!("the task is {found}, not {wanted}"),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,17 @@
 //! The fold.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use nexusmon_shared::id::{MissionId, PrincipalId};
 use nexusmon_shared::time::Timestamp;
 
-use super::{LedgerEntry, Stage, Trait, TraitView};
+use super::{Entry, LedgerEntry, Stage, Trait, TraitState, TraitView};
+
+/// How long a suspension lasts at least.
+pub const SUSPENSION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// XP that must be earned after a suspension before the trait returns.
+pub const XP_TO_RETURN: u64 = 100;
 
 /// What the ledger says.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -20,13 +29,85 @@ pub struct Organism {
 impl Organism {
     /// Whether a trait may be used now: earned or granted.
     pub fn may(&self, wanted: Trait) -> bool {
-        let _ = wanted;
-        todo!()
+        self.traits.iter().any(|held| {
+            held.name == wanted && matches!(held.state, TraitState::Earned | TraitState::Granted { .. })
+        })
     }
 }
 
-/// Recomputes everything from the ledger in order.
+#[derive(Default)]
+struct Marks {
+    suspended: Option<(String, Timestamp, u64)>,
+    disabled: Option<PrincipalId>,
+    granted: Option<(PrincipalId, Timestamp)>,
+}
+
+/// Recomputes everything from the ledger, in its order. Each mission counts once; what was taken back counts nothing,
+/// and a mission taken back cannot count again.
 pub fn fold<'a>(entries: impl IntoIterator<Item = &'a LedgerEntry>, now: Timestamp) -> Organism {
-    let _ = (entries.into_iter().count(), now);
-    todo!()
+    let mut counted: HashMap<MissionId, u64> = HashMap::new();
+    let mut taken_back: HashSet<MissionId> = HashSet::new();
+    // XP ever earned, which taking back does not lower: what a suspension counts from.
+    let mut earned = 0_u64;
+    let mut marks: BTreeMap<Trait, Marks> = BTreeMap::new();
+    for LedgerEntry { at, entry } in entries {
+        match entry {
+            Entry::Verified { mission, xp, .. } => {
+                if !taken_back.contains(mission) && !counted.contains_key(mission) {
+                    counted.insert(*mission, *xp);
+                    earned = earned.saturating_add(*xp);
+                }
+            }
+            Entry::TakenBack { mission, .. } => {
+                counted.remove(mission);
+                taken_back.insert(*mission);
+            }
+            Entry::Suspended { r#trait, evidence } => {
+                marks.entry(*r#trait).or_default().suspended = Some((evidence.clone(), *at, earned));
+            }
+            Entry::Disabled { r#trait, by } => marks.entry(*r#trait).or_default().disabled = Some(*by),
+            Entry::Enabled { r#trait, .. } => marks.entry(*r#trait).or_default().disabled = None,
+            Entry::Granted { r#trait, by, until } => {
+                marks.entry(*r#trait).or_default().granted = Some((*by, *until));
+            }
+        }
+    }
+    let verified = counted.len() as u64;
+    let stage = Stage::at(verified);
+    let next_stage = stage.next();
+    let view = |name: Trait| {
+        let found = marks.remove(&name).unwrap_or_default();
+        trait_view(name, stage, verified, &found, earned, now)
+    };
+    Organism {
+        stage,
+        xp: counted.values().fold(0, |sum: u64, xp| sum.saturating_add(*xp)),
+        verified,
+        next_stage,
+        missions_to_next: next_stage.map_or(0, |next| next.threshold().saturating_sub(verified)),
+        traits: Trait::ALL.into_iter().map(view).collect(),
+    }
+}
+
+fn trait_view(name: Trait, stage: Stage, verified: u64, marks: &Marks, earned: u64, now: Timestamp) -> TraitView {
+    let needed = name.stage();
+    let count = format!("{verified} verified missions; {} begins at {}", needed.name(), needed.threshold());
+    let suspended = marks.suspended.as_ref().and_then(|(because, at, earned_then)| {
+        let until = *at + SUSPENSION;
+        let xp_needed = XP_TO_RETURN.saturating_sub(earned.saturating_sub(*earned_then));
+        (now < until || xp_needed > 0).then(|| (because.clone(), until, xp_needed))
+    });
+    let (state, evidence) = if let Some(by) = marks.disabled {
+        (TraitState::Disabled { by }, format!("disabled by {by}"))
+    } else if let Some((by, until)) = marks.granted.filter(|(_, until)| now < *until) {
+        (TraitState::Granted { by, until }, format!("granted by {by} until {until}; not earned"))
+    } else if stage < needed {
+        (TraitState::Locked, count)
+    } else if let Some((because, until, xp_needed)) = suspended {
+        let evidence = format!("{because}; returns after {until} and {xp_needed} more XP");
+        (TraitState::Suspended { because, until, xp_needed }, evidence)
+    } else {
+        (TraitState::Earned, count)
+    };
+    TraitView { name, state, stage: needed, description: name.description(), evidence }
 }

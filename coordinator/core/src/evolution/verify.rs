@@ -1,14 +1,21 @@
 //! Whether a finished mission counts.
 
+use std::time::Duration;
+
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
+
+use super::xp;
+
+/// How long A and S work must stand unrejected before it counts.
+pub const UNREJECTED: Duration = Duration::from_secs(24 * 3600);
 
 /// What is known of a mission when it is asked whether it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
     pub status: MissionStatus,
-    /// As assessed.
+    /// As assessed from its tasks, never as requested.
     pub rank: Rank,
     pub finished_at: Timestamp,
     /// Tasks other than `core.*` that an agent executed and that succeeded.
@@ -46,8 +53,34 @@ pub enum Award {
     },
 }
 
-/// Decides whether a finished mission is a verified completion.
+/// Decides whether a finished mission is a verified completion. Ask again when what it is pending on has happened.
 pub fn award(completion: &Completion, now: Timestamp) -> Award {
-    let _ = (completion, now);
-    todo!()
+    let nothing = |reason| Award::Nothing { reason };
+    if completion.status != MissionStatus::Succeeded {
+        return nothing("it did not succeed");
+    }
+    if completion.rejected {
+        return nothing("its work was rejected");
+    }
+    if completion.rerun {
+        return nothing("a rerun repeats what was counted");
+    }
+    if !completion.by_person {
+        return nothing("no person authored or accepted it");
+    }
+    if completion.executed == 0 {
+        return nothing("no agent executed anything but core work");
+    }
+    if !completion.left_something {
+        return nothing("it left no artifact, output or held verification");
+    }
+    if completion.counted_today {
+        return nothing("the same work with the same inputs counted today");
+    }
+    let due = completion.finished_at + UNREJECTED;
+    match completion.rank {
+        Rank::C | Rank::B if !completion.reviewed => Award::Pending(PendingOn::Review),
+        Rank::A | Rank::S if now < due => Award::Pending(PendingOn::Time(due)),
+        rank => Award::Verified { xp: xp(rank) },
+    }
 }

@@ -1,6 +1,13 @@
 //! What policies see beside the assessment.
 
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use cedar_policy::{Context, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use nexusmon_shared::plan::Author;
+use nexusmon_shared::rank::Rank;
+
+use crate::risk::Assessment;
 
 /// Whose text a plan is, as policies see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
@@ -42,9 +49,56 @@ pub struct PolicyContext {
     /// The principal that submits, as text.
     pub principal: String,
     /// A token's rank ceiling; above it is held.
-    pub ceiling: Option<nexusmon_shared::rank::Rank>,
+    pub ceiling: Option<Rank>,
     /// Verified runs of the same shape so far; plans by machines are held at C and B below three.
     pub verified_runs: u32,
-    /// People who may approve, less the author.
+    /// People who may approve, less the author (the author where nobody else may).
     pub eligible: u32,
+}
+
+impl PolicyContext {
+    /// A person without a ceiling, the only one who may approve.
+    pub fn of_person(principal: impl ToString) -> Self {
+        Self {
+            author: AuthorKind::Person,
+            principal: principal.to_string(),
+            ceiling: None,
+            verified_runs: 0,
+            eligible: 1,
+        }
+    }
+}
+
+pub(super) fn principal(id: &str) -> Option<EntityUid> {
+    let kind = EntityTypeName::from_str("Principal").ok()?;
+    Some(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
+}
+
+pub(super) fn context(assessment: &Assessment, about: &PolicyContext) -> Option<Context> {
+    let long = |number: u32| RestrictedExpression::new_long(i64::from(number));
+    let rank = |rank: Rank| RestrictedExpression::new_long(i64::from(rank.level()));
+    let effects = assessment.effects;
+    let capabilities = assessment.capabilities.keys();
+    let fields: BTreeMap<&str, RestrictedExpression> = BTreeMap::from([
+        ("rank", rank(assessment.rank)),
+        ("requested", rank(assessment.requested)),
+        ("requires_approval", RestrictedExpression::new_bool(assessment.requires_approval)),
+        ("reads", RestrictedExpression::new_bool(effects.reads)),
+        ("writes", RestrictedExpression::new_bool(effects.writes)),
+        ("network", RestrictedExpression::new_bool(effects.network)),
+        ("spends", RestrictedExpression::new_bool(effects.spends)),
+        ("irreversible", RestrictedExpression::new_bool(effects.irreversible)),
+        ("unconfined", long(assessment.blast_radius.unconfined)),
+        ("tasks", long(assessment.blast_radius.tasks)),
+        (
+            "capabilities",
+            RestrictedExpression::new_set(
+                capabilities.map(|name| RestrictedExpression::new_string(name.to_string())),
+            ),
+        ),
+        ("author", RestrictedExpression::new_string(about.author.as_str().to_owned())),
+        ("ceiling", rank(about.ceiling.unwrap_or(Rank::S))),
+        ("verified_runs", long(about.verified_runs)),
+    ]);
+    Context::from_pairs(fields.into_iter().map(|(name, value)| (name.to_owned(), value))).ok()
 }

@@ -1,9 +1,11 @@
 //! Whether an agent can take work of a class.
 
-use super::{AgentView, ClassId, DemandClass};
+use nexusmon_shared::sandbox::provides;
+
+use super::{AgentView, Availability, ClassId, DemandClass};
 
 /// How far an agent gets with a class; the first thing that fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fit {
     Capability,
     Version,
@@ -11,13 +13,41 @@ pub enum Fit {
     Sandbox,
     Rank,
     Consent,
+    /// Its own config forbids the capability, or it refused this class.
     Refused,
+    /// It would fit, but takes no new work now.
     Availability,
     Fits,
 }
 
-/// The first thing that keeps `agent` from taking work of `class`.
+/// The first thing that keeps `agent` from taking work of `class`. Slots and limits are not looked at.
 pub fn fits(id: ClassId, class: &DemandClass, agent: &AgentView) -> Fit {
-    let _ = (id, class, agent);
-    todo!()
+    let Some(version) = agent.capabilities.get(&class.capability) else {
+        return Fit::Capability;
+    };
+    if class.plugin.as_ref().is_some_and(|wanted| wanted != version) {
+        return Fit::Version;
+    }
+    if !class.selector.matches(agent.id, &agent.labels) {
+        return Fit::Selector;
+    }
+    if !provides(&agent.levels, class.profile) {
+        return Fit::Sandbox;
+    }
+    if class.rank > agent.max_rank {
+        return Fit::Rank;
+    }
+    if needs_consent(class) && !agent.unsigned_consent {
+        return Fit::Consent;
+    }
+    let allowed = agent.allowed.as_ref().is_none_or(|allowed| allowed.contains(&class.capability));
+    if !allowed || agent.barred.contains(&id) {
+        return Fit::Refused;
+    }
+    if agent.availability == Availability::Live { Fit::Fits } else { Fit::Availability }
+}
+
+/// A, S and `requires_approval` work runs only where an agent's own config agrees to run it unsigned.
+pub(super) fn needs_consent(class: &DemandClass) -> bool {
+    class.rank.needs_approval() || class.requires_approval
 }
