@@ -55,17 +55,18 @@ impl fmt::Display for Trace {
 }
 
 fn parse(text: &str) -> Option<(u128, u64, bool)> {
-    let mut parts = text.trim().splitn(4, '-');
+    let mut parts = text.trim().split('-');
     let mut hex = |length: usize| {
-        let part = parts.next()?;
-        let lower = part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        (part.len() >= length && lower).then_some(&part[..length])
+        let lower = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        parts.next().filter(|part| part.len() == length && lower(part))
     };
-    let version = hex(2)?;
-    let trace = u128::from_str_radix(hex(32)?, 16).ok()?;
-    let parent = u64::from_str_radix(hex(16)?, 16).ok()?;
-    let flags = u8::from_str_radix(text.trim().split('-').nth(3)?.get(..2)?, 16).ok()?;
-    (version != "ff" && trace != 0 && parent != 0).then_some((trace, parent, flags & 1 == 1))
+    let (version, trace, parent, flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
+    let trace = u128::from_str_radix(trace, 16).ok()?;
+    let parent = u64::from_str_radix(parent, 16).ok()?;
+    let flags = u8::from_str_radix(flags, 16).ok()?;
+    // Later versions may add fields; ours has none.
+    let good = version != "ff" && (version != "00" || parts.next().is_none());
+    (good && trace != 0 && parent != 0).then_some((trace, parent, flags & 1 == 1))
 }
 
 pub(super) async fn wrap(State(web): State<Web>, mut request: Request, next: Next) -> Response {

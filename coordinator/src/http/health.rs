@@ -127,6 +127,7 @@ pub(super) async fn metrics(State(web): State<Web>) -> Result<impl IntoResponse,
 }
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = CoordinatorVersion)]
 pub(super) struct Version {
     name: &'static str,
     version: &'static str,

@@ -75,10 +75,8 @@ impl Problem {
     }
 
     /// One field of the body, a query parameter or a header is wrong.
-    pub(super) fn field(pointer: impl Into<String>, code: &str, message: impl Into<String>) -> Self {
-        let (pointer, message) = (pointer.into(), message.into());
-        let detail = if pointer.is_empty() { message.clone() } else { format!("{pointer}: {message}") };
-        Self::new(StatusCode::BAD_REQUEST, "invalid", detail).with_field(pointer, code, message)
+    pub(super) fn field(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Error::field(pointer, code, message).into()
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
@@ -114,11 +112,7 @@ impl Problem {
         self
     }
 
-    pub(super) fn with_status(mut self, status: StatusCode) -> Self {
-        self.0.status = status;
-        self
-    }
-
+    #[cfg(test)]
     pub(super) fn code(&self) -> &str {
         &self.0.code
     }

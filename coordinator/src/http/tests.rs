@@ -1,1 +1,3 @@
-//! Being written.
+//! What can be said of HTTP without a database: the document, and that it names every route once.
+
+use super::*;

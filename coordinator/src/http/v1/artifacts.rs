@@ -270,6 +270,7 @@ pub(in crate::http) struct Difference {
 }
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = JsonChange)]
 pub(in crate::http) struct Change {
     pointer: String,
     before: Option<Value>,

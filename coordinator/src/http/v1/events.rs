@@ -21,6 +21,7 @@ use crate::service::{Caller, events, missions};
 
 /// Something that happened.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Event)]
 pub(in crate::http) struct Change {
     /// Place in the audit trail and the event's id; null for what is only told live.
     seq: Option<i64>,

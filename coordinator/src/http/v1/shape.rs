@@ -5,29 +5,29 @@ use nexusmon_shared::time::Timestamp;
 use serde_json::Value;
 
 /// RFC 3339, UTC, microseconds.
-pub(super) fn time(at: Timestamp) -> String {
+pub(in crate::http) fn time(at: Timestamp) -> String {
     at.to_string()
 }
 
 /// As [`time`]; null when absent.
-pub(super) fn maybe(at: Option<Timestamp>) -> Option<String> {
+pub(in crate::http) fn maybe(at: Option<Timestamp>) -> Option<String> {
     at.map(time)
 }
 
 /// Seconds, as durations leave.
-pub(super) fn seconds(duration: std::time::Duration) -> f64 {
+pub(in crate::http) fn seconds(duration: std::time::Duration) -> f64 {
     duration.as_secs_f64()
 }
 
 /// Any serializable value as JSON; ours always are.
-pub(super) fn json(value: &impl serde::Serialize) -> Value {
+pub(in crate::http) fn json(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
 }
 
 /// How much harm work could do; E is harmless, S the gravest.
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "documents `shared::rank::Rank`")]
-pub(super) enum Rank {
+pub(in crate::http) enum Rank {
     E,
     D,
     C,
@@ -39,7 +39,7 @@ pub(super) enum Rank {
 #[derive(utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "documents `shared::mission::MissionStatus`")]
-pub(super) enum MissionStatus {
+pub(in crate::http) enum MissionStatus {
     Planning,
     NeedsPlan,
     AwaitingApproval,
@@ -57,7 +57,7 @@ pub(super) enum MissionStatus {
 #[derive(utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "documents `shared::task::TaskStatus`")]
-pub(super) enum TaskStatus {
+pub(in crate::http) enum TaskStatus {
     Pending,
     Gated,
     Ready,
@@ -74,7 +74,7 @@ pub(super) enum TaskStatus {
 /// Why something failed; more fields by kind.
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "documents `shared::outcome::Cause`")]
-pub(super) struct Cause {
+pub(in crate::http) struct Cause {
     /// `exit_status`, `timeout`, `signal`, `lost_agent`, `refused_by_agent`, `plugin_error`, `verify_failed`,
     /// `output_too_large`, `artifact_failed`, `bad_parameters`, `denied_by_policy`, `approval_expired`,
     /// `budget_exceeded`, `resolved`.
@@ -83,7 +83,7 @@ pub(super) struct Cause {
 
 /// Whose text became the plan.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub(super) struct Author {
+pub(in crate::http) struct Author {
     /// `person`, `token`, `planner`, `trigger`.
     kind: &'static str,
     id: String,
@@ -103,4 +103,4 @@ impl From<PlanAuthor> for Author {
 /// A request without fields.
 #[derive(Debug, Default, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Empty {}
+pub(in crate::http) struct Empty {}
