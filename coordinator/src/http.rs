@@ -20,9 +20,6 @@ mod range;
 mod router;
 mod v1;
 
-#[cfg(test)]
-mod tests;
-
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 

@@ -7,7 +7,11 @@ export function open(changed, state) {
   close();
   stream = new EventSource('/v1/events');
   stream.addEventListener('open', () => state('live'));
-  stream.addEventListener('error', () => state('resync'));
+  stream.addEventListener('error', () => {
+    state('resync');
+    // A refusal ends the stream for good; only a broken line is resumed by the browser itself.
+    if (stream?.readyState === EventSource.CLOSED) setTimeout(() => stream?.readyState === EventSource.CLOSED && open(changed, state), 3000);
+  });
   stream.addEventListener('change', (message) => changed(JSON.parse(message.data)));
 }
 

@@ -20,7 +20,7 @@ const API_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; fr
 /// Trace context (W3C Trace Context, level 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Trace {
-    trace: u128,
+    id: u128,
     /// The span of the caller, if there is one.
     parent: Option<u64>,
     /// Ours.
@@ -31,16 +31,16 @@ pub(super) struct Trace {
 impl Trace {
     /// Continues the trace in `traceparent`, or begins one.
     fn of(headers: &HeaderMap, fresh: impl FnOnce() -> (u128, u64)) -> Self {
-        let (trace, span) = fresh();
+        let (id, span) = fresh();
         let given = headers.get("traceparent").and_then(|value| parse(value.to_str().ok()?));
         match given {
-            Some((trace, parent, sampled)) => Self { trace, parent: Some(parent), span, sampled },
-            None => Self { trace, parent: None, span, sampled: true },
+            Some((id, parent, sampled)) => Self { id, parent: Some(parent), span, sampled },
+            None => Self { id, parent: None, span, sampled: true },
         }
     }
 
-    pub(super) fn id(&self) -> String {
-        format!("{:032x}", self.trace)
+    pub(super) fn text(&self) -> String {
+        format!("{:032x}", self.id)
     }
 
     fn flags(self) -> u8 {
@@ -50,7 +50,7 @@ impl Trace {
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, self.flags())
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.id, self.span, self.flags())
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) async fn wrap(State(web): State<Web>, mut request: Request, next: Nex
         "http.request",
         %method,
         route,
-        trace_id = trace.id(),
+        trace_id = trace.text(),
         principal = tracing::field::Empty,
         status = tracing::field::Empty,
     );
@@ -123,7 +123,7 @@ fn problem_of(response: &Response) -> Option<Problem> {
 
 fn render(problem: &Problem, trace: &Trace, response: Response) -> Response {
     let (mut parts, _) = response.into_parts();
-    let body = serde_json::to_vec(&problem.body(&trace.id())).unwrap_or_default();
+    let body = serde_json::to_vec(&problem.body(&trace.text())).unwrap_or_default();
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(body))
@@ -152,7 +152,6 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// What a panicking handler is answered with; the panic hook has logged it.
-#[expect(clippy::needless_pass_by_value, reason = "the signature the layer asks for")]
 pub(super) fn panicked(_panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     tracing::error!("a handler panicked");
     Problem::internal().into_response()
@@ -181,7 +180,7 @@ mod tests {
     #[test]
     fn a_bad_one_begins_anew() {
         for bad in ["", "00-0-0-0", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "é", "ff-x"] {
-            assert_eq!(of(bad).trace, 7, "{bad}");
+            assert_eq!(of(bad).id, 7, "{bad}");
         }
     }
 

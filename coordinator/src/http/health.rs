@@ -1,5 +1,7 @@
 //! Whether the process lives, is ready and how it fares; for orchestrators, scrapers and `doctor`.
 
+#![expect(clippy::struct_field_names, reason = "they are the names of the API")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;

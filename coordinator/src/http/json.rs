@@ -117,16 +117,14 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 /// Parses one JSON document into `T`; total for any bytes.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // Knowing the path of every value costs time, so only a body that turned out wrong pays for it.
-    match serde_json::from_slice(bytes) {
-        Ok(value) => Ok(value),
-        Err(_) => {
-            let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-            let parsed = serde_path_to_error::deserialize(&mut deserializer);
-            let value = parsed.map_err(|error| explain(error.path(), error.inner()))?;
-            deserializer.end().map_err(|error| not_json(&error))?;
-            Ok(value)
-        }
+    if let Ok(value) = serde_json::from_slice(bytes) {
+        return Ok(value);
     }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer);
+    let value = parsed.map_err(|error| explain(error.path(), error.inner()))?;
+    deserializer.end().map_err(|error| not_json(&error))?;
+    Ok(value)
 }
 
 /// The deepest nesting of brackets outside strings; no recursion, one pass.

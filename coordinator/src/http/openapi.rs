@@ -1,4 +1,4 @@
-//! The document of the API (OpenAPI 3.1), made from the routes themselves.
+//! The document of the API (`OpenAPI` 3.1), made from the routes themselves.
 
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -54,8 +54,18 @@ pub(super) fn skeleton() -> Document {
     document
 }
 
+/// Who may call an operation.
+#[derive(Clone, Copy)]
+pub(super) enum Callers {
+    Everybody,
+    /// Whom we know, as far as the policy allows this action.
+    Allowed(&'static str),
+    /// Whoever holds a token, even an expired one.
+    Holders,
+}
+
 /// Adds what every operation has: refusals, the idempotency key of POSTs, and who may call.
-pub(super) fn complete(paths: &mut Paths, protected: bool) {
+pub(super) fn complete(paths: &mut Paths, callers: Callers) {
     for item in paths.paths.values_mut() {
         if let Some(post) = &mut item.post {
             post.parameters.get_or_insert_default().push(idempotency_key().into());
@@ -63,12 +73,12 @@ pub(super) fn complete(paths: &mut Paths, protected: bool) {
         let operations =
             [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
         for operation in operations.into_iter().flatten() {
-            finish(operation, protected);
+            finish(operation, callers);
         }
     }
 }
 
-fn finish(operation: &mut Operation, protected: bool) {
+fn finish(operation: &mut Operation, callers: Callers) {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let trace = Header::new(ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).build());
     let refusal = ResponseBuilder::new()
@@ -77,12 +87,16 @@ fn finish(operation: &mut Operation, protected: bool) {
         .header("traceparent", trace)
         .build();
     operation.responses.responses.insert("default".to_owned(), refusal.into());
-    operation.security = Some(if protected {
-        let none: [&str; 0] = [];
-        vec![SecurityRequirement::new(TOKEN, none), SecurityRequirement::new(SESSION, none)]
-    } else {
-        Vec::new()
+    let none: [&str; 0] = [];
+    let token = SecurityRequirement::new(TOKEN, none);
+    operation.security = Some(match callers {
+        Callers::Everybody => Vec::new(),
+        Callers::Allowed(_) => vec![token, SecurityRequirement::new(SESSION, none)],
+        Callers::Holders => vec![token],
     });
+    if let Callers::Allowed(action) = callers {
+        operation.extensions = Some([("x-action", action)].into_iter().collect());
+    }
 }
 
 fn idempotency_key() -> utoipa::openapi::path::Parameter {

@@ -77,7 +77,7 @@ pub(super) async fn docs(headers: HeaderMap) -> Result<Response, Problem> {
 }
 
 pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    if name.ends_with(".html") {
+    if media_type(&name).starts_with("text/html") {
         return Err(Problem::not_found("There is nothing at this path."));
     }
     serve(&name, &headers)

@@ -10,6 +10,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::access::{self, Guard};
+use super::openapi::Callers;
 use super::problem::Problem;
 use super::{Web, admission, envelope, health, openapi, pages};
 use crate::http::v1::{
@@ -40,17 +41,17 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("mission.read", routes!(missions::schema)))
         .routes(may("mission.dry_run", routes!(acts::dry_run)))
         .routes(may("mission.read", routes!(missions::get)))
-        .routes(may("mission.read", routes!(missions::tasks)))
-        .routes(may("mission.read", routes!(events::of_mission)))
-        .routes(may("approval.decide", routes!(acts::approve)))
+        .routes(may("task.read", routes!(missions::tasks)))
+        .routes(may("event.read", routes!(events::of_mission)))
+        .routes(may("mission.approve", routes!(acts::approve)))
         .routes(may("mission.run", routes!(acts::run)))
         .routes(may("mission.cancel", routes!(acts::cancel)))
         .routes(may("mission.pause", routes!(acts::pause)))
         .routes(may("mission.resume", routes!(acts::resume)))
-        .routes(may("mission.create", routes!(acts::rerun)))
+        .routes(may("mission.rerun", routes!(acts::rerun)))
         .routes(may("mission.plan", routes!(acts::replace_plan)))
-        .routes(may("mission.read", routes!(stats::get)))
-        .routes(may("mission.read", routes!(tasks::get)))
+        .routes(may("stats.read", routes!(stats::get)))
+        .routes(may("task.read", routes!(tasks::get)))
         .routes(may("task.resolve", routes!(tasks::resolve)))
         .routes(may("log.read", routes!(logs::read)))
         .routes(may("log.read", routes!(logs::follow)))
@@ -83,8 +84,8 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("audit.read", routes!(audit::list)))
         // The organism, its thinking, and everything live.
         .routes(may("organism.read", routes!(organism::status)))
-        .routes(may("organism.read", routes!(organism::evolution)))
-        .routes(may("organism.read", routes!(cognition::status)))
+        .routes(may("evolution.read", routes!(organism::evolution)))
+        .routes(may("cognition.read", routes!(cognition::status)))
         .routes(may("event.read", routes!(events::all)))
         .split_for_parts();
     let text = document.to_json().unwrap_or_default();
@@ -111,19 +112,19 @@ async fn nothing() -> Problem {
 /// A route for callers we know, whom the policy allows `action`.
 fn protected(web: &Web, action: &'static str, routes: UtoipaMethodRouter<Web>) -> UtoipaMethodRouter<Web> {
     let (schemas, mut paths, methods) = routes;
-    openapi::complete(&mut paths, true);
+    openapi::complete(&mut paths, Callers::Allowed(action));
     let guard = Guard { web: web.clone(), action };
     (schemas, paths, methods.route_layer(from_fn_with_state(guard, access::check)))
 }
 
 /// A route that reads credentials its own way: the renewal of a token that may have expired.
 fn self_protected((schemas, mut paths, methods): UtoipaMethodRouter<Web>) -> UtoipaMethodRouter<Web> {
-    openapi::complete(&mut paths, true);
+    openapi::complete(&mut paths, Callers::Holders);
     (schemas, paths, methods)
 }
 
 /// A route for everybody.
 fn public((schemas, mut paths, methods): UtoipaMethodRouter<Web>) -> UtoipaMethodRouter<Web> {
-    openapi::complete(&mut paths, false);
+    openapi::complete(&mut paths, Callers::Everybody);
     (schemas, paths, methods)
 }

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{AppendHeaders, IntoResponse};
 use http::{HeaderMap, header};
 use nexusmon_shared::id::AgentId;
+use nexusmon_shared::sandbox::Level;
 
 use super::shape::{self, Empty, json, maybe, time};
 use crate::http::Web;
@@ -115,7 +116,7 @@ impl From<service::AgentView> for Agent {
             load_percent,
             build,
             facts: facts.into(),
-            sandbox_levels: sandbox_levels.into_iter().map(|level| level.as_str()).collect(),
+            sandbox_levels: sandbox_levels.into_iter().map(Level::as_str).collect(),
             local_policy: local_policy.map(Into::into),
             paused_locally,
             capabilities,

@@ -1,5 +1,7 @@
 //! `/v1/vault/artifacts`: series and versions as read, their differences, their review trail.
 
+#![expect(clippy::struct_field_names, reason = "they are the names of the API")]
+
 use axum::Json as Answer;
 use axum::extract::State;
 use http::StatusCode;
@@ -168,13 +170,11 @@ pub(super) async fn version(
                 return Ok(version);
             }
         }
-        match found.next_cursor {
-            Some(next) => cursor = Some(next),
-            None => {
-                let shown: String = text.chars().take(40).collect();
-                return Err(Problem::not_found(format!("the artifact has no version `{shown}`")));
-            }
+        if found.next_cursor.is_none() {
+            let shown: String = text.chars().take(40).collect();
+            return Err(Problem::not_found(format!("the artifact has no version `{shown}`")));
         }
+        cursor = found.next_cursor;
     }
 }
 

@@ -1,5 +1,7 @@
 //! `/v1/fleet`: invites for new machines, and what the fleet can do.
 
+#![expect(clippy::struct_field_names, reason = "they are the names of the API")]
+
 use std::collections::BTreeMap;
 
 use axum::Json as Answer;

@@ -187,7 +187,7 @@ pub(in crate::http) async fn replace_plan(
 ) -> Result<impl IntoResponse, Problem> {
     let if_match = etag::if_match(&headers)?;
     let bytes = json::document(request, json::MISSION_LIMIT).await?;
-    let tasks = json::off_thread(bytes, |bytes| service::parse_plan(bytes)).await??;
+    let tasks = json::off_thread(bytes, service::parse_plan).await??;
     Ok(tagged(service::replace_plan(&web.app, &caller, id, tasks, if_match).await?))
 }
 

@@ -1,5 +1,7 @@
 //! A mission as read.
 
+#![expect(clippy::struct_field_names, reason = "they are the names of the API")]
+
 use std::collections::BTreeMap;
 
 use nexusmon_shared::mission::{MissionFailure, MissionState};

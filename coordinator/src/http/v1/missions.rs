@@ -23,7 +23,7 @@ use crate::service::missions as service;
 /// Reads a mission's body; large ones off the async threads.
 pub(super) async fn read_mission(request: Request) -> Result<service::NewMission, Problem> {
     let bytes = json::document(request, json::MISSION_LIMIT).await?;
-    Ok(json::off_thread(bytes, |bytes| service::NewMission::parse(bytes)).await??)
+    Ok(json::off_thread(bytes, service::NewMission::parse).await??)
 }
 
 /// A mission with its tag.

@@ -1,5 +1,7 @@
 //! `/v1/nexusmon`: the state of the whole, and how it came to be.
 
+#![expect(clippy::struct_field_names, reason = "they are the names of the API")]
+
 use std::collections::BTreeMap;
 
 use axum::Json as Answer;

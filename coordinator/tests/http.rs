@@ -1,0 +1,19 @@
+//! The REST API from outside: a real server on port 0, a real database, plain requests.
+
+#[path = "http/served.rs"]
+mod served;
+
+#[path = "http/access.rs"]
+mod access;
+#[path = "http/document.rs"]
+mod document;
+#[path = "http/engine.rs"]
+mod engine;
+#[path = "http/events.rs"]
+mod events;
+#[path = "http/hostile.rs"]
+mod hostile;
+#[path = "http/pages.rs"]
+mod pages;
+#[path = "http/vault.rs"]
+mod vault;
