@@ -64,7 +64,9 @@ pub fn predict(tasks: &[Expected<'_>], history: &BTreeMap<Capability, History>) 
     let basis = match (count, unseen) {
         (0, _) => "prior: no attempts of these capabilities are on record".to_owned(),
         (_, 0) => format!("{count} attempts of {} capabilities on record", records.len()),
-        (_, unseen) => format!("{count} attempts on record; {unseen} of {} capabilities by prior", records.len()),
+        (_, unseen) => {
+            format!("{count} attempts on record; {unseen} of {} capabilities by prior", records.len())
+        }
     };
     Prediction {
         success: worst.values().product(),
@@ -98,7 +100,8 @@ fn longest_chain(tasks: &[Expected<'_>], history: &BTreeMap<Capability, History>
             };
             opened[at as usize] = true;
             if waiting.is_empty() {
-                let before = task.needs.iter().filter_map(|need| ends.get(need)).fold(0.0, |a: f64, b| a.max(*b));
+                let before =
+                    task.needs.iter().filter_map(|need| ends.get(need)).fold(0.0, |a: f64, b| a.max(*b));
                 ends.insert(at, before + duration(task));
                 stack.pop();
             } else {
@@ -150,7 +153,8 @@ pub fn score(outcomes: &[Outcome]) -> Score {
     let squared = outcomes.iter().map(|outcome| (outcome.predicted_success - truth(outcome)).powi(2)).sum();
     let calibration = (0..10_u32)
         .map(|bin| {
-            let held: Vec<&Outcome> = outcomes.iter().filter(|o| bin_of(o.predicted_success) == bin).collect();
+            let held: Vec<&Outcome> =
+                outcomes.iter().filter(|o| bin_of(o.predicted_success) == bin).collect();
             let count = held.len() as u64;
             CalibrationBin {
                 from: f64::from(bin) / 10.0,

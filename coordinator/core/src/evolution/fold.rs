@@ -89,7 +89,14 @@ pub fn fold<'a>(entries: impl IntoIterator<Item = &'a LedgerEntry>, now: Timesta
     }
 }
 
-fn trait_view(name: Trait, stage: Stage, verified: u64, marks: &Marks, earned: u64, now: Timestamp) -> TraitView {
+fn trait_view(
+    name: Trait,
+    stage: Stage,
+    verified: u64,
+    marks: &Marks,
+    earned: u64,
+    now: Timestamp,
+) -> TraitView {
     let needed = name.stage();
     let count = format!("{verified} verified missions; {} begins at {}", needed.name(), needed.threshold());
     let suspended = marks.suspended.as_ref().and_then(|(because, at, earned_then)| {

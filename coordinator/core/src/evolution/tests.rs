@@ -27,7 +27,14 @@ fn state(organism: &Organism, name: Trait) -> &TraitState {
 
 #[test]
 fn stages_begin_at_their_thresholds() {
-    for (count, stage) in [(0, "DORMANT"), (1, "AWAKENING"), (9, "AWAKENING"), (10, "FORGING"), (50, "SOVEREIGN"), (200, "APEX")] {
+    for (count, stage) in [
+        (0, "DORMANT"),
+        (1, "AWAKENING"),
+        (9, "AWAKENING"),
+        (10, "FORGING"),
+        (50, "SOVEREIGN"),
+        (200, "APEX"),
+    ] {
         let entries: Vec<_> = (0..count).map(|n| verified(n, 10, day(0))).collect();
         let organism = fold(&entries, day(1));
         assert_eq!((organism.stage.name(), organism.xp), (stage, 10 * count as u64));
@@ -51,7 +58,10 @@ fn a_suspension_wants_time_and_work() {
     let mut entries: Vec<_> = (0..10).map(|n| verified(n, 10, day(0))).collect();
     let entry = Entry::Suspended { r#trait: Trait::Recall, evidence: "two rejected".into() };
     entries.push(LedgerEntry { at: day(1), entry });
-    assert!(matches!(state(&fold(&entries, day(9)), Trait::Recall), TraitState::Suspended { xp_needed: 100, .. }));
+    assert!(matches!(
+        state(&fold(&entries, day(9)), Trait::Recall),
+        TraitState::Suspended { xp_needed: 100, .. }
+    ));
     entries.push(verified(50, 100, day(2)));
     assert!(!fold(&entries, day(7)).may(Trait::Recall), "the week is not over");
     assert!(fold(&entries, day(8)).may(Trait::Recall));

@@ -41,9 +41,7 @@ impl<'t> Comprehension<'t> {
             (Expr::Literal(LiteralValue::Int(_)), operators::CONDITIONAL, [body, _, _]) => {
                 asks(Loop::ExistsOne, body)
             }
-            (Expr::List(_), operators::ADD, _) => {
-                asks(Loop::Map, appended(step)?)
-            }
+            (Expr::List(_), operators::ADD, _) => asks(Loop::Map, appended(step)?),
             (Expr::List(_), operators::CONDITIONAL, [filter, kept, _]) => {
                 let Expr::Call(kept) = &kept.expr else { return None };
                 let body = appended(kept)?;

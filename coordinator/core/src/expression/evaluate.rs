@@ -18,7 +18,8 @@ type Answer<'s> = Result<Cow<'s, Value>, ExpressionError>;
 
 /// Evaluates a checked tree.
 pub(super) fn evaluate(tree: &IdedExpr, variables: &Map<String, Value>) -> Result<Value, ExpressionError> {
-    let evaluator = Evaluator { variables, steps: Cell::new(0), iterations: Cell::new(0), made: Cell::new(0) };
+    let evaluator =
+        Evaluator { variables, steps: Cell::new(0), iterations: Cell::new(0), made: Cell::new(0) };
     let answer = evaluator.eval(tree, None)?;
     value::weight(&answer, MAX_VALUE_DEPTH)?;
     Ok(answer.into_owned())
@@ -98,7 +99,9 @@ impl<'e> Evaluator<'e> {
                     };
                     let key = match self.eval(&entry.key, scope)?.as_ref() {
                         Value::String(key) => key.clone(),
-                        other => return Err(refuse(format!("a key must be a text, not {}", value::kind(other)))),
+                        other => {
+                            return Err(refuse(format!("a key must be a text, not {}", value::kind(other))));
+                        }
                     };
                     let item = self.eval(&entry.value, scope)?;
                     let item = self.copy(item)?;

@@ -54,7 +54,8 @@ fn bounded(source: &str) -> Result<(), ExpressionError> {
                 operators += 1;
             }
             b')' | b']' | b'}' => open = open.saturating_sub(1),
-            b'.' | b'+' | b'-' | b'*' | b'/' | b'%' | b'!' | b'?' | b'&' | b'|' | b'<' | b'>' | b'=' | b',' => {
+            b'.' | b'+' | b'-' | b'*' | b'/' | b'%' | b'!' | b'?' | b'&' | b'|' | b'<' | b'>' | b'='
+            | b',' => {
                 operators += 1;
             }
             _ => {}
@@ -102,11 +103,15 @@ mod tests {
 
     #[test]
     fn deep_sources_are_refused_on_a_small_stack() {
-        for unit in ["(", "[", "{1:", "!", "-", "a.", "a+", "a?b:", "a&&", "a||", "a[", "f(", "a in ", "'", "\"\\", "a<"] {
+        for unit in [
+            "(", "[", "{1:", "!", "-", "a.", "a+", "a?b:", "a&&", "a||", "a[", "f(", "a in ", "'", "\"\\",
+            "a<",
+        ] {
             let deep = unit.repeat(MAX_SOURCE_BYTES / unit.len());
             assert!(on_a_small_stack(deep).is_err(), "{unit}");
         }
-        for (unit, end) in [("a.", "a"), ("a+", "a"), ("a&&", "a"), ("!", "a"), ("a?b:", "a"), ("a in ", "a")] {
+        for (unit, end) in [("a.", "a"), ("a+", "a"), ("a&&", "a"), ("!", "a"), ("a?b:", "a"), ("a in ", "a")]
+        {
             for count in [10, 40, 100, 120, 250] {
                 let _ = on_a_small_stack(format!("{}{end}", unit.repeat(count)));
             }

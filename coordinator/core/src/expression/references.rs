@@ -67,7 +67,11 @@ impl References {
                 }
             }
             Expr::Call(call) => {
-                call.target.as_deref().into_iter().chain(&call.args).for_each(|inner| self.walk(inner, bound));
+                call.target
+                    .as_deref()
+                    .into_iter()
+                    .chain(&call.args)
+                    .for_each(|inner| self.walk(inner, bound));
             }
             Expr::Comprehension(comprehension) => {
                 let Some(found) = Comprehension::of(comprehension) else { return };

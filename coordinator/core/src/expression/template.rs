@@ -105,7 +105,10 @@ fn fill(template: &Value, context: &Context, left: &mut usize) -> Result<Value, 
             match left.checked_mul(16).and_then(|most| most.checked_sub(size)) {
                 Some(rest) => *left = rest / 16,
                 None => {
-                    return Err(ExpressionError::ParametersTooLarge { found: size, max: MAX_PARAMETER_BYTES });
+                    return Err(ExpressionError::ParametersTooLarge {
+                        found: size,
+                        max: MAX_PARAMETER_BYTES,
+                    });
                 }
             }
             Ok(filled)

@@ -4,7 +4,8 @@ use serde_json::json;
 use super::*;
 
 fn context() -> Context {
-    let inputs = json!({"name": "x", "list": [1, 2, 3], "deep": {"a": {"b": null}}, "big": 9_007_199_254_740_993_i64});
+    let inputs =
+        json!({"name": "x", "list": [1, 2, 3], "deep": {"a": {"b": null}}, "big": 9_007_199_254_740_993_i64});
     let Value::Object(inputs) = inputs else { unreachable!() };
     let mut context = Context::new(inputs, Map::new());
     context.task("fetch", TaskStatus::Succeeded, Some(json!({"lines": 1000, "ok": true})));
@@ -13,7 +14,9 @@ fn context() -> Context {
 }
 
 fn value(source: &str) -> Value {
-    Expression::parse(source).and_then(|parsed| parsed.evaluate(&context())).unwrap_or_else(|e| panic!("{source}: {e}"))
+    Expression::parse(source)
+        .and_then(|parsed| parsed.evaluate(&context()))
+        .unwrap_or_else(|e| panic!("{source}: {e}"))
 }
 
 fn error(source: &str) -> ExpressionError {
@@ -141,15 +144,37 @@ fn too_large_parameters_are_refused() {
 
 fn source() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec![
-        "1", "0", "2.5", "'a'", "true", "false", "null", "[]", "[1, 2, 3]", "{'k': 1}", "inputs.list", "inputs.name",
-        "inputs.deep", "tasks.fetch.outputs.lines", "x", "9223372036854775807",
+        "1",
+        "0",
+        "2.5",
+        "'a'",
+        "true",
+        "false",
+        "null",
+        "[]",
+        "[1, 2, 3]",
+        "{'k': 1}",
+        "inputs.list",
+        "inputs.name",
+        "inputs.deep",
+        "tasks.fetch.outputs.lines",
+        "x",
+        "9223372036854775807",
     ])
     .prop_map(str::to_owned);
     leaf.prop_recursive(4, 24, 3, |inner| {
         prop_oneof![
-            (inner.clone(), prop::sample::select(vec!["+", "-", "*", "/", "%", "==", "!=", "<", ">=", "&&", "||", "in"]), inner.clone())
+            (
+                inner.clone(),
+                prop::sample::select(vec!["+", "-", "*", "/", "%", "==", "!=", "<", ">=", "&&", "||", "in"]),
+                inner.clone()
+            )
                 .prop_map(|(l, op, r)| format!("({l} {op} {r})")),
-            (inner.clone(), prop::sample::select(vec!["map", "filter", "all", "exists", "exists_one"]), inner.clone())
+            (
+                inner.clone(),
+                prop::sample::select(vec!["map", "filter", "all", "exists", "exists_one"]),
+                inner.clone()
+            )
                 .prop_map(|(l, f, body)| format!("{l}.{f}(x, {body})")),
             (inner.clone(), inner.clone(), inner.clone()).prop_map(|(c, a, b)| format!("({c} ? {a} : {b})")),
             inner.clone().prop_map(|l| format!("size({l})")),

@@ -66,7 +66,8 @@ fn count(request: &PlanRequest<'_>) -> Result<(), Vec<Invalid>> {
     }
     let budget = request.budget.tasks as usize;
     if found > budget {
-        let message = format!("{found} tasks are more than the mission's budget of {budget}: raise `budget.tasks`");
+        let message =
+            format!("{found} tasks are more than the mission's budget of {budget}: raise `budget.tasks`");
         return refuse("budget_tasks", message);
     }
     Ok(())

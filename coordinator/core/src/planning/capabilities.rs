@@ -24,7 +24,10 @@ pub struct Known {
 
 impl std::fmt::Debug for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Known").field("spec", &self.spec).field("plugin", &self.plugin).finish_non_exhaustive()
+        f.debug_struct("Known")
+            .field("spec", &self.spec)
+            .field("plugin", &self.plugin)
+            .finish_non_exhaustive()
     }
 }
 
@@ -171,7 +174,8 @@ mod tests {
     fn the_newest_version_is_pinned() {
         let manifest = |version: &str| -> Manifest {
             let spec = json!({"name": "demo.echo", "description": version});
-            serde_json::from_value(json!({"name": "demo", "version": version, "capabilities": [spec]})).unwrap()
+            serde_json::from_value(json!({"name": "demo", "version": version, "capabilities": [spec]}))
+                .unwrap()
         };
         let manifests = [manifest("1.9.2"), manifest("1.10.0"), manifest("1.2.0")];
         let catalog = Catalog::new(&manifests);

@@ -118,27 +118,23 @@ impl Checker<'_, '_> {
 }
 
 /// The place of `name`, if it is among the ancestors of `task`.
-pub(super) fn ancestor(
-    graph: &Graph<'_>,
-    name: &str,
-    task: u32,
-) -> Result<u32, (&'static str, String)> {
+pub(super) fn ancestor(graph: &Graph<'_>, name: &str, task: u32) -> Result<u32, (&'static str, String)> {
     let Some(place) = graph.place(name) else {
         let shown: String = name.chars().take(64).collect();
         return Err(("unknown_task", format!("there is no task `{shown}` in this plan")));
     };
     match graph.is_ancestor(place, task) {
         Ancestry::Yes => Ok(place),
-        Ancestry::No if place == task => {
-            Err(("not_an_ancestor", format!("`{name}` is the task itself")))
-        }
+        Ancestry::No if place == task => Err(("not_an_ancestor", format!("`{name}` is the task itself"))),
         Ancestry::No => Err((
             "not_an_ancestor",
             format!("`{name}` need not be over by then: add \"{name}\" to this task's `needs`"),
         )),
         Ancestry::Unknown => Err((
             "not_an_ancestor",
-            format!("`{name}` lies too far back in this plan to be found: add \"{name}\" to this task's `needs`"),
+            format!(
+                "`{name}` lies too far back in this plan to be found: add \"{name}\" to this task's `needs`"
+            ),
         )),
     }
 }

@@ -93,7 +93,9 @@ impl<'a> Graph<'a> {
             if steps > MAX_ANCESTOR_STEPS {
                 return Ancestry::Unknown;
             }
-            queue.extend(needs.iter().filter(|need| self.level[**need as usize] > floor && seen.insert(**need)));
+            queue.extend(
+                needs.iter().filter(|need| self.level[**need as usize] > floor && seen.insert(**need)),
+            );
         }
         Ancestry::No
     }
@@ -141,7 +143,8 @@ fn sort(needs: &[Vec<u32>]) -> (Vec<u32>, Vec<u32>) {
         }
     }
     let mut level = vec![0_u32; needs.len()];
-    let mut order: Vec<u32> = (0_u32..).zip(&open).filter(|(_, open)| **open == 0).map(|(at, _)| at).collect();
+    let mut order: Vec<u32> =
+        (0_u32..).zip(&open).filter(|(_, open)| **open == 0).map(|(at, _)| at).collect();
     let mut next = 0;
     while let Some(at) = order.get(next).copied() {
         next += 1;
@@ -168,7 +171,9 @@ fn cycle(drafts: &[TaskDraft], needs: &[Vec<u32>], order: &[u32]) -> Invalid {
     let mut seen = HashMap::new();
     while seen.insert(at, path.len()).is_none() {
         path.push(at);
-        let Some(next) = needs[at].iter().map(|need| *need as usize).find(|need| !ordered[*need]) else { break };
+        let Some(next) = needs[at].iter().map(|need| *need as usize).find(|need| !ordered[*need]) else {
+            break;
+        };
         at = next;
     }
     let around = &path[seen.get(&at).copied().unwrap_or(0).min(path.len())..];

@@ -93,11 +93,18 @@ pub fn parse_tasks(body: &Value) -> Result<Vec<TaskDraft>, Vec<Invalid>> {
 
 fn check_goal(goal: Option<&str>, has_tasks: bool, body: &Value, errors: &mut Vec<Invalid>) {
     match goal {
-        None if body.get("goal").is_none_or(Value::is_null) && !has_tasks && body.get("playbook").is_none() => {
+        None if body.get("goal").is_none_or(Value::is_null)
+            && !has_tasks
+            && body.get("playbook").is_none() =>
+        {
             errors.push(Invalid::new("", "missing_field", "a mission needs a `goal`, `tasks`, or both"));
         }
         Some(goal) if goal.trim().is_empty() => {
-            errors.push(Invalid::new("/goal", "empty", "the goal is empty: leave it out or say what is wanted"));
+            errors.push(Invalid::new(
+                "/goal",
+                "empty",
+                "the goal is empty: leave it out or say what is wanted",
+            ));
         }
         Some(goal) if goal.len() > MAX_GOAL_BYTES => {
             let message = format!("{} bytes are more than {MAX_GOAL_BYTES}", goal.len());
@@ -117,7 +124,11 @@ fn check_labels(labels: &BTreeMap<String, String>, errors: &mut Vec<Invalid>) {
         if let Err(error) = key.parse::<Name>() {
             errors.push(Invalid::new(pointer(), "bad_label", error.to_string()));
         } else if value.len() > 256 || value.chars().any(char::is_control) {
-            errors.push(Invalid::new(pointer(), "bad_label", "a label's value has at most 256 printable bytes"));
+            errors.push(Invalid::new(
+                pointer(),
+                "bad_label",
+                "a label's value has at most 256 printable bytes",
+            ));
         }
     }
 }

@@ -24,7 +24,11 @@ pub(super) fn check(index: usize, draft: &TaskDraft, known: Option<&Known>, erro
     lists(draft, &mut refuse);
     for_each(draft, &mut refuse);
     for (key, max) in draft.limits.iter().filter(|(_, max)| **max == 0) {
-        refuse(&format!("limits/{key}"), "out_of_range", format!("the limit `{key}` is {max}: it must be 1 or more"));
+        refuse(
+            &format!("limits/{key}"),
+            "out_of_range",
+            format!("the limit `{key}` is {max}: it must be 1 or more"),
+        );
     }
     if let Some(wanted) = &draft.sandbox {
         sandbox(wanted, &mut refuse);
@@ -55,7 +59,8 @@ fn durations(draft: &TaskDraft, refuse: &mut Refuse<'_>) {
     let mut bounded = |place: &str, span: Option<nexusmon_shared::time::Span>, least: Duration| {
         if let Some(span) = span.filter(|span| span.0 < least || span.0 > MAX_DURATION) {
             let (least, most) = (least.as_secs_f64(), MAX_DURATION.as_secs());
-            let message = format!("{} s is not between {least} s and {most} s (30 days)", span.0.as_secs_f64());
+            let message =
+                format!("{} s is not between {least} s and {most} s (30 days)", span.0.as_secs_f64());
             refuse(place, "out_of_range", message);
         }
     };
@@ -134,7 +139,11 @@ fn sandbox(sandbox: &Sandbox, refuse: &mut Refuse<'_>) {
         refuse("sandbox/network", "not_built", message.to_owned());
     }
     if sandbox.paths.len() > MAX_LIST {
-        refuse("sandbox/paths", "too_many", format!("{} paths are more than {MAX_LIST}", sandbox.paths.len()));
+        refuse(
+            "sandbox/paths",
+            "too_many",
+            format!("{} paths are more than {MAX_LIST}", sandbox.paths.len()),
+        );
     }
     for (at, host) in sandbox.paths.iter().enumerate().take(MAX_LIST) {
         if let Err(message) = absolute(&host.path) {

@@ -32,9 +32,8 @@ pub fn refuse_unbuilt(body: &Value) -> Vec<Invalid> {
         let sandbox = task.get("sandbox");
         let listed = sandbox.and_then(|sandbox| sandbox.get("network"));
         let named = |value: &Value| value.as_str() == Some("network");
-        let profile = sandbox.is_some_and(|sandbox| {
-            named(sandbox) || sandbox.get("profile").is_some_and(named)
-        });
+        let profile =
+            sandbox.is_some_and(|sandbox| named(sandbox) || sandbox.get("profile").is_some_and(named));
         let opens = listed.is_some_and(|hosts| hosts.as_array().is_none_or(|hosts| !hosts.is_empty()));
         if profile || opens {
             let place = if opens { "sandbox/network" } else { "sandbox" };

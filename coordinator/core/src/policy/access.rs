@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use cedar_policy::{
-    Authorizer, Context, Decision as Answer, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet,
-    Request,
+    Authorizer, Context, Decision as Answer, Entities, Entity, EntityId, EntityTypeName, EntityUid,
+    PolicySet, Request,
 };
 
 /// Roles, as they are stored.
@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn policies_and_groups_fit_the_schema() {
-        let (schema, _) = cedar_policy::Schema::from_cedarschema_str(include_str!("access.cedarschema")).unwrap();
+        let (schema, _) =
+            cedar_policy::Schema::from_cedarschema_str(include_str!("access.cedarschema")).unwrap();
         let policies = PolicySet::from_str(POLICIES).unwrap();
         let validator = cedar_policy::Validator::new(schema);
         let checked = validator.validate(&policies, cedar_policy::ValidationMode::Strict);

@@ -43,8 +43,9 @@ pub struct PolicySet {
 static SHIPPED_SET: LazyLock<PolicySet> =
     LazyLock::new(|| PolicySet::parse(SHIPPED).expect("the shipped policies are tested"));
 
-static SCHEMA_READ: LazyLock<Result<Schema, String>> =
-    LazyLock::new(|| Schema::from_cedarschema_str(SCHEMA).map(|(schema, _)| schema).map_err(|e| e.to_string()));
+static SCHEMA_READ: LazyLock<Result<Schema, String>> = LazyLock::new(|| {
+    Schema::from_cedarschema_str(SCHEMA).map(|(schema, _)| schema).map_err(|e| e.to_string())
+});
 
 /// The questions in the order they are asked.
 static QUESTIONS: LazyLock<[EntityUid; 3]> = LazyLock::new(|| {

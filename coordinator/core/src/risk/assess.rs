@@ -35,8 +35,11 @@ pub fn assess(tasks: &[Ranked<'_>], order: &[u32], requested: Rank) -> Assessmen
         carries[at] = upstream || sees_host(&task.spec.sandbox);
         risks[at] = Some(rank_one(task, upstream));
     }
-    let risks: Vec<TaskRisk> =
-        risks.into_iter().zip(tasks).map(|(risk, task)| risk.unwrap_or_else(|| rank_one(task, false))).collect();
+    let risks: Vec<TaskRisk> = risks
+        .into_iter()
+        .zip(tasks)
+        .map(|(risk, task)| risk.unwrap_or_else(|| rank_one(task, false)))
+        .collect();
     summarize(tasks, risks, requested)
 }
 
@@ -130,7 +133,9 @@ fn sandbox_words(sandbox: &Sandbox, has_inputs: bool) -> String {
     let profile = sandbox.profile.as_str();
     match sandbox.profile {
         Profile::None => "sandbox `none`: no confinement".to_owned(),
-        _ if !sandbox.paths.is_empty() => format!("sandbox `{profile}` with {} host paths", sandbox.paths.len()),
+        _ if !sandbox.paths.is_empty() => {
+            format!("sandbox `{profile}` with {} host paths", sandbox.paths.len())
+        }
         Profile::User => "sandbox `user`: open egress".to_owned(),
         Profile::Strict if has_inputs => "sandbox `strict` with fetched inputs".to_owned(),
         _ => format!("sandbox `{profile}`"),

@@ -108,9 +108,8 @@ pub fn explain_class(
         Fit::Refused => Reason::RefusedBy { agents: names() },
         Fit::Availability => unavailable(&there),
         Fit::Fits => {
-            let has_room = |agent: &&AgentView| {
-                agent.free_slots > 0 || (class.prefetch && agent.prefetch > 0)
-            };
+            let has_room =
+                |agent: &&AgentView| agent.free_slots > 0 || (class.prefetch && agent.prefetch > 0);
             if there.iter().any(has_room) {
                 Reason::Queued
             } else {

@@ -81,7 +81,12 @@ impl<'s> Round<'s> {
         };
         self.limits.take(&class.limits);
         self.budgets.insert(candidate.mission, left - 1);
-        Ok(Grant { task: candidate.task, mission: candidate.mission, agent: agent.id, session: agent.session })
+        Ok(Grant {
+            task: candidate.task,
+            mission: candidate.mission,
+            agent: agent.id,
+            session: agent.session,
+        })
     }
 
     /// The fitting agent with the most room, one of whose places is then taken.

@@ -9,9 +9,9 @@ use cel::common::ast::{CallExpr, SelectExpr};
 use cel::parser::PrattParser;
 use serde_json::Value;
 
+use super::super::ExpressionError;
 use super::super::functions::{Arithmetic, Comparison, Function};
 use super::super::value::{self, kind};
-use super::super::ExpressionError;
 use super::{Answer, Evaluator, Scope, element, is_limit, refuse};
 
 impl Evaluator<'_> {
@@ -23,7 +23,11 @@ impl Evaluator<'_> {
         let nth = |place: usize| self.eval(operand(place)?, scope);
         match function {
             Function::Conditional => {
-                if boolean(nth(0)?.as_ref())? { nth(1) } else { nth(2) }
+                if boolean(nth(0)?.as_ref())? {
+                    nth(1)
+                } else {
+                    nth(2)
+                }
             }
             Function::And => self.logical(&call.args, scope, false),
             Function::Or => self.logical(&call.args, scope, true),
@@ -51,7 +55,9 @@ impl Evaluator<'_> {
                 }
                 Value::Array(items) => Ok(Cow::Owned(Value::from(items.len()))),
                 Value::Object(fields) => Ok(Cow::Owned(Value::from(fields.len()))),
-                other => Err(refuse(format!("size(…) needs a text, a list or an object, not {}", kind(other)))),
+                other => {
+                    Err(refuse(format!("size(…) needs a text, a list or an object, not {}", kind(other))))
+                }
             },
             Function::Contains | Function::StartsWith | Function::EndsWith | Function::Matches => {
                 self.textual(function, nth(0)?.as_ref(), nth(1)?.as_ref()).map(owned)

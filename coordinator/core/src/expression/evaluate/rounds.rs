@@ -27,7 +27,10 @@ impl Evaluator<'_> {
                 &keys
             }
             other => {
-                return Err(refuse(format!("only lists and objects can be gone through, not {}", kind(other))));
+                return Err(refuse(format!(
+                    "only lists and objects can be gone through, not {}",
+                    kind(other)
+                )));
             }
         };
         let answer = match comprehension.kind {

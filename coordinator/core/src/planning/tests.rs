@@ -1,0 +1,366 @@
+use std::collections::BTreeMap;
+
+use nexusmon_shared::id::AgentId;
+use nexusmon_shared::manifest::Manifest;
+use nexusmon_shared::plan::Budget;
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::sandbox::Profile;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::mission::Start;
+use crate::needs::Condition;
+
+fn manifests() -> Vec<Manifest> {
+    let demo = json!({"name": "demo", "version": "1.2.0", "capabilities": [
+        {"name": "demo.fetch", "risk_level": "C", "effects": {"network": true}, "idempotent": true,
+         "params": {"type": "object", "required": ["url"], "additionalProperties": false, "properties": {"url": {"type": "string"}}}},
+        {"name": "demo.wipe", "risk_level": "D", "requires_approval": true, "sandbox": "user"},
+    ]});
+    vec![serde_json::from_value(demo).unwrap()]
+}
+
+fn bound_with(body: &Value) -> Result<BoundPlan, Vec<Invalid>> {
+    let draft = parse_mission(body)?;
+    let catalog = Catalog::new(&manifests());
+    let agents = BTreeMap::from([("nas".to_owned(), AgentId::from_bits(7))]);
+    let request = PlanRequest {
+        drafts: draft.tasks.as_deref().unwrap_or_default(),
+        requested: draft.rank,
+        budget: &draft.budget,
+    };
+    bind(&request, &PlanFacts { catalog: &catalog, agents: &agents })
+}
+
+fn bound(tasks: Value) -> Result<BoundPlan, Vec<Invalid>> {
+    bound_with(&json!({"goal": "test", "tasks": tasks}))
+}
+
+fn task(id: &str, more: Value) -> Value {
+    let mut task = json!({"id": id, "uses": "shell.run", "with": {"script": "true"}});
+    task.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    task
+}
+
+/// The first mistake, as (pointer, code).
+fn first(tasks: Value) -> (String, &'static str) {
+    let errors = bound(tasks).expect_err("this plan is wrong");
+    (errors[0].pointer.clone(), errors[0].code)
+}
+
+#[test]
+fn the_documented_example_binds() {
+    let plan = bound(json!([
+        {"id": "fetch", "uses": "shell.run", "with": {"script": "seq 1000 > out.csv"}, "artifacts": ["*.csv"]},
+        {"id": "count", "uses": "shell.run", "needs": ["fetch"], "inputs": [{"task": "fetch", "artifact": "out.csv"}],
+         "with": {"script": "wc -l"}},
+        {"id": "say", "uses": "shell.run", "needs": ["count"], "if": "tasks.count.outputs.lines > 0",
+         "with": {"script": "echo $LINES", "env": {"LINES": "${{ tasks.count.outputs.lines }}"}}}
+    ]))
+    .unwrap();
+    let [fetch, count, say] = plan.tasks.as_slice() else { panic!("three tasks") };
+    assert_eq!((fetch.rank, count.rank, say.rank), (Rank::E, Rank::D, Rank::E));
+    assert!(fetch.spec.idempotent && !fetch.open && say.open);
+    assert_eq!(fetch.spec.timeout.0.as_secs(), 3600);
+    assert_eq!((fetch.spec.retry.max, fetch.spec.retry.jitter), (0, 0.2));
+    assert_eq!(fetch.spec.sandbox.profile, Profile::Strict);
+    assert_eq!((say.condition, say.reads.as_slice()), (Condition::Asks, [1].as_slice()));
+    assert_eq!(plan.assessment.rank, Rank::D);
+}
+
+#[test]
+fn defaults_follow_the_rank() {
+    let plan = bound(json!([
+        task("b", json!({"sandbox": "user"})),
+        task("a", json!({"sandbox": "none"})),
+        task("kept", json!({"sandbox": "user", "idempotent": true, "offline": "1h"})),
+        {"id": "net", "uses": "demo.fetch", "with": {"url": "x"}},
+        {"id": "wipe", "uses": "demo.wipe", "on": {"agent": "nas"}},
+    ]))
+    .unwrap();
+    let specs = plan.specs();
+    assert_eq!(
+        plan.tasks.iter().map(|task| task.rank).collect::<Vec<_>>(),
+        [Rank::B, Rank::A, Rank::B, Rank::C, Rank::B]
+    );
+    assert!(!specs[0].idempotent && specs[0].offline.0.as_secs() == 900);
+    assert!(!specs[1].idempotent && specs[1].offline.0.is_zero());
+    assert!(specs[2].idempotent && specs[2].offline.0.is_zero(), "idempotent work never goes on offline");
+    assert!(specs[3].idempotent, "the manifest says so");
+    assert_eq!(plan.plugins, BTreeMap::from([("demo".to_owned(), "1.2.0".to_owned())]));
+    assert_eq!(plan.tasks[3].plugin.as_deref(), Some("1.2.0"));
+    assert!(plan.assessment.requires_approval);
+    assert_eq!(specs[4].on.agent, Some(AgentId::from_bits(7).to_string()));
+    assert_eq!(specs[4].sandbox.profile, Profile::User, "the plugin's own confinement");
+}
+
+#[test]
+fn each_mistake_names_its_place() {
+    let t = |more| json!([task("a", json!({})), task("b", more)]);
+    for (tasks, pointer, code) in [
+        (json!([task("a", json!({})), task("a", json!({}))]), "/tasks/1/id", "duplicate_id"),
+        (t(json!({"needs": ["x"]})), "/tasks/1/needs/0", "unknown_need"),
+        (t(json!({"needs": ["a", "a"]})), "/tasks/1/needs/1", "duplicate_need"),
+        (t(json!({"uses": "shel.run"})), "/tasks/1/uses", "unknown_capability"),
+        (t(json!({"with": {"script": "x", "foo": 1}})), "/tasks/1/with", "bad_parameters"),
+        (t(json!({"with": {}})), "/tasks/1/with", "bad_parameters"),
+        (t(json!({"with": {"script": 3}})), "/tasks/1/with/script", "bad_parameters"),
+        (
+            t(json!({"with": {"script": "echo ${{ mission.id }}"}})),
+            "/tasks/1/with/script",
+            "expression_in_code",
+        ),
+        (
+            t(json!({"with": {"script": "x", "env": {"A": "${{ 1 + }}"}}})),
+            "/tasks/1/with/env/A",
+            "bad_expression",
+        ),
+        (
+            t(json!({"with": {"script": "x", "env": {"A": "${{ 1 }}"}, "foo": 1}})),
+            "/tasks/1/with/foo",
+            "bad_parameters",
+        ),
+        (
+            t(json!({"with": {"script": "x", "env": {"A": "${{ tasks.a.outputs.x }}"}}})),
+            "/tasks/1/with/env/A",
+            "not_an_ancestor",
+        ),
+        (
+            t(json!({"with": {"script": "x", "env": {"A": "${{ item }}"}}})),
+            "/tasks/1/with/env/A",
+            "unknown_name",
+        ),
+        (t(json!({"if": "tasks[inputs.x].state == 'failed'"})), "/tasks/1/if", "any_task"),
+        (t(json!({"if": "1 +"})), "/tasks/1/if", "bad_expression"),
+        (t(json!({"verify": "tasks.a.outputs.x"})), "/tasks/1/verify", "unknown_name"),
+        (t(json!({"retry": {"on": ["sometimes"]}})), "/tasks/1/retry/on/0", "unknown_cause"),
+        (t(json!({"retry": {"jitter": 2}})), "/tasks/1/retry/jitter", "out_of_range"),
+        (t(json!({"timeout": 0})), "/tasks/1/timeout", "out_of_range"),
+        (t(json!({"timeout": "soon"})), "/tasks/1/timeout", "wrong_value"),
+        (t(json!({"artifacts": ["../x"]})), "/tasks/1/artifacts/0", "bad_glob"),
+        (
+            t(json!({"sandbox": {"profile": "user", "paths": [{"path": "home"}]}})),
+            "/tasks/1/sandbox/paths/0/path",
+            "bad_path",
+        ),
+        (t(json!({"sandbox": "network"})), "/tasks/1/sandbox", "not_built"),
+        (
+            t(json!({"sandbox": {"profile": "strict", "network": ["x"]}})),
+            "/tasks/1/sandbox/network",
+            "not_built",
+        ),
+        (t(json!({"secrets": ["x"]})), "/tasks/1/secrets", "not_built"),
+        (t(json!({"spawn": {}})), "/tasks/1/spawn", "not_built"),
+        (t(json!({"accept": {}})), "/tasks/1/accept", "not_built"),
+        (t(json!({"limits": {"db": 0}})), "/tasks/1/limits/db", "out_of_range"),
+        (t(json!({"for_each": {"in": "[1]", "max": 0}})), "/tasks/1/for_each/max", "out_of_range"),
+        (t(json!({"for_each": {"max": 1}})), "/tasks/1/for_each", "missing_field"),
+        (t(json!({"on": {"agent": "toaster"}})), "/tasks/1/on/agent", "unknown_agent"),
+        (t(json!({"on": {"same_as": "a"}})), "/tasks/1/on/same_as", "not_an_ancestor"),
+        (t(json!({"inputs": [{"task": "a", "artifact": "x"}]})), "/tasks/1/inputs/0/task", "not_an_ancestor"),
+        (t(json!({"inputs": [{"task": "a"}]})), "/tasks/1/inputs/0", "wrong_value"),
+        (t(json!({"needz": []})), "/tasks/1/needz", "unknown_field"),
+        (
+            t(json!({"uses": "demo.wipe", "with": {}, "sandbox": "none"})),
+            "/tasks/1/sandbox",
+            "sandbox_too_weak",
+        ),
+    ] {
+        assert_eq!(first(tasks.clone()), (pointer.to_owned(), code), "{tasks}");
+    }
+}
+
+#[test]
+fn a_cycle_is_named() {
+    let errors = bound(json!([
+        task("a", json!({"needs": ["c"]})),
+        task("b", json!({"needs": ["a"]})),
+        task("c", json!({"needs": ["b"]})),
+        task("d", json!({"needs": ["c"]})),
+    ]))
+    .unwrap_err();
+    assert_eq!(errors[0].code, "cycle");
+    assert!(errors[0].message.contains("a needs c needs b needs a"), "{}", errors[0].message);
+    assert_eq!(first(json!([task("a", json!({"needs": ["a"]}))])).1, "cycle");
+}
+
+#[test]
+fn the_body_is_read_strictly() {
+    let codes = |body: Value| -> Vec<(String, &'static str)> {
+        parse_mission(&body).unwrap_err().into_iter().map(|e| (e.pointer, e.code)).collect()
+    };
+    assert_eq!(codes(json!([])), [(String::new(), "wrong_type")]);
+    assert_eq!(codes(json!({})), [(String::new(), "missing_field")]);
+    assert_eq!(codes(json!({"goal": "x", "playbook": "y"})), [("/playbook".to_owned(), "not_built")]);
+    assert_eq!(codes(json!({"goal": "x", "colour": 1})), [("/colour".to_owned(), "unknown_field")]);
+    assert_eq!(codes(json!({"goal": "x", "rank": "Z"})), [("/rank".to_owned(), "wrong_value")]);
+    assert_eq!(codes(json!({"goal": "x", "start": "later"})), [("/start".to_owned(), "wrong_value")]);
+    assert_eq!(codes(json!({"goal": "x", "priority": 101})), [("/priority".to_owned(), "out_of_range")]);
+    assert_eq!(codes(json!({"goal": 7})), [("/goal".to_owned(), "wrong_value")]);
+    assert_eq!(
+        codes(json!({"goal": "x", "metadata": {"a": "x".repeat(70_000)}})),
+        [("/metadata".to_owned(), "too_large")]
+    );
+    assert_eq!(codes(json!({"goal": "x", "tasks": []})), [("/tasks".to_owned(), "no_tasks")]);
+    let draft =
+        parse_mission(&json!({"tasks": [task("a", json!({}))], "start": "manual", "rank": "B"})).unwrap();
+    assert_eq!((draft.goal.as_str(), draft.start, draft.rank), ("a", Start::Manual, Rank::B));
+    let draft = parse_mission(&json!({"goal": "tidy up"})).unwrap();
+    assert_eq!((draft.tasks, draft.budget), (None, Budget::default()));
+}
+
+#[test]
+fn effects_flow_along_needs() {
+    let upload =
+        |needs: Value| json!({"id": "send", "uses": "demo.fetch", "with": {"url": "x"}, "needs": needs});
+    let read = task("read", json!({"sandbox": {"profile": "strict", "paths": [{"path": "/home/me"}]}}));
+    let apart = bound(json!([read, upload(json!([]))])).unwrap();
+    assert_eq!(apart.tasks[1].rank, Rank::C);
+    let middle = task("middle", json!({"needs": ["read"]}));
+    let joined = bound(json!([upload(json!(["middle"])), middle, read])).unwrap();
+    assert_eq!(joined.tasks[0].rank, Rank::B, "{:?}", joined.assessment.tasks[0].reasons);
+    assert_eq!(joined.assessment.tasks[0].reasons[0].code, "effect_flow");
+}
+
+#[test]
+fn requested_rank_only_raises() {
+    let plan = |rank: &str| {
+        bound_with(&json!({"rank": rank, "tasks": [task("a", json!({"sandbox": "user"}))]})).unwrap()
+    };
+    assert_eq!(plan("E").assessment.rank, Rank::B);
+    assert_eq!(plan("S").assessment.rank, Rank::S);
+}
+
+#[test]
+fn budgets_bound_the_plan() {
+    let errors =
+        bound_with(&json!({"budget": {"tasks": 1}, "tasks": [task("a", json!({})), task("b", json!({}))]}))
+            .unwrap_err();
+    assert_eq!((errors[0].code, errors[0].pointer.as_str()), ("budget_tasks", "/tasks"));
+}
+
+#[test]
+fn the_schema_accepts_what_is_read() {
+    let schema = nexusmon_shared::schema::Schema::compile(&mission_schema()).unwrap();
+    let body = json!({"goal": "x", "start": "auto", "rank": "C", "budget": {"tasks": 3, "duration": "1h"}, "tasks": [
+        task("a", json!({"retry": {"max": 2, "on": ["timeout"]}, "sandbox": {"profile": "user", "paths": [{"path": "/x"}]}, "timeout": "5m"})),
+        task("b", json!({"needs": ["a"], "inputs": [{"task": "a", "artifact": "x"}], "for_each": {"in": "[1]", "max": 4, "concurrency": 2}})),
+    ]});
+    assert_eq!(schema.check(&body), Ok(()));
+    assert!(bound_with(&body).is_ok());
+    for wrong in [
+        json!({}),
+        json!({"goal": "x", "colour": 1}),
+        json!({"tasks": [{"id": "a"}]}),
+        json!({"goal": "x", "rank": "Q"}),
+    ] {
+        assert!(!schema.accepts(&wrong) && parse_mission(&wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn large_plans_bind_in_reasonable_work() {
+    let chain: Vec<Value> = (0..20_000)
+        .map(|n| match n {
+            0 => task("t0", json!({})),
+            n => task(
+                &format!("t{n}"),
+                json!({"needs": [format!("t{}", n - 1)], "if": format!("tasks.t{}.outputs.x > 0", n - 1)}),
+            ),
+        })
+        .collect();
+    let plan = bound(Value::Array(chain)).unwrap();
+    assert_eq!(plan.tasks.len(), 20_000);
+}
+
+fn arbitrary_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(|n| json!(n)),
+        "[a-z${ }.]{0,12}".prop_map(Value::from),
+    ];
+    let key = prop::sample::select(vec![
+        "id",
+        "uses",
+        "with",
+        "needs",
+        "if",
+        "for_each",
+        "in",
+        "max",
+        "on",
+        "labels",
+        "agent",
+        "timeout",
+        "retry",
+        "sandbox",
+        "paths",
+        "profile",
+        "inputs",
+        "task",
+        "artifact",
+        "artifacts",
+        "limits",
+        "goal",
+        "tasks",
+        "rank",
+        "budget",
+    ]);
+    leaf.prop_recursive(4, 40, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            prop::collection::vec((key.clone(), inner), 0..6).prop_map(|fields| Value::Object(
+                fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
+            )),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_body_gets_an_answer(body in arbitrary_json(), tasks in prop::collection::vec(arbitrary_json(), 0..3)) {
+        let _ = bound_with(&body);
+        let _ = bound(Value::Array(tasks));
+    }
+
+    /// Any graph: either it is bound with each task's needs before it in some order, or it holds a cycle.
+    #[test]
+    fn graphs_are_ordered_or_refused(edges in prop::collection::vec((0_usize..8, 0_usize..8), 0..16)) {
+        let tasks: Vec<Value> = (0..8)
+            .map(|at| {
+                let mut needs: Vec<String> =
+                    edges.iter().filter(|(task, _)| *task == at).map(|(_, need)| format!("t{need}")).collect();
+                needs.sort();
+                needs.dedup();
+                task(&format!("t{at}"), json!({"needs": needs}))
+            })
+            .collect();
+        let reaches = |from: usize, to: usize| {
+            let (mut seen, mut queue) = (vec![from], vec![from]);
+            while let Some(at) = queue.pop() {
+                for (task, need) in &edges {
+                    if *task == at && *need == to { return true; }
+                    if *task == at && !seen.contains(need) { seen.push(*need); queue.push(*need); }
+                }
+            }
+            false
+        };
+        let cyclic = (0..8).any(|at| reaches(at, at));
+        let answer = bound(Value::Array(tasks));
+        prop_assert_eq!(answer.is_err(), cyclic);
+    }
+
+    #[test]
+    fn needing_more_never_lowers_a_rank(profile in prop::sample::select(vec!["strict", "user", "none"]), declared: bool) {
+        let sandbox = json!({"sandbox": profile, "effects": {"writes": declared}});
+        let alone = bound(json!([task("x", sandbox.clone())])).unwrap().assessment.rank;
+        let mut second = task("x", sandbox);
+        second["needs"] = json!(["first"]);
+        let first = task("first", json!({"sandbox": {"profile": "user", "paths": [{"path": "/data"}]}}));
+        let after = bound(json!([first, second])).unwrap();
+        prop_assert!(after.tasks[1].rank >= alone && after.assessment.rank >= after.tasks[1].rank);
+    }
+}

@@ -1,0 +1,138 @@
+use std::collections::BTreeMap;
+
+use nexusmon_shared::effects::Effects;
+use nexusmon_shared::rank::Rank;
+use proptest::prelude::*;
+
+use super::*;
+use crate::risk::{Assessment, BlastRadius};
+
+fn assessment(rank: Rank, requires_approval: bool) -> Assessment {
+    Assessment {
+        rank,
+        requested: Rank::E,
+        requires_approval,
+        effects: Effects::default(),
+        tasks: vec![],
+        reasons: vec![],
+        blast_radius: BlastRadius::default(),
+        capabilities: BTreeMap::from([("shell.run".parse().unwrap(), 1)]),
+    }
+}
+
+fn person() -> PolicyContext {
+    PolicyContext::of_person("prn_x")
+}
+
+fn verdict(rank: Rank, context: &PolicyContext) -> Verdict {
+    PolicySet::shipped().evaluate(&assessment(rank, false), context).verdict
+}
+
+#[test]
+fn the_rank_table_holds() {
+    let hold = |needed| Verdict::Hold { needed };
+    for (rank, wanted) in [
+        (Rank::E, Verdict::Allow),
+        (Rank::D, Verdict::Allow),
+        (Rank::C, Verdict::Flag),
+        (Rank::B, Verdict::Flag),
+        (Rank::A, hold(1)),
+        (Rank::S, hold(1)),
+    ] {
+        assert_eq!(verdict(rank, &person()), wanted, "{rank}");
+    }
+    assert_eq!(verdict(Rank::S, &PolicyContext { eligible: 2, ..person() }), hold(2));
+    assert_eq!(verdict(Rank::A, &PolicyContext { eligible: 5, ..person() }), hold(1));
+}
+
+#[test]
+fn guardrails_hold_and_are_named() {
+    let held = PolicySet::shipped().evaluate(&assessment(Rank::E, true), &person());
+    assert_eq!(held.verdict, Verdict::Hold { needed: 1 });
+    assert_eq!(held.policies, ["guard-capability-demands-approval", "rank-table-held"]);
+    let token = PolicyContext { author: AuthorKind::Token, ceiling: Some(Rank::D), ..person() };
+    assert_eq!(verdict(Rank::D, &token), Verdict::Allow);
+    assert_eq!(verdict(Rank::C, &token), Verdict::Hold { needed: 1 });
+    let planner = |verified_runs| PolicyContext { author: AuthorKind::Planner, verified_runs, ..person() };
+    assert_eq!(verdict(Rank::D, &planner(0)), Verdict::Allow);
+    assert_eq!(verdict(Rank::C, &planner(2)), Verdict::Hold { needed: 1 });
+    assert_eq!(verdict(Rank::B, &planner(3)), Verdict::Flag);
+    assert_eq!(
+        verdict(Rank::C, &PolicyContext { author: AuthorKind::Mcp, ..person() }),
+        Verdict::Hold { needed: 1 }
+    );
+}
+
+#[test]
+fn an_added_permit_does_not_open_the_guardrails() {
+    let text =
+        format!("{}\n@id(\"everything\") permit(principal, action, resource);", PolicySet::shipped().text());
+    let opened = PolicySet::parse(&text).unwrap();
+    for rank in Rank::ALL {
+        let (shipped, opened) =
+            (verdict(rank, &person()), opened.evaluate(&assessment(rank, false), &person()).verdict);
+        assert_eq!(shipped, opened, "{rank}");
+    }
+}
+
+#[test]
+fn an_added_forbid_denies() {
+    let text = format!(
+        "{}\n@id(\"no-shell\") forbid(principal, action, resource) when {{ context.capabilities.contains(\"shell.run\") }};",
+        PolicySet::shipped().text()
+    );
+    let decision = PolicySet::parse(&text).unwrap().evaluate(&assessment(Rank::E, false), &person());
+    assert_eq!((decision.verdict, decision.policies), (Verdict::Deny, vec!["no-shell".to_owned()]));
+}
+
+#[test]
+fn the_digest_is_of_meaning_not_of_layout() {
+    let shipped = PolicySet::shipped();
+    let spaced = PolicySet::parse(&shipped.text().replace("\n\n", "\n\n\n// a comment\n")).unwrap();
+    assert_eq!(shipped.digest(), spaced.digest());
+    let changed =
+        PolicySet::parse(&shipped.text().replace("context.rank <= 1", "context.rank <= 2")).unwrap();
+    assert_ne!(shipped.digest(), changed.digest());
+}
+
+#[test]
+fn sets_that_mean_nothing_are_refused() {
+    for wrong in [
+        "permit(principal, action, resource) when { context.colour == 1 };",
+        "permit(principal, action, resource);",
+        "@id(\"a\") permit(principal, action, resource); @id(\"a\") permit(principal, action, resource);",
+        "@id(\"a\") permit(principal, action, resource) when { context.rank < \"x\" };",
+        "@id(\"a\") permit(principal == ?principal, action, resource);",
+        "nonsense",
+    ] {
+        assert!(PolicySet::parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn more_risk_is_never_waved_through_further(low in 0_u8..6, high in 0_u8..6, approval: bool, author in 0_usize..5, ceiling in prop::option::of(0_u8..6), runs in 0_u32..5) {
+        let authors = [AuthorKind::Person, AuthorKind::Token, AuthorKind::Planner, AuthorKind::Trigger, AuthorKind::Mcp];
+        let context = PolicyContext {
+            author: authors[author],
+            ceiling: ceiling.and_then(Rank::from_level),
+            verified_runs: runs,
+            ..person()
+        };
+        let strictness = |rank: u8| {
+            let rank = Rank::from_level(rank).unwrap();
+            match PolicySet::shipped().evaluate(&assessment(rank, approval), &context).verdict {
+                Verdict::Allow => 0,
+                Verdict::Flag => 1,
+                Verdict::Hold { .. } => 2,
+                Verdict::Deny => 3,
+            }
+        };
+        prop_assert!(strictness(low.min(high)) <= strictness(low.max(high)));
+    }
+
+    #[test]
+    fn reading_policies_never_panics(text in ".{0,200}") {
+        let _ = PolicySet::parse(&text);
+    }
+}
