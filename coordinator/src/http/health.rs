@@ -14,8 +14,7 @@ use http::{Method, StatusCode, header};
 
 use super::Web;
 use super::problem::Problem;
-use crate::error::Error;
-use crate::service::missions;
+use crate::service::{self, missions};
 
 /// Upper bounds of the duration histogram, in seconds.
 const BOUNDS: [f64; 8] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -91,12 +90,7 @@ pub(super) async fn live() -> Answer<Health> {
 /// The process takes work: its database answers and it is not stopping
 #[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, body = Health)))]
 pub(super) async fn ready(State(web): State<Web>) -> Result<Answer<Health>, Problem> {
-    if web.app.lifecycle.is_stopping() {
-        return Err(Error::unavailable("the coordinator is stopping").into());
-    }
-    missions::stats(&web.app)
-        .await
-        .map_err(|error| Error::unavailable(format!("the database does not answer as it should: {error}")))?;
+    service::health::ready(&web.app).await?;
     Ok(Answer(Health { status: "ready" }))
 }
 

@@ -30,7 +30,7 @@ pub(in crate::http) struct Predictions {
     /// Mean squared error of the probability; lower is better, 0.25 is a coin.
     brier: Option<f64>,
     calibration: Vec<CalibrationBin>,
-    /// Mean of |ln(actual / predicted)| of durations.
+    /// Median of |actual - predicted| / max(actual, 1 s).
     duration_error: Option<f64>,
 }
 
@@ -40,9 +40,9 @@ pub(in crate::http) struct CalibrationBin {
     from: f64,
     to: f64,
     predictions: u64,
-    mean_predicted: f64,
+    mean_predicted: Option<f64>,
     /// Share that came true.
-    observed: f64,
+    observed: Option<f64>,
 }
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]

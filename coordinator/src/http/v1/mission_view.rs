@@ -335,7 +335,7 @@ pub(in crate::http) struct Task {
     attempt: u32,
     agent: Option<TaskAgent>,
     #[schema(value_type = Option<Object>)]
-    outputs: Option<Map<String, Value>>,
+    outputs: Option<Value>,
     #[schema(value_type = Option<shape::Cause>)]
     cause: Option<Cause>,
     /// Why it was skipped: `need_failed` or `condition`.

@@ -165,9 +165,9 @@ pub(in crate::http) struct LedgerEntry {
     at: String,
     /// `verified`, `taken_back`.
     kind: String,
-    mission: String,
-    #[schema(value_type = shape::Rank)]
-    rank: nexusmon_shared::rank::Rank,
+    mission: Option<String>,
+    #[schema(value_type = Option<shape::Rank>)]
+    rank: Option<nexusmon_shared::rank::Rank>,
     /// Negative when taken back.
     xp: i64,
     reason: String,
@@ -176,7 +176,8 @@ pub(in crate::http) struct LedgerEntry {
 impl From<service::LedgerEntry> for LedgerEntry {
     fn from(entry: service::LedgerEntry) -> Self {
         let service::LedgerEntry { seq, at, kind, mission, rank, xp, reason } = entry;
-        Self { seq, at: time(at), kind, mission: mission.to_string(), rank, xp, reason }
+        let mission = mission.map(|id| id.to_string());
+        Self { seq, at: time(at), kind, mission, rank, xp, reason }
     }
 }
 
