@@ -48,6 +48,7 @@ CREATE INDEX missions_deadline ON missions (deadline) WHERE deadline IS NOT NULL
 CREATE INDEX missions_start ON missions (start_at) WHERE start_at IS NOT NULL AND started_at IS NULL AND finished_at IS NULL;
 CREATE INDEX missions_decide ON missions (decide_by) WHERE decide_by IS NOT NULL;
 CREATE INDEX missions_rerun ON missions (rerun_of) WHERE rerun_of IS NOT NULL;
+CREATE INDEX missions_to_judge ON missions (id) WHERE status = 'succeeded' AND xp_awarded IS NULL;
 
 CREATE TABLE mission_labels (
     key TEXT NOT NULL,

@@ -100,8 +100,11 @@ impl Connection {
 
     /// Every agent that is not revoked.
     pub async fn live_agents(&mut self) -> Result<Vec<AgentRow>, StoreError> {
-        self.fetch(sql!("SELECT [columns] FROM agents WHERE revoked_at IS NULL ORDER BY id", AgentRow), args![])
-            .await
+        self.fetch(
+            sql!("SELECT [columns] FROM agents WHERE revoked_at IS NULL ORDER BY id", AgentRow),
+            args![],
+        )
+        .await
     }
 
     pub async fn agent_list(

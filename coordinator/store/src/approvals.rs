@@ -83,7 +83,8 @@ pub struct ApprovalFilter {
 
 impl Connection {
     pub async fn approval(&mut self, id: ApprovalId) -> Result<Option<ApprovalRow>, StoreError> {
-        self.fetch_optional(sql!("SELECT [columns] FROM approvals WHERE id = $1", ApprovalRow), args![id]).await
+        self.fetch_optional(sql!("SELECT [columns] FROM approvals WHERE id = $1", ApprovalRow), args![id])
+            .await
     }
 
     /// A mission's approvals, newest first.
@@ -96,7 +97,10 @@ impl Connection {
     }
 
     /// Approvals of several missions that wait, for lists.
-    pub async fn pending_approvals_of(&mut self, missions: &[MissionId]) -> Result<Vec<ApprovalRow>, StoreError> {
+    pub async fn pending_approvals_of(
+        &mut self,
+        missions: &[MissionId],
+    ) -> Result<Vec<ApprovalRow>, StoreError> {
         let sql = sql!(
             "SELECT approvals.* FROM [rows] JOIN approvals ON approvals.mission = r.value \
              WHERE approvals.state = 'pending' ORDER BY approvals.id",
@@ -127,7 +131,11 @@ impl Connection {
     }
 
     /// Pending approvals whose time to decide is over.
-    pub async fn approvals_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<ApprovalRow>, StoreError> {
+    pub async fn approvals_due(
+        &mut self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ApprovalRow>, StoreError> {
         self.fetch(
             sql!(
                 "SELECT [columns] FROM approvals WHERE state = 'pending' AND decide_by <= $1 \
@@ -139,10 +147,12 @@ impl Connection {
         .await
     }
 
-    /// How many wait, and the mean seconds from asking to deciding of the newest hundred decided ones.
-    pub async fn approval_attention(&mut self) -> Result<(i64, Option<f64>), StoreError> {
-        let waiting =
-            self.value(sql!("SELECT COUNT(*) AS value FROM approvals WHERE state = 'pending'"), args![]).await?;
+    /// How many wait, the mean seconds from asking to deciding of the newest hundred decided ones, and how many were
+    /// decided at all.
+    pub async fn approval_attention(&mut self) -> Result<(i64, Option<f64>, i64), StoreError> {
+        let waiting = self
+            .value(sql!("SELECT COUNT(*) AS value FROM approvals WHERE state = 'pending'"), args![])
+            .await?;
         let seconds: Option<Option<f64>> = self
             .value(
                 sql!(
@@ -153,7 +163,13 @@ impl Connection {
                 args![],
             )
             .await?;
-        Ok((waiting.unwrap_or(0), seconds.flatten()))
+        let decided = self
+            .value(
+                sql!("SELECT COUNT(*) AS value FROM approvals WHERE state IN ('approved', 'rejected')"),
+                args![],
+            )
+            .await?;
+        Ok((waiting.unwrap_or(0), seconds.flatten(), decided.unwrap_or(0)))
     }
 }
 

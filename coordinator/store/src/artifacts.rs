@@ -9,7 +9,7 @@ use nexusmon_shared::id::{AgentId, ArtifactId, MissionId, PrincipalId, ReviewId,
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::Timestamp;
 
-pub use list::{ArtifactFilter, InputVersion};
+pub use list::{ArtifactFilter, InputVersion, OutputName, OutputVersion};
 
 use crate::connection::Connection;
 use crate::dialect::{insert, sql};
@@ -121,7 +121,8 @@ impl ArtifactRow {
 
 impl Connection {
     pub async fn artifact(&mut self, id: ArtifactId) -> Result<Option<ArtifactRow>, StoreError> {
-        self.fetch_optional(sql!("SELECT [columns] FROM artifacts WHERE id = $1", ArtifactRow), args![id]).await
+        self.fetch_optional(sql!("SELECT [columns] FROM artifacts WHERE id = $1", ArtifactRow), args![id])
+            .await
     }
 
     pub async fn version(&mut self, id: VersionId) -> Result<Option<VersionRow>, StoreError> {

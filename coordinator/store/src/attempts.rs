@@ -67,7 +67,8 @@ impl Connection {
 
 impl Tx {
     pub async fn insert_attempts(&mut self, rows: &[AttemptRow]) -> Result<(), StoreError> {
-        let insert = insert!("attempts", AttemptRow, "ON CONFLICT (task, fence_epoch, fence_number) DO NOTHING");
+        let insert =
+            insert!("attempts", AttemptRow, "ON CONFLICT (task, fence_epoch, fence_number) DO NOTHING");
         self.execute_batch(insert, rows, args![]).await.map(drop)
     }
 }

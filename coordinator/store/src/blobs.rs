@@ -55,7 +55,8 @@ fn grouped(blobs: impl Iterator<Item = (Digest, i64, Timestamp)>) -> Vec<Referen
 
 impl Connection {
     pub async fn blob(&mut self, digest: Digest) -> Result<Option<BlobRow>, StoreError> {
-        self.fetch_optional(sql!("SELECT [columns] FROM blobs WHERE digest = $1", BlobRow), args![digest]).await
+        self.fetch_optional(sql!("SELECT [columns] FROM blobs WHERE digest = $1", BlobRow), args![digest])
+            .await
     }
 
     /// Those of `digests` that are stored.
@@ -82,7 +83,11 @@ impl Connection {
     }
 
     /// Unfinished uploads that have not moved since `before`.
-    pub async fn stale_uploads(&mut self, before: Timestamp, limit: u32) -> Result<Vec<UploadRow>, StoreError> {
+    pub async fn stale_uploads(
+        &mut self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<UploadRow>, StoreError> {
         self.fetch(
             sql!(
                 "SELECT [columns] FROM uploads WHERE updated_at < $1 ORDER BY updated_at LIMIT $2",
@@ -120,7 +125,10 @@ impl Tx {
         self.execute_batch(sql, &rows, args![]).await.map(drop)
     }
 
-    pub(crate) async fn refer_to_blobs(&mut self, blobs: &[(Digest, i64, Timestamp)]) -> Result<(), StoreError> {
+    pub(crate) async fn refer_to_blobs(
+        &mut self,
+        blobs: &[(Digest, i64, Timestamp)],
+    ) -> Result<(), StoreError> {
         let sql = sql!(
             "INSERT INTO blobs (digest, size, refs, created_at, idle_since) \
              SELECT r.digest, r.size, r.refs, r.at, NULL FROM [rows] WHERE true \
@@ -130,7 +138,11 @@ impl Tx {
         self.execute_batch(sql, &grouped(blobs.iter().copied()), args![]).await.map(drop)
     }
 
-    pub(crate) async fn release_blobs(&mut self, digests: &[Digest], now: Timestamp) -> Result<(), StoreError> {
+    pub(crate) async fn release_blobs(
+        &mut self,
+        digests: &[Digest],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let rows = grouped(digests.iter().map(|digest| (*digest, 0, now)));
         let sql = sql!(
             "UPDATE blobs SET refs = blobs.refs - r.refs, \
@@ -142,7 +154,11 @@ impl Tx {
     }
 
     /// Forgets blobs that are still idle since before `before`; gives those whose bytes may now go.
-    pub async fn forget_blobs(&mut self, digests: &[Digest], before: Timestamp) -> Result<Vec<Digest>, StoreError> {
+    pub async fn forget_blobs(
+        &mut self,
+        digests: &[Digest],
+        before: Timestamp,
+    ) -> Result<Vec<Digest>, StoreError> {
         let sql = sql!(
             "DELETE FROM blobs WHERE digest IN (SELECT value FROM [rows]) AND refs <= 0 \
              AND idle_since IS NOT NULL AND idle_since < $2 RETURNING digest AS value",

@@ -107,11 +107,7 @@ impl Connection {
         done.map_err(|error| self.failed(error))
     }
 
-    pub(crate) async fn fetch<T: Record>(
-        &mut self,
-        sql: &Sql,
-        args: Vec<Arg>,
-    ) -> Result<Vec<T>, StoreError> {
+    pub(crate) async fn fetch<T: Record>(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
         self.intact()?;
         let read = on_either!(self, sql, args, |query, connection| query
             .fetch_all(connection)
@@ -183,7 +179,12 @@ impl Connection {
     }
 
     /// As [`Self::fetch_batch`] over bare values, for `WHERE id IN (SELECT value FROM [rows])` with [`Value`].
-    pub(crate) async fn fetch_by<K, T>(&mut self, sql: &Sql, keys: &[K], more: Vec<Arg>) -> Result<Vec<T>, StoreError>
+    pub(crate) async fn fetch_by<K, T>(
+        &mut self,
+        sql: &Sql,
+        keys: &[K],
+        more: Vec<Arg>,
+    ) -> Result<Vec<T>, StoreError>
     where
         K: crate::record::Column + Clone + Send + Sync,
         T: Record,
@@ -193,7 +194,12 @@ impl Connection {
     }
 
     /// As [`Self::execute_batch`] over bare values.
-    pub(crate) async fn execute_by<K>(&mut self, sql: &Sql, keys: &[K], more: Vec<Arg>) -> Result<u64, StoreError>
+    pub(crate) async fn execute_by<K>(
+        &mut self,
+        sql: &Sql,
+        keys: &[K],
+        more: Vec<Arg>,
+    ) -> Result<u64, StoreError>
     where
         K: crate::record::Column + Clone + Send + Sync,
     {
@@ -232,7 +238,10 @@ fn bind_sqlite(
     })
 }
 
-fn bind_postgres(query: Query<'_, Postgres, PgArguments>, args: Vec<Arg>) -> Query<'_, Postgres, PgArguments> {
+fn bind_postgres(
+    query: Query<'_, Postgres, PgArguments>,
+    args: Vec<Arg>,
+) -> Query<'_, Postgres, PgArguments> {
     args.into_iter().fold(query, |query, arg| match arg {
         Arg::Text(value) => query.bind(value),
         Arg::Int(value) => query.bind(value),

@@ -207,7 +207,7 @@ mod tests {
     use crate::record::record;
 
     record! {
-        pub struct Sample {
+        struct Sample {
             pub id: String,
             pub count: i64,
             pub good: bool,

@@ -10,7 +10,7 @@ use crate::connection::Connection;
 use crate::dialect::{insert, sql};
 use crate::error::StoreError;
 use crate::page::{Filter, Page, PageRequest};
-use crate::record::{args, record};
+use crate::record::{Value, args, record};
 use crate::transaction::Tx;
 
 record! {
@@ -43,6 +43,21 @@ record! {
         pub day: i64,
         pub at: Timestamp,
         pub body: String,
+    }
+
+    /// What a mission left behind.
+    pub struct TraceRow {
+        pub mission: MissionId,
+        /// Succeeded tasks that are not `core.*`.
+        pub executed: i64,
+        pub outputs: bool,
+        pub artifacts: bool,
+    }
+
+    /// XP of a mission; 0 where it never counts.
+    pub struct AwardRow {
+        pub mission: MissionId,
+        pub xp: i64,
     }
 
     pub struct PredictionRow {
@@ -123,21 +138,37 @@ impl Connection {
         Ok(count.unwrap_or(0) > 0)
     }
 
-    /// Succeeded missions that nothing has yet been awarded or refused for: what the ledger looks at.
+    /// Succeeded missions that nothing has yet been awarded or refused for, by id: what the ledger looks at.
     pub async fn missions_to_judge(
         &mut self,
-        finished_before: Timestamp,
+        after: Option<MissionId>,
         limit: u32,
     ) -> Result<Vec<crate::missions::MissionRow>, StoreError> {
+        let after = after.map_or_else(String::new, |id| id.to_string());
         self.fetch(
             sql!(
-                "SELECT [columns] FROM missions WHERE status = 'succeeded' AND xp_awarded IS NULL \
-                 AND finished_at <= $1 ORDER BY id LIMIT $2",
+                "SELECT [columns] FROM missions WHERE status = 'succeeded' AND xp_awarded IS NULL AND id > $1 \
+                 ORDER BY id LIMIT $2",
                 crate::missions::MissionRow
             ),
-            args![finished_before, limit],
+            args![after.as_str(), limit],
         )
         .await
+    }
+
+    /// What these missions left behind, in one statement.
+    pub async fn traces(&mut self, missions: &[MissionId]) -> Result<Vec<TraceRow>, StoreError> {
+        let sql = sql!(
+            "SELECT r.value AS mission, \
+             (SELECT COUNT(*) FROM tasks WHERE tasks.mission = r.value AND tasks.state = 'succeeded' \
+             AND tasks.uses NOT LIKE 'core.%') AS executed, \
+             EXISTS (SELECT 1 FROM tasks WHERE tasks.mission = r.value AND tasks.state = 'succeeded' \
+             AND tasks.outputs IS NOT NULL AND tasks.outputs <> '{}') AS outputs, \
+             EXISTS (SELECT 1 FROM artifact_versions WHERE artifact_versions.mission = r.value \
+             AND artifact_versions.kind = 'output') AS artifacts FROM [rows]",
+            Value<MissionId>
+        );
+        self.fetch_by(sql, missions, args![]).await
     }
 
     pub async fn prediction_of(&mut self, mission: MissionId) -> Result<Option<PredictionRow>, StoreError> {
@@ -166,6 +197,11 @@ impl Connection {
             args![since, limit],
         )
         .await
+    }
+
+    pub async fn prediction_count(&mut self) -> Result<i64, StoreError> {
+        let count = self.value(sql!("SELECT COUNT(*) AS value FROM predictions"), args![]).await?;
+        Ok(count.unwrap_or(0))
     }
 
     pub async fn shape_record(&mut self, shape: Digest) -> Result<Option<ShapeRecord>, StoreError> {
@@ -227,8 +263,10 @@ impl Tx {
         self.execute_batch(insert, rows, args![]).await
     }
 
-    pub async fn set_xp_awarded(&mut self, mission: MissionId, xp: i64) -> Result<(), StoreError> {
-        self.execute(sql!("UPDATE missions SET xp_awarded = $2 WHERE id = $1"), args![mission, xp]).await.map(drop)
+    pub async fn set_xp_awarded(&mut self, awarded: &[AwardRow]) -> Result<(), StoreError> {
+        let sql =
+            sql!("UPDATE missions SET xp_awarded = r.xp FROM [rows] WHERE missions.id = r.mission", AwardRow);
+        self.execute_batch(sql, awarded, args![]).await.map(drop)
     }
 
     pub async fn insert_predictions(&mut self, rows: &[PredictionRow]) -> Result<(), StoreError> {

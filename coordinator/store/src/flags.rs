@@ -24,8 +24,11 @@ record! {
 
 impl Connection {
     pub async fn flags(&mut self) -> Result<Vec<FlagRow>, StoreError> {
-        self.fetch(sql!("SELECT [columns] FROM capability_flags ORDER BY capability, scope", FlagRow), args![])
-            .await
+        self.fetch(
+            sql!("SELECT [columns] FROM capability_flags ORDER BY capability, scope", FlagRow),
+            args![],
+        )
+        .await
     }
 }
 

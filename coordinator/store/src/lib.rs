@@ -42,8 +42,8 @@ pub use approvals::{
     ApprovalFilter, ApprovalRow, ApprovalState, ApprovalSubject, DecisionRow, DecisionVerdict,
 };
 pub use artifacts::{
-    ArtifactFilter, ArtifactKind, ArtifactReviewRow, ArtifactRow, InputVersion, NewVersion, Verdict, VersionRow,
-    VersionStatus,
+    ArtifactFilter, ArtifactKind, ArtifactReviewRow, ArtifactRow, InputVersion, NewVersion, OutputName,
+    OutputVersion, Verdict, VersionRow, VersionStatus,
 };
 pub use attempts::AttemptRow;
 pub use audit::{AuditEntry, AuditFilter, AuditRow, WaitingAuditRow, canonical as canonical_audit_entry};
@@ -52,14 +52,15 @@ pub use classes::{ClassId, ClassRow};
 pub use connection::Connection;
 pub use error::StoreError;
 pub use evolution::{
-    CauseCount, LedgerRow, NewLedgerRow, PredictionRow, Score, ShapeRecord, TrustCount,
+    AwardRow, CauseCount, LedgerRow, NewLedgerRow, PredictionRow, Score, ShapeRecord, TraceRow, TrustCount,
 };
 pub use flags::FlagRow;
 pub use futures::future::BoxFuture;
 pub use idempotency::IdempotencyRow;
 pub use logs::{LogKey, LogRow, SegmentRow};
 pub use missions::{
-    MissionChange, MissionDelta, MissionFilter, MissionRow, MissionsDue, NewMission, PlanRow, Start, StatusCount,
+    MissionChange, MissionDelta, MissionFilter, MissionRow, MissionsDue, NewMission, PlanRow, Start,
+    StatusCount,
 };
 pub use organism::{Halt, KeyRow, Organism, SettingRow};
 pub use page::{MAX_PAGE, Page, PageRequest};
@@ -71,8 +72,9 @@ pub use sessions::{AgentSessionRow, OpenedSession, Renewal};
 pub use singletons::SingletonRow;
 pub use store::{Store, StoreConfig};
 pub use tasks::{
-    Candidate, Decision, EdgeRow, GrantRow, GrantedTask, ItemOutcome, LeafRef, LimitUse, Limits, SettleRow, Source,
-    SpecRow, StartedRow, TaskCount, TaskFilter, TaskRow, TaskSummary, TaskUpdate,
+    Candidate, Decision, EdgeRow, GrantRow, GrantedTask, ItemOutcome, LeafKey, LeafRef, LimitUse, Limits,
+    ReadyCount, SettleRow, Source, SpecRow, StartedRow, TaskCount, TaskFilter, TaskRow, TaskSummary,
+    TaskUpdate,
 };
 pub use topic::Topic;
 pub use transaction::Tx;

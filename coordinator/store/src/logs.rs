@@ -175,9 +175,7 @@ impl Tx {
     /// Links a log with its version in the vault.
     pub async fn set_log_version(&mut self, key: LogKey, version: VersionId) -> Result<(), StoreError> {
         self.execute(
-            sql!(
-                "UPDATE logs SET version = $4 WHERE task = $1 AND fence_epoch = $2 AND fence_number = $3"
-            ),
+            sql!("UPDATE logs SET version = $4 WHERE task = $1 AND fence_epoch = $2 AND fence_number = $3"),
             args![key.task, key.fence.epoch, key.fence.number, version],
         )
         .await

@@ -205,10 +205,7 @@ impl Connection {
     /// A mission's plan in its newest revision.
     pub async fn plan(&mut self, mission: MissionId) -> Result<Option<PlanRow>, StoreError> {
         self.fetch_optional(
-            sql!(
-                "SELECT [columns] FROM plans WHERE mission = $1 ORDER BY revision DESC LIMIT 1",
-                PlanRow
-            ),
+            sql!("SELECT [columns] FROM plans WHERE mission = $1 ORDER BY revision DESC LIMIT 1", PlanRow),
             args![mission],
         )
         .await
@@ -312,7 +309,10 @@ impl Tx {
     }
 
     /// Changes many missions at once; for transitions the system makes. Lock them first.
-    pub async fn change_missions(&mut self, changes: &[(MissionId, MissionChange)]) -> Result<(), StoreError> {
+    pub async fn change_missions(
+        &mut self,
+        changes: &[(MissionId, MissionChange)],
+    ) -> Result<(), StoreError> {
         let rows: Vec<_> = changes.iter().map(|(id, change)| ChangeRow::of(*id, change)).collect();
         let sql = sql!(
             "UPDATE missions SET version = version + 1, [set] FROM [rows] WHERE missions.id = r.id",

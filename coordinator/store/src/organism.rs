@@ -60,7 +60,8 @@ impl Connection {
     }
 
     pub async fn setting(&mut self, name: &str) -> Result<Option<SettingRow>, StoreError> {
-        self.fetch_optional(sql!("SELECT [columns] FROM settings WHERE name = $1", SettingRow), args![name]).await
+        self.fetch_optional(sql!("SELECT [columns] FROM settings WHERE name = $1", SettingRow), args![name])
+            .await
     }
 }
 
@@ -95,9 +96,7 @@ impl Tx {
     pub async fn put_key_once(&mut self, row: &KeyRow) -> Result<KeyRow, StoreError> {
         let insert = insert!("keys", KeyRow, "ON CONFLICT (name) DO NOTHING");
         self.execute_batch(insert, std::slice::from_ref(row), args![]).await?;
-        self.key(&row.name)
-            .await?
-            .ok_or_else(|| StoreError::NotFound { entity: "key", id: row.name.clone() })
+        self.key(&row.name).await?.ok_or_else(|| StoreError::NotFound { entity: "key", id: row.name.clone() })
     }
 
     pub async fn put_setting(&mut self, name: &str, value: &str, now: Timestamp) -> Result<(), StoreError> {

@@ -71,7 +71,12 @@ impl Filter {
     }
 
     /// A condition with two `?`.
-    pub(crate) fn with_two(&mut self, condition: &str, first: &(impl Bind + ?Sized), second: &(impl Bind + ?Sized)) {
+    pub(crate) fn with_two(
+        &mut self,
+        condition: &str,
+        first: &(impl Bind + ?Sized),
+        second: &(impl Bind + ?Sized),
+    ) {
         self.args.push(first.bind());
         let condition = condition.replacen('?', &format!("${}", self.args.len()), 1);
         self.with(&condition, second);
@@ -121,7 +126,11 @@ impl Filter {
     }
 
     /// Newest first by a number.
-    pub(crate) fn newest_first_by_number(&mut self, column: &str, page: &PageRequest) -> Result<(), StoreError> {
+    pub(crate) fn newest_first_by_number(
+        &mut self,
+        column: &str,
+        page: &PageRequest,
+    ) -> Result<(), StoreError> {
         if let Some(cursor) = &page.cursor {
             self.with(&format!("{column} < ?"), &number(cursor)?);
         }
@@ -168,7 +177,8 @@ impl Filter {
 
 /// Cursors are opaque to callers but come from outside: anything else than a number is refused, not believed.
 fn number(cursor: &str) -> Result<i64, StoreError> {
-    cursor
-        .parse()
-        .map_err(|_| StoreError::Corrupt { column: "cursor".to_owned(), reason: "not a cursor of this list".to_owned() })
+    cursor.parse().map_err(|_| StoreError::Corrupt {
+        column: "cursor".to_owned(),
+        reason: "not a cursor of this list".to_owned(),
+    })
 }

@@ -29,10 +29,8 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(crate) async fn open(config: &StoreConfig, context: &Context) -> Result<Self, StoreError> {
-        let options: PgConnectOptions = config
-            .url
-            .parse()
-            .map_err(|error: sqlx::Error| StoreError::Url { reason: error.to_string() })?;
+        let options: PgConnectOptions =
+            config.url.parse().map_err(|error: sqlx::Error| StoreError::Url { reason: error.to_string() })?;
         let options = options
             .application_name(&format!("nexusmon {}", context.node))
             .statement_cache_capacity(512)
@@ -50,7 +48,9 @@ impl Postgres {
         let announcer = Arc::new(Announcer::new(pool.clone(), context.clone()));
         context.lifecycle.spawn("store.announcer", announcer.clone().announce());
         context.lifecycle.spawn("store.listener", announcer.clone().listen());
-        context.lifecycle.spawn("store.sequencer", sequencer::run(pool.clone(), context.clone(), announcer.clone()));
+        context
+            .lifecycle
+            .spawn("store.sequencer", sequencer::run(pool.clone(), context.clone(), announcer.clone()));
         Ok(Self { pool, context: context.clone(), announcer })
     }
 
@@ -78,7 +78,8 @@ impl Postgres {
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, E>>,
     {
         let begun = self.pool.begin().await.map_err(|error| Failure::of(name, error))?;
-        let mut tx = Tx::new(Link::Postgres(begun), name, self.context.clock.clone(), self.context.ids.clone());
+        let mut tx =
+            Tx::new(Link::Postgres(begun), name, self.context.clock.clone(), self.context.ids.clone());
         let result = work(&mut tx).await;
         let value = match (result, tx.connection.broken()) {
             (Ok(value), None) => value,

@@ -66,12 +66,16 @@ record! {
 
 impl Connection {
     pub async fn principal(&mut self, id: PrincipalId) -> Result<Option<PrincipalRow>, StoreError> {
-        self.fetch_optional(sql!("SELECT [columns] FROM principals WHERE id = $1", PrincipalRow), args![id]).await
+        self.fetch_optional(sql!("SELECT [columns] FROM principals WHERE id = $1", PrincipalRow), args![id])
+            .await
     }
 
     pub async fn principal_named(&mut self, name: &str) -> Result<Option<PrincipalRow>, StoreError> {
-        self.fetch_optional(sql!("SELECT [columns] FROM principals WHERE name = $1", PrincipalRow), args![name])
-            .await
+        self.fetch_optional(
+            sql!("SELECT [columns] FROM principals WHERE name = $1", PrincipalRow),
+            args![name],
+        )
+        .await
     }
 
     pub async fn principal_with_secret(&mut self, hash: &str) -> Result<Option<PrincipalRow>, StoreError> {
@@ -125,7 +129,9 @@ impl Connection {
 
 impl Tx {
     pub async fn insert_principal(&mut self, row: &PrincipalRow) -> Result<(), StoreError> {
-        self.execute_batch(insert!("principals", PrincipalRow), std::slice::from_ref(row), args![]).await.map(drop)
+        self.execute_batch(insert!("principals", PrincipalRow), std::slice::from_ref(row), args![])
+            .await
+            .map(drop)
     }
 
     /// Changes a principal if its version is still `row.version`; the version grows.
@@ -151,7 +157,11 @@ impl Tx {
     }
 
     /// Notes that sessions were used; one batched write now and then.
-    pub async fn touch_login_sessions(&mut self, ids: &[SessionId], now: Timestamp) -> Result<(), StoreError> {
+    pub async fn touch_login_sessions(
+        &mut self,
+        ids: &[SessionId],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let sql = sql!(
             "UPDATE login_sessions SET last_seen_at = $2 WHERE id IN (SELECT value FROM [rows])",
             crate::record::Value<SessionId>

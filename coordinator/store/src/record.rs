@@ -439,7 +439,13 @@ impl Column for SkipReason {
     }
 
     fn arg(&self) -> Arg {
-        Arg::Text(Some(match self { Self::NeedFailed => "need_failed", Self::Condition => "condition" }.to_owned()))
+        Arg::Text(Some(
+            match self {
+                Self::NeedFailed => "need_failed",
+                Self::Condition => "condition",
+            }
+            .to_owned(),
+        ))
     }
 }
 

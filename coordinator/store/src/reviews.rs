@@ -89,7 +89,8 @@ impl Connection {
     }
 
     pub async fn open_review_count(&mut self) -> Result<i64, StoreError> {
-        let count = self.value(sql!("SELECT COUNT(*) AS value FROM reviews WHERE state = 'open'"), args![]).await?;
+        let count =
+            self.value(sql!("SELECT COUNT(*) AS value FROM reviews WHERE state = 'open'"), args![]).await?;
         Ok(count.unwrap_or(0))
     }
 }

@@ -37,7 +37,13 @@ pub(crate) fn words_query(text: &str, postgres: bool) -> String {
     let mut query = String::new();
     for (place, word) in words.iter().enumerate() {
         let last = place + 1 == words.len();
-        let between = if place == 0 { "" } else if postgres { " & " } else { " AND " };
+        let between = if place == 0 {
+            ""
+        } else if postgres {
+            " & "
+        } else {
+            " AND "
+        };
         let _ = match (postgres, last) {
             (true, true) => write!(query, "{between}'{word}':*"),
             (true, false) => write!(query, "{between}'{word}'"),
@@ -53,6 +59,11 @@ pub(crate) fn words_query(text: &str, postgres: bool) -> String {
 }
 
 impl Connection {
+    pub async fn document_count(&mut self) -> Result<i64, StoreError> {
+        let count = self.value(sql!("SELECT COUNT(*) AS value FROM documents"), args![]).await?;
+        Ok(count.unwrap_or(0))
+    }
+
     /// Documents with all words of `text`, best first.
     pub async fn search(
         &mut self,
@@ -62,8 +73,11 @@ impl Connection {
         limit: u32,
     ) -> Result<Vec<DocumentRow>, StoreError> {
         let query = words_query(text, self.is_postgres());
-        let columns =
-            DocumentRow::COLUMNS.iter().map(|(name, _)| format!("documents.{name}")).collect::<Vec<_>>().join(", ");
+        let columns = DocumentRow::COLUMNS
+            .iter()
+            .map(|(name, _)| format!("documents.{name}"))
+            .collect::<Vec<_>>()
+            .join(", ");
         let narrowed = "(CAST($2 AS TEXT) IS NULL OR documents.kind = $2) \
                         AND (CAST($3 AS TEXT) IS NULL OR documents.mission = $3)";
         let text = if self.is_postgres() {

@@ -50,12 +50,17 @@ impl Connection {
     }
 
     pub async fn agent_sessions(&mut self) -> Result<Vec<AgentSessionRow>, StoreError> {
-        self.fetch(sql!("SELECT [columns] FROM agent_sessions ORDER BY agent", AgentSessionRow), args![]).await
+        self.fetch(sql!("SELECT [columns] FROM agent_sessions ORDER BY agent", AgentSessionRow), args![])
+            .await
     }
 
     /// Sessions last renewed before `before` whose agents still hold leases: candidates for expiry. Whether a lease
     /// has ended is decided with what the observer saw on its own clock.
-    pub async fn stale_sessions(&mut self, before: Timestamp, limit: u32) -> Result<Vec<AgentSessionRow>, StoreError> {
+    pub async fn stale_sessions(
+        &mut self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AgentSessionRow>, StoreError> {
         self.fetch(
             sql!(
                 "SELECT [columns] FROM agent_sessions WHERE renewed_at < $1 AND EXISTS (\
@@ -100,7 +105,8 @@ impl Tx {
                 args![agent, node, journal, true, now],
             )
             .await?;
-        let session = session.ok_or_else(|| StoreError::NotFound { entity: "agent", id: agent.to_string() })?;
+        let session =
+            session.ok_or_else(|| StoreError::NotFound { entity: "agent", id: agent.to_string() })?;
         Ok(OpenedSession { session, previous })
     }
 

@@ -20,8 +20,11 @@ record! {
 
 impl Connection {
     pub async fn singleton(&mut self, name: &str) -> Result<Option<SingletonRow>, StoreError> {
-        self.fetch_optional(sql!("SELECT [columns] FROM singletons WHERE name = $1", SingletonRow), args![name])
-            .await
+        self.fetch_optional(
+            sql!("SELECT [columns] FROM singletons WHERE name = $1", SingletonRow),
+            args![name],
+        )
+        .await
     }
 }
 

@@ -97,7 +97,9 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         .map_err(|error| StoreError::io(format!("opening {}", name.display()), error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Locked { path: path.display().to_string() }),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(StoreError::Locked { path: path.display().to_string() })
+        }
         Err(std::fs::TryLockError::Error(error)) => {
             Err(StoreError::io(format!("locking {}", name.display()), error))
         }

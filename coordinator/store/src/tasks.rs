@@ -21,7 +21,7 @@ use nexusmon_shared::time::Timestamp;
 
 pub use claim::{Candidate, GrantRow, GrantedTask, LimitUse};
 pub use graph::{Decision, EdgeRow, ItemOutcome, LeafRef, Source};
-pub use list::{TaskCount, TaskFilter, TaskSummary};
+pub use list::{LeafKey, ReadyCount, TaskCount, TaskFilter, TaskSummary};
 
 use crate::classes::ClassId;
 use crate::connection::Connection;

@@ -36,9 +36,31 @@ record! {
         pub size: i64,
         pub status: VersionStatus,
     }
+
+    /// An output by name: what an input asks for.
+    pub struct OutputName {
+        pub mission: MissionId,
+        pub task_key: String,
+        pub name: String,
+    }
+
+    /// The newest active version of an output.
+    pub struct OutputVersion {
+        pub mission: MissionId,
+        pub task_key: String,
+        pub name: String,
+        pub id: VersionId,
+        pub digest: Digest,
+        pub size: i64,
+    }
 }
 
 impl Connection {
+    pub async fn artifact_count(&mut self) -> Result<i64, StoreError> {
+        let count = self.value(sql!("SELECT COUNT(*) AS value FROM artifacts"), args![]).await?;
+        Ok(count.unwrap_or(0))
+    }
+
     /// Artifacts, newest first.
     pub async fn artifact_list(
         &mut self,
@@ -116,6 +138,28 @@ impl Connection {
             Value<TaskId>
         );
         self.fetch_by(sql, tasks, args![]).await
+    }
+
+    /// The newest active versions of outputs, by name; what was not found is missing from the answer.
+    pub async fn find_outputs(&mut self, wanted: &[OutputName]) -> Result<Vec<OutputVersion>, StoreError> {
+        let sql = sql!(
+            "SELECT r.mission, r.task_key, r.name, artifact_versions.id, artifact_versions.digest, \
+             artifact_versions.size FROM [rows] JOIN artifacts ON artifacts.scope = r.mission \
+             AND artifacts.task_key = r.task_key AND artifacts.kind = 'output' AND artifacts.name = r.name \
+             JOIN artifact_versions ON artifact_versions.artifact = artifacts.id \
+             AND artifact_versions.number = (SELECT MAX(newest.number) FROM artifact_versions AS newest \
+             WHERE newest.artifact = artifacts.id AND newest.status = 'active')",
+            OutputName
+        );
+        self.fetch_batch(sql, wanted, args![]).await
+    }
+
+    pub async fn versions_by_id(&mut self, ids: &[VersionId]) -> Result<Vec<VersionRow>, StoreError> {
+        let sql = sql!(
+            "SELECT artifact_versions.* FROM [rows] JOIN artifact_versions ON artifact_versions.id = r.value",
+            Value<VersionId>
+        );
+        self.fetch_by(sql, ids, args![]).await
     }
 
     /// The review trail of a series, oldest first.

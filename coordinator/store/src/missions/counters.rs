@@ -24,6 +24,15 @@ record! {
         pub attempts: i64,
         pub artifact_bytes: i64,
         pub log_bytes: i64,
+        /// The newest fair-queue tag given; 0 for none. The highest counts.
+        pub tag: i64,
+    }
+}
+
+record! {
+    struct TagRow {
+        pub id: MissionId,
+        pub tag: i64,
     }
 }
 
@@ -42,6 +51,7 @@ impl MissionDelta {
             attempts: 0,
             artifact_bytes: 0,
             log_bytes: 0,
+            tag: 0,
         }
     }
 
@@ -56,10 +66,21 @@ impl MissionDelta {
         self.attempts += other.attempts;
         self.artifact_bytes += other.artifact_bytes;
         self.log_bytes += other.log_bytes;
+        self.tag = self.tag.max(other.tag);
     }
 }
 
 impl Tx {
+    /// Raises the newest fair-queue tag of missions; a lower one changes nothing.
+    pub async fn set_last_tags(&mut self, tags: &[(MissionId, i64)]) -> Result<(), StoreError> {
+        let rows: Vec<_> = tags.iter().map(|(id, tag)| TagRow { id: *id, tag: *tag }).collect();
+        let sql = sql!(
+            "UPDATE missions SET last_tag = r.tag FROM [rows] WHERE missions.id = r.id AND missions.last_tag < r.tag",
+            TagRow
+        );
+        self.execute_batch(sql, &rows, args![]).await.map(drop)
+    }
+
     /// Moves counters, and gives the missions as they are then. They stay locked, in id order, until the unit ends.
     pub async fn finish_counters(&mut self, deltas: &[MissionDelta]) -> Result<Vec<MissionRow>, StoreError> {
         let mut grouped = BTreeMap::<MissionId, MissionDelta>::new();
@@ -86,7 +107,8 @@ impl Tx {
              tasks_skipped = tasks_skipped + r.skipped, tasks_cancelled = tasks_cancelled + r.cancelled, \
              tasks_leased = tasks_leased + r.leased, attempts_used = attempts_used + r.attempts, \
              artifact_bytes = missions.artifact_bytes + r.artifact_bytes, \
-             log_bytes = missions.log_bytes + r.log_bytes \
+             log_bytes = missions.log_bytes + r.log_bytes, \
+             last_tag = CASE WHEN r.tag > last_tag THEN r.tag ELSE last_tag END \
              FROM [rows] WHERE missions.id = r.id RETURNING [missions.out]",
             MissionDelta,
             MissionRow

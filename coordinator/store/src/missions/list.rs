@@ -118,7 +118,11 @@ impl Filter {
             self.with("id IN (SELECT mission FROM mission_labels WHERE key = ?)", key);
         } else {
             // Two conditions on one subquery: the key is bound first.
-            self.with_two("id IN (SELECT mission FROM mission_labels WHERE key = ? AND value = ?)", key, value);
+            self.with_two(
+                "id IN (SELECT mission FROM mission_labels WHERE key = ? AND value = ?)",
+                key,
+                value,
+            );
         }
     }
 }

@@ -47,6 +47,7 @@ pub(crate) async fn run(
         }
         let pause = if stopping { Duration::from_millis(20) } else { RENEW };
         tokio::select! {
+            () = soft.cancelled(), if !stopping => {}
             () = sequencer.announcer.sequence.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }

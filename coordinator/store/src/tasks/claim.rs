@@ -12,6 +12,7 @@ use nexusmon_shared::time::Timestamp;
 
 use super::{Limits, TaskRow};
 use crate::classes::ClassId;
+use crate::connection::Connection;
 use crate::dialect::{insert, sql};
 use crate::error::StoreError;
 use crate::record::{Json, Value, args, record};
@@ -89,10 +90,25 @@ impl Candidate {
     }
 }
 
+impl Connection {
+    /// Leases that live under concurrency keys, without locks: for explanations.
+    pub async fn limit_use(&mut self, keys: &[String]) -> Result<Vec<LimitUse>, StoreError> {
+        let count = sql!(
+            "SELECT r.value AS key, COUNT(live_limits.task) AS live, MIN(live_limits.maximum) AS maximum \
+             FROM [rows] LEFT JOIN live_limits ON live_limits.key = r.value GROUP BY r.value ORDER BY r.value",
+            Value<String>
+        );
+        self.fetch_by(count, keys, args![]).await
+    }
+}
+
 impl Tx {
     /// The first ready tasks of each class, by priority, then fair-queue tag, then age. Rows another claimer holds are
     /// passed over.
-    pub async fn claim_candidates(&mut self, wanted: &[(ClassId, u32)]) -> Result<Vec<Candidate>, StoreError> {
+    pub async fn claim_candidates(
+        &mut self,
+        wanted: &[(ClassId, u32)],
+    ) -> Result<Vec<Candidate>, StoreError> {
         let mut found = Vec::new();
         // A statement per class: SQLite has no LATERAL, and a class is what a few statements serve many tasks of.
         for (class, limit) in wanted {
@@ -238,10 +254,7 @@ impl Tx {
 
     /// Ends the hold of these tasks on their concurrency keys: with the lease, in the same unit.
     pub async fn release_limits(&mut self, tasks: &[TaskId]) -> Result<(), StoreError> {
-        let sql = sql!(
-            "DELETE FROM live_limits WHERE task IN (SELECT value FROM [rows])",
-            Value<TaskId>
-        );
+        let sql = sql!("DELETE FROM live_limits WHERE task IN (SELECT value FROM [rows])", Value<TaskId>);
         self.execute_by(sql, tasks, args![]).await.map(drop)
     }
 }

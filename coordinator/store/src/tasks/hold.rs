@@ -35,7 +35,11 @@ impl Connection {
     }
 
     /// Every live lease, after `after`: what a starting node or a kill switch has to look at.
-    pub async fn live_leases(&mut self, after: Option<TaskId>, limit: u32) -> Result<Vec<TaskRow>, StoreError> {
+    pub async fn live_leases(
+        &mut self,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Vec<TaskRow>, StoreError> {
         let after = after.map_or_else(String::new, |id| id.to_string());
         self.fetch(
             sql!(

@@ -63,7 +63,79 @@ record! {
     }
 }
 
+record! {
+    /// A leaf's place and its id in the plan.
+    pub struct LeafKey {
+        pub leaf_index: u32,
+        pub key: Name,
+    }
+
+    /// Ready tasks of a class.
+    pub struct ReadyCount {
+        pub class: ClassId,
+        pub count: i64,
+    }
+}
+
 impl Connection {
+    /// Ids in the plan by place.
+    pub async fn leaf_keys(&mut self, mission: MissionId) -> Result<Vec<LeafKey>, StoreError> {
+        self.fetch(
+            sql!(
+                "SELECT [columns] FROM tasks WHERE mission = $1 AND item_index IS NULL ORDER BY leaf_index",
+                LeafKey
+            ),
+            args![mission],
+        )
+        .await
+    }
+
+    /// Tasks of all missions that are ready, held by an agent, in backoff or wait for a person; each is counted along
+    /// a partial index, so that history costs nothing.
+    pub async fn live_task_counts(&mut self) -> Result<Vec<TaskCount>, StoreError> {
+        self.fetch(
+            sql!(
+                "SELECT state, COUNT(*) AS count FROM tasks WHERE state = 'ready' AND NOT held GROUP BY state \
+                 UNION ALL SELECT state, COUNT(*) AS count FROM tasks WHERE state IN ('leased', 'running') GROUP BY state \
+                 UNION ALL SELECT state, COUNT(*) AS count FROM tasks WHERE state = 'backoff' GROUP BY state \
+                 UNION ALL SELECT state, COUNT(*) AS count FROM tasks WHERE state IN ('uncertain', 'gated') GROUP BY state"
+            ),
+            args![],
+        )
+        .await
+    }
+
+    /// Ready tasks by demand class.
+    pub async fn ready_counts(&mut self) -> Result<Vec<ReadyCount>, StoreError> {
+        self.fetch(
+            sql!(
+                "SELECT class, COUNT(*) AS count FROM tasks WHERE state = 'ready' AND NOT held AND class IS NOT NULL \
+                 GROUP BY class ORDER BY class"
+            ),
+            args![],
+        )
+        .await
+    }
+
+    /// Since when the oldest ready task waits.
+    pub async fn oldest_ready(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let oldest: Option<Option<Timestamp>> = self
+            .value(
+                sql!("SELECT MIN(ready_at) AS value FROM tasks WHERE state = 'ready' AND NOT held"),
+                args![],
+            )
+            .await?;
+        Ok(oldest.flatten())
+    }
+
+    /// The least fair-queue tag among ready tasks.
+    pub async fn least_ready_tag(&mut self) -> Result<Option<i64>, StoreError> {
+        let least: Option<Option<i64>> = self
+            .value(sql!("SELECT MIN(tag) AS value FROM tasks WHERE state = 'ready' AND NOT held"), args![])
+            .await?;
+        Ok(least.flatten())
+    }
+
     /// A mission's tasks in plan order (children by id, after their parents' place); the cursor is the last task's id,
     /// since ids of one plan are made in plan order.
     pub async fn task_list(
@@ -119,8 +191,9 @@ impl Connection {
 
     /// When the next backoff ends.
     pub async fn next_backoff(&mut self) -> Result<Option<Timestamp>, StoreError> {
-        let next: Option<Option<Timestamp>> =
-            self.value(sql!("SELECT MIN(not_before) AS value FROM tasks WHERE state = 'backoff'"), args![]).await?;
+        let next: Option<Option<Timestamp>> = self
+            .value(sql!("SELECT MIN(not_before) AS value FROM tasks WHERE state = 'backoff'"), args![])
+            .await?;
         Ok(next.flatten())
     }
 }

@@ -63,9 +63,9 @@ impl TaskRow {
             },
             TaskStatus::Succeeded => TaskState::Succeeded { outputs: self.outputs()? },
             TaskStatus::Failed => TaskState::Failed { cause: self.known_cause()? },
-            TaskStatus::Skipped => TaskState::Skipped {
-                reason: self.skip_reason.ok_or_else(|| missing("skip_reason"))?,
-            },
+            TaskStatus::Skipped => {
+                TaskState::Skipped { reason: self.skip_reason.ok_or_else(|| missing("skip_reason"))? }
+            }
             TaskStatus::Cancelled => TaskState::Cancelled { effect_unknown: self.effect_unknown },
         })
     }

@@ -1,0 +1,20 @@
+//! The store on both databases: every test here runs on SQLite and on PostgreSQL, unless it is about one of them.
+
+#[path = "store/audit.rs"]
+mod audit;
+#[path = "store/entities.rs"]
+mod entities;
+#[path = "store/fixtures.rs"]
+mod fixtures;
+#[path = "store/graph.rs"]
+mod graph;
+#[path = "store/lists.rs"]
+mod lists;
+#[path = "store/opening.rs"]
+mod opening;
+#[path = "store/scheduling.rs"]
+mod scheduling;
+#[path = "store/vault.rs"]
+mod vault;
+#[path = "store/writing.rs"]
+mod writing;

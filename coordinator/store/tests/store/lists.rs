@@ -1,0 +1,147 @@
+//! Lists with filters and cursors, and search.
+
+use std::collections::BTreeMap;
+
+use nexusmon_shared::mission::{MissionState, MissionStatus};
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::task::TaskStatus;
+use nexusmon_store::{
+    Connection, DocumentRow, Json, MissionFilter, PageRequest, TaskFilter, TaskRow, on_both,
+};
+
+use crate::fixtures::*;
+
+async fn ids(read: &mut Connection, filter: &MissionFilter) -> Vec<u128> {
+    let page = read.mission_list(filter, &PageRequest::first(0)).await.unwrap();
+    page.items.iter().map(|row| row.id.to_bits() >> 64).collect()
+}
+
+on_both! {
+    async fn missions_are_found_by_every_filter(store: Store) {
+        let mut missions: Vec<_> = (1..=6).map(|n| mission(n, vec![], &[])).collect();
+        missions[0].mission.rank = Rank::B;
+        missions[1].mission.state = Json(MissionState::Succeeded);
+        missions[1].mission.status = MissionStatus::Succeeded;
+        missions[2].mission.labels = Json(BTreeMap::from([("team".to_owned(), "a".to_owned())]));
+        missions[3].mission.labels = Json(BTreeMap::from([("team".to_owned(), "b".to_owned())]));
+        insert(&store, missions).await;
+        write(&store, |tx| Box::pin(async move {
+            tx.index_documents(&[
+                DocumentRow { kind: "mission".to_owned(), subject: mission_id(5).to_string(), mission: Some(mission_id(5)),
+                    title: "Zähle die Zeilen".to_owned(), body: "count today's lines".to_owned(), at: NOW },
+            ]).await
+        })).await.unwrap();
+        let mut read = store.read().await.unwrap();
+        let all = MissionFilter::default();
+        assert_eq!(ids(&mut read, &all).await, [6, 5, 4, 3, 2, 1]);
+        assert_eq!(ids(&mut read, &MissionFilter { rank: Some(Rank::B), ..all.clone() }).await, [1]);
+        assert_eq!(ids(&mut read, &MissionFilter { statuses: vec![MissionStatus::Succeeded, MissionStatus::Failed], ..all.clone() }).await, [2]);
+        let label = |value: &str| MissionFilter { labels: vec![("team".to_owned(), value.to_owned())], ..MissionFilter::default() };
+        assert_eq!(ids(&mut read, &label("a")).await, [3]);
+        assert_eq!(ids(&mut read, &label("*")).await, [4, 3]);
+        assert_eq!(ids(&mut read, &label("x' OR '1'='1")).await, [0_u128; 0]);
+        assert_eq!(ids(&mut read, &MissionFilter { since: Some(at(5)), ..all.clone() }).await, [6, 5]);
+        for (q, found) in [("lines", true), ("LINE", true), ("today's count", true), ("zähle", true), ("absent", false), ("\" OR *", false), ("", false)] {
+            let hits = ids(&mut read, &MissionFilter { q: Some(q.to_owned()), ..all.clone() }).await;
+            assert_eq!(hits == [5], found, "{q}: {hits:?}");
+        }
+        let mut counts = read.mission_counts().await.unwrap();
+        counts.sort_by_key(|count| count.count);
+        assert_eq!(counts.iter().map(|one| (one.status, one.count)).collect::<Vec<_>>(),
+            [(MissionStatus::Succeeded, 1), (MissionStatus::Running, 5)]);
+    }
+}
+
+on_both! {
+    async fn cursors_walk_a_list_once(store: Store) {
+        insert(&store, (1..=25).map(|n| mission(n, vec![], &[])).collect()).await;
+        let mut read = store.read().await.unwrap();
+        let mut page = PageRequest::first(10);
+        let mut seen = Vec::new();
+        loop {
+            let got = read.mission_list(&MissionFilter::default(), &page).await.unwrap();
+            seen.extend(got.items.iter().map(|row| row.id.to_bits() >> 64));
+            let Some(next) = got.next_cursor else { break };
+            page.cursor = Some(next);
+        }
+        assert_eq!(seen, (1..=25).rev().collect::<Vec<_>>());
+    }
+}
+
+on_both! {
+    async fn tasks_are_listed_in_plan_order_with_children_in_place(store: Store) {
+        let mut tasks: Vec<_> = (0..4).map(|leaf| task(1, leaf)).collect();
+        tasks[3].state = TaskStatus::Failed;
+        for item in 0..3 {
+            tasks.push(TaskRow { id: task_id(1, 100 + item), item_index: Some(item), parent: Some(task_id(1, 1)), spec: None, ..task(1, 1) });
+        }
+        insert(&store, vec![mission(1, tasks, &[]), mission(2, vec![task(2, 0)], &[])]).await;
+        let mut read = store.read().await.unwrap();
+        let mut page = PageRequest::first(2);
+        let mut seen = Vec::new();
+        loop {
+            let got = read.task_list(mission_id(1), &TaskFilter::default(), &page).await.unwrap();
+            seen.extend(got.items.iter().map(|row| (row.leaf_index, row.item_index)));
+            let Some(next) = got.next_cursor else { break };
+            page.cursor = Some(next);
+        }
+        assert_eq!(seen, [(0, None), (1, None), (1, Some(0)), (1, Some(1)), (1, Some(2)), (2, None), (3, None)]);
+        let failed = TaskFilter { statuses: vec![TaskStatus::Failed], ..TaskFilter::default() };
+        assert_eq!(read.task_list(mission_id(1), &failed, &PageRequest::first(0)).await.unwrap().items.len(), 1);
+        let children = TaskFilter { parent: Some(task_id(1, 1)), ..TaskFilter::default() };
+        assert_eq!(read.task_list(mission_id(1), &children, &PageRequest::first(0)).await.unwrap().items.len(), 3);
+    }
+}
+
+on_both! {
+    async fn what_is_due_is_found(store: Store) {
+        let mut missions: Vec<_> = (1..=4).map(|n| mission(n, vec![], &[])).collect();
+        missions[0].mission.start_at = Some(at(10));
+        missions[1].mission.deadline = Some(at(20));
+        missions[2].mission.decide_by = Some(at(30));
+        missions[3].mission.deadline = Some(at(5));
+        missions[3].mission.finished_at = Some(at(1));
+        insert(&store, missions).await;
+        let mut read = store.read().await.unwrap();
+        let mut due = async |seconds| -> Vec<u128> {
+            read.missions_due(at(seconds), 10).await.unwrap().iter().map(|one| one.id.to_bits() >> 64).collect()
+        };
+        assert_eq!(due(9).await, [0_u128; 0]);
+        assert_eq!(due(20).await, [1, 2]);
+        assert_eq!(due(30).await, [1, 2, 3]);
+    }
+}
+
+on_both! {
+    async fn search_ranks_narrows_and_forgets(store: Store) {
+        let document = |kind: &str, subject: &str, title: &str, body: &str| DocumentRow {
+            kind: kind.to_owned(), subject: subject.to_owned(), mission: Some(mission_id(1)),
+            title: title.to_owned(), body: body.to_owned(), at: NOW,
+        };
+        let rows = shared(vec![
+            document("artifact", "a", "report.csv", "numbers of the backup run"),
+            document("mission", "b", "backup the photos", "all of them"),
+            document("artifact", "c", "other.txt", "nothing of note"),
+        ]);
+        write(&store, move |tx| {
+            let rows = rows.clone();
+            Box::pin(async move {
+                tx.index_documents(&rows).await?;
+                // Replaced, not doubled.
+                tx.index_documents(&rows[2..]).await
+            })
+        }).await.unwrap();
+        let mut read = store.read().await.unwrap();
+        let found = async |read: &mut Connection, text: &str, kind: Option<&str>| -> Vec<String> {
+            read.search(text, kind, None, 10).await.unwrap().into_iter().map(|row| row.subject).collect()
+        };
+        assert_eq!(found(&mut read, "backup", None).await, ["b", "a"], "a title weighs more");
+        assert_eq!(found(&mut read, "backup", Some("artifact")).await, ["a"]);
+        assert_eq!(found(&mut read, "not", None).await, ["c"]);
+        assert!(read.search("backup", None, Some(mission_id(2)), 10).await.unwrap().is_empty());
+        drop(read);
+        write(&store, |tx| Box::pin(async move { tx.delete_document("mission", "b").await })).await.unwrap();
+        let mut read = store.read().await.unwrap();
+        assert_eq!(found(&mut read, "backup", None).await, ["a"]);
+    }
+}
