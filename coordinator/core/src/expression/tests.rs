@@ -77,7 +77,7 @@ fn mistakes_are_said_in_words() {
         ("9223372036854775807 * 9223372036854775807", "64 bits"),
         ("foo(1)", "there is no `foo`"),
         ("1 < 'a'", "have no order"),
-        ("[1].map(1, 2)", "there is no `map`"),
+        ("[1].map(1, 2)", "must be a simple name"),
         ("b'abc'", "byte literals"),
         ("Some{a: 1}", "not supported"),
     ] {

@@ -46,7 +46,7 @@ fn of(tasks: u128, class: DemandClass, agents: Vec<AgentView>) -> Snapshot {
         mission: MissionId::from_bits(1),
         class: ClassId(1),
         approved: Rank::S,
-        budget_left: 1_000,
+        budget_left: 100_000,
     };
     Snapshot {
         candidates: (0..tasks).map(candidate).collect(),

@@ -95,7 +95,7 @@ pub(super) struct SimAgent {
 #[derive(Debug, Clone)]
 pub(super) enum Message {
     Order { agent: usize, session: u64, task: usize, fence: Fence },
-    Started { task: usize, fence: Fence },
+    Started { agent: usize, task: usize, fence: Fence },
     Finished { agent: usize, task: usize, report: Report },
 }
 

@@ -18,7 +18,14 @@ impl World {
         let place = if faults { self.rng.random_range(0..self.network.len()) } else { 0 };
         let Some(message) = self.network.remove(place) else { return };
         if faults && self.rng.random_ratio(1, 6) {
-            self.note("lost message".to_owned());
+            // A stream loses messages only by breaking: its agent is cut off with it.
+            let agent = match message {
+                Message::Order { agent, .. }
+                | Message::Started { agent, .. }
+                | Message::Finished { agent, .. } => agent,
+            };
+            self.agents[agent].connected = false;
+            self.note(format!("lost message, cut {agent}"));
             return;
         }
         if faults && self.rng.random_ratio(1, 6) {
@@ -33,7 +40,7 @@ impl World {
                     agent.held.push(Held { task, fence, started: false, report: None });
                 }
             }
-            Message::Started { task, fence } => {
+            Message::Started { task, fence, .. } => {
                 if let Some(started) = crate::task::started(&self.tasks[task].task, fence, self.now) {
                     self.tasks[task].task = started;
                 }
@@ -53,16 +60,23 @@ impl World {
     pub(super) fn agent_works(&mut self, faults: bool) {
         let at = self.rng.random_range(0..self.agents.len());
         for place in 0..self.agents[at].held.len() {
-            let Held { task, fence, started, .. } = self.agents[at].held[place].clone();
+            let Held { task, fence, started, report } = self.agents[at].held[place].clone();
+            if report.is_some() {
+                continue;
+            }
             if !started {
                 if faults && self.rng.random_ratio(1, 10) {
                     self.end(at, place, Ending::Returned);
                     continue;
                 }
+                // Cut off it may finish what runs, never start anything.
+                if !self.agents[at].connected {
+                    continue;
+                }
                 self.agents[at].held[place].started = true;
                 self.tasks[task].began += 1;
-                self.network.push_back(Message::Started { task, fence });
-            } else if self.agents[at].held[place].report.is_none() {
+                self.network.push_back(Message::Started { agent: at, task, fence });
+            } else {
                 let ending = match self.rng.random_range(0..10_u32) {
                     0..2 => Ending::Failed { cause: Cause::ExitStatus { code: 1 } },
                     2 if self.is_cancelling(task) => Ending::Cancelled,
