@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::PrincipalId;
-use nexusmon_store::IdempotencyRow;
+use nexusmon_store::{IdempotencyRow, StoreError};
+use serde_json::json;
 
 use super::Caller;
 use crate::app::App;
 use crate::error::{Error, Result};
 
 const KEPT: Duration = Duration::from_hours(24);
-const MAX_KEY: usize = 128;
 
 /// A request that may be a repetition.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct Key {
 }
 
 /// An answer as it was given.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
     pub status: u16,
     pub location: Option<String>,
@@ -42,12 +42,6 @@ pub enum Begun {
 }
 
 /// Principal, route, key.
-type Place = (PrincipalId, String, String);
-
-/// Keys whose requests this node is working on.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct InFlight(Arc<Mutex<HashSet<Place>>>);
-
 type Name = (PrincipalId, String, String);
 
 /// Keys whose requests are under way on this node.
