@@ -13,7 +13,7 @@ pub const MARGIN: Duration = Duration::from_secs(2);
 /// An agent ends an unrenewed idempotent attempt this long before the lease ends.
 pub const EARLY_END: Duration = Duration::from_secs(5);
 /// Default for how long a cut-off agent may finish non-idempotent work up to rank B.
-pub const DEFAULT_OFFLINE: Duration = Duration::from_secs(15 * 60);
+pub const DEFAULT_OFFLINE: Duration = Duration::from_mins(15);
 
 /// What one coordinator has seen of a session's renewals on its own boot clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

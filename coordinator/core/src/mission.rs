@@ -62,7 +62,7 @@ impl<'de> serde::Deserialize<'de> for Start {
 }
 
 /// What governance said about a plan, with what the mission needs to know to wait for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gate {
     pub digest: Digest,
     pub verdict: Verdict,
@@ -100,7 +100,7 @@ pub enum MissionCommand {
     Pause {
         by: PrincipalId,
     },
-    /// `start`: an approved or allowed mission that was held in `ready` goes back there.
+    /// Goes back to what it was when it was paused.
     Resume,
     Cancel {
         by: PrincipalId,

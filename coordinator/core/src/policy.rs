@@ -42,8 +42,8 @@ pub struct Decision {
 /// How long people have to decide: S 1 h, everything else 24 h. After that the mission expires.
 pub fn decide_within(rank: Rank) -> Duration {
     match rank {
-        Rank::S => Duration::from_secs(3600),
-        _ => Duration::from_secs(24 * 3600),
+        Rank::S => Duration::from_hours(1),
+        _ => Duration::from_hours(24),
     }
 }
 

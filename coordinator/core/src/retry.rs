@@ -7,7 +7,7 @@ use nexusmon_shared::plan::Retry;
 use rand::RngExt as _;
 
 /// No backoff is longer than this.
-pub const MAX_BACKOFF: Duration = Duration::from_secs(3600);
+pub const MAX_BACKOFF: Duration = Duration::from_hours(1);
 
 /// Exponential backoff before retry number `retry` (0 is the first): the base doubles each time up to
 /// [`MAX_BACKOFF`], and `jitter` of it (0 to 1) is random, so that failures of one cause do not return in step.

@@ -9,7 +9,7 @@ use nexusmon_shared::time::Timestamp;
 use super::{Entry, LedgerEntry, Stage, Trait, TraitState, TraitView};
 
 /// How long a suspension lasts at least.
-pub const SUSPENSION: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const SUSPENSION: Duration = Duration::from_hours(168);
 /// XP that must be earned after a suspension before the trait returns.
 pub const XP_TO_RETURN: u64 = 100;
 
@@ -104,7 +104,7 @@ fn trait_view(
         let xp_needed = XP_TO_RETURN.saturating_sub(earned.saturating_sub(*earned_then));
         (now < until || xp_needed > 0).then(|| (because.clone(), until, xp_needed))
     });
-    let (state, evidence) = if let Some(by) = marks.disabled {
+    let (held, evidence) = if let Some(by) = marks.disabled {
         (TraitState::Disabled { by }, format!("disabled by {by}"))
     } else if let Some((by, until)) = marks.granted.filter(|(_, until)| now < *until) {
         (TraitState::Granted { by, until }, format!("granted by {by} until {until}; not earned"))
@@ -116,5 +116,5 @@ fn trait_view(
     } else {
         (TraitState::Earned, count)
     };
-    TraitView { name, state, stage: needed, description: name.description(), evidence }
+    TraitView { name, state: held, stage: needed, description: name.description(), evidence }
 }

@@ -28,16 +28,16 @@ fn state(organism: &Organism, name: Trait) -> &TraitState {
 #[test]
 fn stages_begin_at_their_thresholds() {
     for (count, stage) in [
-        (0, "DORMANT"),
+        (0_u32, "DORMANT"),
         (1, "AWAKENING"),
         (9, "AWAKENING"),
         (10, "FORGING"),
         (50, "SOVEREIGN"),
         (200, "APEX"),
     ] {
-        let entries: Vec<_> = (0..count).map(|n| verified(n, 10, day(0))).collect();
+        let entries: Vec<_> = (0..count).map(|n| verified(u128::from(n), 10, day(0))).collect();
         let organism = fold(&entries, day(1));
-        assert_eq!((organism.stage.name(), organism.xp), (stage, 10 * count as u64));
+        assert_eq!((organism.stage.name(), organism.xp), (stage, 10 * u64::from(count)));
     }
 }
 

@@ -9,7 +9,7 @@ use nexusmon_shared::time::Timestamp;
 use super::xp;
 
 /// How long A and S work must stand unrejected before it counts.
-pub const UNREJECTED: Duration = Duration::from_secs(24 * 3600);
+pub const UNREJECTED: Duration = Duration::from_hours(24);
 
 /// What is known of a mission when it is asked whether it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]

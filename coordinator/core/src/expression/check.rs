@@ -13,9 +13,8 @@ pub(super) fn check(tree: &IdedExpr, depth: usize) -> Result<(), ExpressionError
     let unsupported = |what: &str| Err(ExpressionError::Evaluation(format!("{what} are not supported")));
     match &tree.expr {
         Expr::Unspecified => Err(ExpressionError::Evaluation("the expression has a hole".to_owned())),
-        Expr::Ident(_) => Ok(()),
         Expr::Literal(LiteralValue::Bytes(_)) => unsupported("byte literals"),
-        Expr::Literal(_) => Ok(()),
+        Expr::Literal(_) | Expr::Ident(_) => Ok(()),
         Expr::Select(select) => check(&select.operand, depth),
         Expr::List(list) => list.elements.iter().try_for_each(|element| check(element, depth)),
         Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {

@@ -48,7 +48,7 @@ fn is_limit(error: &ExpressionError) -> bool {
     matches!(error, ExpressionError::TooManySteps | ExpressionError::TooBig | ExpressionError::TooDeep)
 }
 
-impl<'e> Evaluator<'e> {
+impl Evaluator<'_> {
     fn pay(&self, steps: u64) -> Result<(), ExpressionError> {
         let total = self.steps.get().saturating_add(steps);
         self.steps.set(total);

@@ -41,7 +41,8 @@ impl Templates {
             },
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    pointer.push_str(&format!("/{index}"));
+                    pointer.push('/');
+                    pointer.push_str(&index.to_string());
                     self.collect(item, pointer, errors);
                     pointer.truncate(length);
                 }

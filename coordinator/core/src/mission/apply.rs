@@ -67,6 +67,7 @@ pub fn apply(state: &State, command: Command, now: Timestamp) -> Result<Transiti
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every arm of a transition answers a Result")]
 fn to(state: State, effects: Vec<Effect>) -> Result<Transition, Refused> {
     Ok(Transition { state, effects })
 }

@@ -21,7 +21,7 @@ fn digest(n: u8) -> Digest {
 }
 
 fn gate(verdict: Verdict, start: Start) -> Gate {
-    Gate { digest: digest(1), verdict, decide_within: Duration::from_secs(3600), start }
+    Gate { digest: digest(1), verdict, decide_within: Duration::from_hours(1), start }
 }
 
 fn go(state: &MissionState, command: MissionCommand) -> MissionState {
@@ -64,7 +64,7 @@ fn an_approval_is_over_a_digest() {
         go(&held, MissionCommand::Reject { digest: digest(1), by: by() }).status(),
         MissionStatus::Rejected
     );
-    let late = apply(&held, MissionCommand::Expire, now() + Duration::from_secs(3600)).unwrap();
+    let late = apply(&held, MissionCommand::Expire, now() + Duration::from_hours(1)).unwrap();
     assert_eq!(late.state, MissionState::Expired);
 }
 

@@ -8,21 +8,21 @@ use crate::expression::template::escape;
 
 /// The fields of one object; what is read is remembered, what is left is unknown.
 pub(super) struct Fields<'a, 'e> {
-    fields: &'a Map<String, Value>,
+    object: &'a Map<String, Value>,
     pointer: String,
     errors: &'e mut Vec<Invalid>,
     known: Vec<&'static str>,
 }
 
 impl<'a, 'e> Fields<'a, 'e> {
-    pub(super) fn new(fields: &'a Map<String, Value>, pointer: String, errors: &'e mut Vec<Invalid>) -> Self {
-        Self { fields, pointer, errors, known: Vec::new() }
+    pub(super) fn new(object: &'a Map<String, Value>, pointer: String, errors: &'e mut Vec<Invalid>) -> Self {
+        Self { object, pointer, errors, known: Vec::new() }
     }
 
     /// The field as it stands; `null` counts as absent.
     pub(super) fn raw(&mut self, name: &'static str) -> Option<&'a Value> {
         self.known.push(name);
-        self.fields.get(name).filter(|value| !value.is_null())
+        self.object.get(name).filter(|value| !value.is_null())
     }
 
     /// The field as `T`; `None` where it is absent or wrong, which is then noted.
@@ -40,7 +40,7 @@ impl<'a, 'e> Fields<'a, 'e> {
 
     /// As [`Self::read`], and its absence is noted too.
     pub(super) fn require<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
-        if self.fields.get(name).is_none_or(Value::is_null) {
+        if self.object.get(name).is_none_or(Value::is_null) {
             self.known.push(name);
             let message = format!("`{name}` is missing");
             self.errors.push(Invalid::new(self.pointer.clone(), "missing_field", message));
@@ -51,7 +51,7 @@ impl<'a, 'e> Fields<'a, 'e> {
 
     /// Refuses every field that was not asked for; `elsewhere` names fields refused by others.
     pub(super) fn finish(self, elsewhere: &[&str]) {
-        for name in self.fields.keys() {
+        for name in self.object.keys() {
             if !self.known.contains(&name.as_str()) && !elsewhere.contains(&name.as_str()) {
                 let shown: String = name.chars().take(64).collect();
                 let message = format!("there is no field `{shown}`; known are {}", self.known.join(", "));

@@ -80,12 +80,11 @@ pub fn parse_tasks(body: &Value) -> Result<Vec<TaskDraft>, Vec<Invalid>> {
     let mut fields = Fields::new(fields, String::new(), &mut errors);
     let tasks = fields.raw("tasks");
     fields.finish(&["playbook", "inputs"]);
-    let tasks = match tasks {
-        Some(tasks) => task_body::read_all(tasks, &mut errors),
-        None => {
-            errors.push(Invalid::new("", "missing_field", "a plan needs `tasks`"));
-            Vec::new()
-        }
+    let tasks = if let Some(tasks) = tasks {
+        task_body::read_all(tasks, &mut errors)
+    } else {
+        errors.push(Invalid::new("", "missing_field", "a plan needs `tasks`"));
+        Vec::new()
     };
     errors.truncate(MAX_READ_ERRORS);
     if errors.is_empty() { Ok(tasks) } else { Err(errors) }

@@ -80,17 +80,17 @@ fn read(object: &Map<String, Value>, pointer: String, errors: &mut Vec<Invalid>)
         with: fields.read("with").unwrap_or_default(),
         needs: fields.read("needs").unwrap_or_default(),
         condition: fields.read("if"),
-        for_each: for_each.flatten(),
-        on: on.flatten().unwrap_or_default(),
+        for_each,
+        on: on.unwrap_or_default(),
         timeout: fields.read("timeout"),
-        retry: retry.flatten(),
+        retry,
         idempotent: fields.read("idempotent"),
         offline: fields.read("offline"),
         sandbox: fields.read("sandbox"),
         inputs: inputs.unwrap_or_default(),
         artifacts: fields.read("artifacts").unwrap_or_default(),
         verify: fields.read("verify"),
-        effects: effects.flatten().unwrap_or_default(),
+        effects: effects.unwrap_or_default(),
         limits: fields.read("limits").unwrap_or_default(),
         id: id?,
         uses: uses?,
@@ -109,7 +109,7 @@ fn nested<T>(
     pointer: &str,
     errors: &mut Vec<Invalid>,
     read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
-) -> Option<Option<T>> {
+) -> Option<T> {
     let value = object.get(name).filter(|value| !value.is_null())?;
     let pointer = format!("{pointer}/{name}");
     let Some(inner) = value.as_object() else {
@@ -119,7 +119,7 @@ fn nested<T>(
     let mut fields = Fields::new(inner, pointer, errors);
     let answer = read(&mut fields);
     fields.finish(&[]);
-    Some(answer)
+    answer
 }
 
 /// A field that is a list whose elements are read alone, so that the wrong one is named.

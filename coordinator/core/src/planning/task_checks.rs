@@ -8,7 +8,7 @@ use nexusmon_shared::sandbox::{Profile, Sandbox};
 
 use super::{Invalid, Known};
 
-const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
+const MAX_DURATION: Duration = Duration::from_hours(720);
 const MAX_RETRIES: u32 = 100;
 const MAX_LIST: usize = 256;
 const MAX_TEXT: usize = 1024;
@@ -32,15 +32,15 @@ pub(super) fn check(index: usize, draft: &TaskDraft, known: Option<&Known>, erro
     }
     if let Some(wanted) = &draft.sandbox {
         sandbox(wanted, &mut refuse);
-        if let Some(least) = known.and_then(|known| known.spec.sandbox) {
-            if strength(wanted.profile) < strength(least) {
-                let (wanted, least) = (wanted.profile.as_str(), least.as_str());
-                refuse(
-                    "sandbox",
-                    "sandbox_too_weak",
-                    format!("`{}` runs in `{least}` at least; `{wanted}` is weaker", draft.uses),
-                );
-            }
+        if let Some(least) = known.and_then(|known| known.spec.sandbox)
+            && strength(wanted.profile) < strength(least)
+        {
+            let (wanted, least) = (wanted.profile.as_str(), least.as_str());
+            refuse(
+                "sandbox",
+                "sandbox_too_weak",
+                format!("`{}` runs in `{least}` at least; `{wanted}` is weaker", draft.uses),
+            );
         }
     }
     if draft.on.agent.is_some() && draft.on.same_as.is_some() {

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "tests hand in literals")]
+
 use std::collections::BTreeMap;
 
 use nexusmon_shared::id::AgentId;

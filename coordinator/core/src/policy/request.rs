@@ -58,7 +58,7 @@ pub struct PolicyContext {
 
 impl PolicyContext {
     /// A person without a ceiling, the only one who may approve.
-    pub fn of_person(principal: impl ToString) -> Self {
+    pub fn of_person(principal: &impl ToString) -> Self {
         Self {
             author: AuthorKind::Person,
             principal: principal.to_string(),

@@ -21,7 +21,7 @@ fn assessment(rank: Rank, requires_approval: bool) -> Assessment {
 }
 
 fn person() -> PolicyContext {
-    PolicyContext::of_person("prn_x")
+    PolicyContext::of_person(&"prn_x")
 }
 
 fn verdict(rank: Rank, context: &PolicyContext) -> Verdict {

@@ -143,11 +143,10 @@ fn unavailable(agents: &[&AgentView]) -> Reason {
 }
 
 fn selector_words(class: &DemandClass) -> String {
-    match class.selector.agent {
-        Some(agent) => format!("the agent {agent}"),
-        None => {
-            let labels = class.selector.labels.iter().map(|(key, value)| format!("`{key}={value}`"));
-            labels.collect::<Vec<_>>().join(", ")
-        }
+    if let Some(agent) = class.selector.agent {
+        format!("the agent {agent}")
+    } else {
+        let labels = class.selector.labels.iter().map(|(key, value)| format!("`{key}={value}`"));
+        labels.collect::<Vec<_>>().join(", ")
     }
 }

@@ -64,7 +64,14 @@ impl World {
             if report.is_some() {
                 continue;
             }
-            if !started {
+            if started {
+                let ending = match self.rng.random_range(0..10_u32) {
+                    0..2 => Ending::Failed { cause: Cause::ExitStatus { code: 1 } },
+                    2 if self.is_cancelling(task) => Ending::Cancelled,
+                    _ => Ending::Succeeded { outputs: Outputs::new() },
+                };
+                self.end(at, place, ending);
+            } else {
                 if faults && self.rng.random_ratio(1, 10) {
                     self.end(at, place, Ending::Returned);
                     continue;
@@ -76,13 +83,6 @@ impl World {
                 self.agents[at].held[place].started = true;
                 self.tasks[task].began += 1;
                 self.network.push_back(Message::Started { agent: at, task, fence });
-            } else {
-                let ending = match self.rng.random_range(0..10_u32) {
-                    0..2 => Ending::Failed { cause: Cause::ExitStatus { code: 1 } },
-                    2 if self.is_cancelling(task) => Ending::Cancelled,
-                    _ => Ending::Succeeded { outputs: Outputs::new() },
-                };
-                self.end(at, place, ending);
             }
         }
         self.send_reports(at);
