@@ -1,15 +1,20 @@
 //! Approvals: what waits for people, and what they decide.
 
+mod decide;
+mod instance;
+
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{ApprovalId, MissionId, PrincipalId, TaskId};
 use nexusmon_shared::plan::Author;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
+use nexusmon_store::{ApprovalRow, ApprovalState, Connection, DecisionVerdict};
+use serde_json::json;
 
-use super::missions::MissionView;
+use super::missions::{self, MissionView};
 use super::{Caller, Page, PageRequest};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -36,7 +41,7 @@ pub struct DecisionView {
     pub by_name: String,
     pub verdict: Verdict,
     pub comment: Option<String>,
-    /// `session`, `token`.
+    /// `server`: the coordinator vouches for it; `key`, `passkey`: signed.
     pub method: String,
     pub at: Timestamp,
 }
@@ -78,14 +83,77 @@ pub struct NewDecision {
     pub comment: Option<String>,
 }
 
+/// Newest first.
 pub async fn list(app: &App, filter: ApprovalFilter, page: PageRequest) -> Result<Page<ApprovalView>> {
-    let _ = (app, filter, page);
-    todo!()
+    let states = match filter.status.as_deref() {
+        None => Vec::new(),
+        Some(word) => vec![ApprovalState::parse(word).ok_or_else(|| {
+            Error::field(
+                "?status",
+                "unknown_value",
+                "must be one of pending, approved, rejected, expired, void",
+            )
+        })?],
+    };
+    let wanted = nexusmon_store::ApprovalFilter { states, mission: filter.mission };
+    let mut read = app.store.read().await?;
+    let found = read.approval_list(&wanted, &page.store()?).await?;
+    let mut items = Vec::with_capacity(found.items.len());
+    for row in found.items {
+        items.extend(view(app, &mut read, row).await?);
+    }
+    Ok(Page { items, next_cursor: found.next_cursor })
 }
 
 pub async fn get(app: &App, id: ApprovalId) -> Result<ApprovalView> {
-    let _ = (app, id);
-    todo!()
+    let mut read = app.store.read().await?;
+    let missing = || Error::not_found("approval", id);
+    let row = read.approval(id).await?.ok_or_else(missing)?;
+    view(app, &mut read, row).await?.ok_or_else(missing)
+}
+
+/// `None` for subjects this version shows elsewhere.
+async fn view(app: &App, read: &mut Connection, row: ApprovalRow) -> Result<Option<ApprovalView>> {
+    let Some(mission) = row.mission else { return Ok(None) };
+    let goal = read.mission(mission).await?.map(|mission| mission.goal).unwrap_or_default();
+    let mut decisions = Vec::new();
+    for decision in read.decisions(row.id).await? {
+        let by = read.principal(decision.principal).await?;
+        decisions.push(DecisionView {
+            by: decision.principal,
+            by_name: by.map(|principal| principal.name).unwrap_or_default(),
+            verdict: match decision.verdict {
+                DecisionVerdict::Approve => Verdict::Approve,
+                DecisionVerdict::Reject => Verdict::Reject,
+            },
+            comment: decision.comment,
+            method: decision.method,
+            at: decision.at,
+        });
+    }
+    let to_sign = json!({
+        "organism": app.organism,
+        "subject_kind": row.subject_kind.as_str(),
+        "digest": row.digest,
+        "mission": row.mission,
+    });
+    Ok(Some(ApprovalView {
+        id: row.id,
+        subject_kind: row.subject_kind.as_str().to_owned(),
+        mission,
+        task: row.subject.parse().ok(),
+        goal,
+        digest: row.digest,
+        rank: row.rank,
+        needed: row.needed,
+        author: row.author.0,
+        status: row.state.as_str().to_owned(),
+        created_at: row.created_at,
+        decide_by: row.decide_by,
+        decided_at: row.decided_at,
+        decisions,
+        to_sign,
+    }))
 }
 
 pub async fn decide(
@@ -94,8 +162,8 @@ pub async fn decide(
     id: ApprovalId,
     decision: NewDecision,
 ) -> Result<ApprovalView> {
-    let _ = (app, caller, id, decision);
-    todo!()
+    decide::decide(app, caller, id, decision).await?;
+    get(app, id).await
 }
 
 /// The mission's own route: decides its one pending approval.
@@ -105,6 +173,30 @@ pub async fn decide_mission(
     mission: MissionId,
     decision: NewDecision,
 ) -> Result<MissionView> {
-    let _ = (app, caller, mission, decision);
-    todo!()
+    let pending: Vec<ApprovalRow> = {
+        let mut read = app.store.read().await?;
+        read.mission(mission).await?.ok_or_else(|| Error::not_found("mission", mission))?;
+        read.pending_approvals_of(&[mission]).await?
+    };
+    let only = match pending.as_slice() {
+        [only] => only.id,
+        [] => {
+            return Err(Error::conflict(
+                "nothing_pending",
+                "no approval of this mission waits for a decision",
+            ));
+        }
+        several => {
+            let ids: Vec<_> = several.iter().map(|approval| approval.id.to_string()).collect();
+            let detail = "several approvals of this mission wait: decide each by its own route";
+            return Err(Error::conflict("several_pending", detail).with("approvals", ids));
+        }
+    };
+    decide::decide(app, caller, only, decision).await?;
+    missions::get(app, mission).await
+}
+
+/// Nobody decided on a task's values in time: the task fails. Mission plans expire with their mission.
+pub(super) async fn expire_instance(app: &App, id: ApprovalId) -> Result<()> {
+    instance::expire(app, id).await
 }

@@ -21,7 +21,7 @@ pub(in crate::http) struct Review {
     #[schema(value_type = shape::Rank)]
     rank: nexusmon_shared::rank::Rank,
     /// Identical work shares it.
-    shape: String,
+    shape: Option<String>,
     /// `open`, `accepted`, `rejected`, `covered`.
     status: String,
     created_at: String,
@@ -49,7 +49,7 @@ impl From<service::ReviewView> for Review {
             mission: mission.to_string(),
             goal,
             rank,
-            shape: shape.to_string(),
+            shape: shape.map(|digest| digest.to_string()),
             status,
             created_at: time(opened_at),
             decided_at: maybe(decided_at),
