@@ -1,6 +1,7 @@
 //! The agent port: accepts connections, shakes hands with many at once, and says who each peer is.
 
 use std::fmt;
+use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use super::{Exporters, Peer, PeerCertificate, TlsError, Wall, provider};
@@ -144,9 +146,10 @@ impl AgentPort {
                     continue;
                 }
             };
-            let (port, ready) = (self.clone(), ready.clone());
+            let (port, ready, hard) = (self.clone(), ready.clone(), lifecycle.hard());
             lifecycle.spawn_quiet("agent_port.handshake", async move {
-                let shaken = tokio::time::timeout(port.limits.handshake_timeout, port.handshake(tcp, remote));
+                let shaken =
+                    tokio::time::timeout(port.limits.handshake_timeout, port.handshake(tcp, remote, hard));
                 let connection = shaken.await.unwrap_or(Err(TlsError::Slow));
                 drop(permit);
                 match connection {
@@ -162,7 +165,12 @@ impl AgentPort {
         }
     }
 
-    async fn handshake(&self, tcp: TcpStream, remote: SocketAddr) -> Result<AgentConnection, TlsError> {
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+        remote: SocketAddr,
+        hard: CancellationToken,
+    ) -> Result<AgentConnection, TlsError> {
         tcp.set_nodelay(true).map_err(TlsError::Handshake)?;
         let stream = self.acceptor.accept(tcp).await.map_err(TlsError::Handshake)?;
         let (_, session) = stream.get_ref();
@@ -172,7 +180,8 @@ impl AgentPort {
         let certificate = session.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.map(|leaf| PeerCertificate::new(leaf, self.organism)).transpose()?;
         let exporters = Exporters::of(session).map_err(TlsError::Configuration)?;
-        Ok(AgentConnection { stream, peer: Peer::new(remote, certificate, exporters) })
+        let peer = Peer::new(remote, certificate, exporters);
+        Ok(AgentConnection { stream, peer, cut: Box::pin(hard.cancelled_owned()) })
     }
 }
 
@@ -208,6 +217,8 @@ impl Stream for Incoming {
 pub struct AgentConnection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
+    /// tonic spawns a task per connection that our lifecycle does not see; this ends them with it.
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl AgentConnection {
@@ -230,6 +241,9 @@ impl AsyncRead for AgentConnection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.cut.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
