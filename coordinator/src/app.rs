@@ -2,21 +2,39 @@
 //!
 //! Holds no rules; those are `service`'s and `core`'s.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use nexusmon_shared::time::SharedClock;
+use nexusmon_core::fairness;
+use nexusmon_core::policy::PolicySet;
+use nexusmon_shared::attempt::AttemptRef;
+use nexusmon_shared::id::{OrganismId, PrincipalId};
+use nexusmon_shared::lifecycle::Lifecycle;
+use nexusmon_shared::time::{SharedClock, Timestamp};
+use nexusmon_store::Store;
+use rand::rngs::StdRng;
+use tokio::sync::Notify;
 
+pub mod bars;
+pub mod batch;
+pub mod classes;
 pub mod events;
+pub mod fleet;
+pub mod history;
+pub mod plans;
 pub mod randomness;
+pub mod running;
 pub mod sessions;
 
 use crate::blobs::Blobs;
 use crate::config::Config;
-use events::EventHub;
-use nexusmon_shared::lifecycle::Lifecycle;
-use randomness::Randomness;
-use sessions::SessionRegistry;
+use crate::error::{Error, Result};
+use crate::keys::Keyring;
+use crate::service;
+use batch::Batcher;
 
 /// The handle; cheap to clone.
 #[derive(Clone)]
@@ -26,11 +44,44 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub config: Config,
     pub clock: SharedClock,
-    pub rng: Randomness,
+    pub rng: randomness::Randomness,
     pub lifecycle: Lifecycle,
+    pub store: Store,
     pub blobs: Blobs,
-    pub sessions: SessionRegistry,
-    pub events: EventHub,
+    pub keyring: Keyring,
+    pub policy: PolicySet,
+    pub organism: OrganismId,
+    /// Of the authority given out: raised when a backup is restored.
+    pub epoch: u32,
+    /// The principal that is the system itself.
+    pub system: PrincipalId,
+    pub started_at: Timestamp,
+    pub started_boot: Duration,
+    pub sessions: sessions::SessionRegistry,
+    pub events: events::EventHub,
+    pub classes: classes::ClassCache,
+    pub plans: plans::PlanCache,
+    pub fleet: fleet::FleetCache,
+    pub running: running::RunningCache,
+    pub history: history::Histories,
+    pub barred: bars::Bars,
+    pub(crate) dispatch: Notify,
+    pub(crate) judging: AtomicBool,
+    pub(crate) renewals: service::agents::Renewals,
+    pub(crate) leases: service::leases::Observed,
+    pub(crate) logs: service::logs::OpenLogs,
+    pub(crate) auth: service::auth::Guard,
+    pub(crate) challenges: service::enrollment::Challenges,
+    pub(crate) idempotency: service::idempotency::InFlight,
+    virtual_time: AtomicU64,
+    agent_address: OnceLock<SocketAddr>,
+    batchers: OnceLock<Batchers>,
+}
+
+/// The plural hot paths.
+pub(crate) struct Batchers {
+    pub create: Batcher<service::missions::Prepared, service::missions::Created>,
+    pub report: Batcher<service::settled::Arrived, Vec<AttemptRef>>,
 }
 
 impl Deref for App {
@@ -38,5 +89,106 @@ impl Deref for App {
 
     fn deref(&self) -> &Parts {
         &self.0
+    }
+}
+
+impl App {
+    /// Builds everything from opened parts, fills the caches, starts the batchers. `keyring` has made sure that the
+    /// organism exists.
+    pub async fn open(
+        config: Config,
+        clock: SharedClock,
+        rng: StdRng,
+        store: Store,
+        blobs: Blobs,
+        keyring: Keyring,
+        lifecycle: Lifecycle,
+    ) -> Result<Self> {
+        let organism = store.read().await?.organism().await?;
+        let organism = organism.ok_or_else(|| Error::internal("the database has no organism"))?;
+        let parts = Parts {
+            started_at: clock.now(),
+            started_boot: clock.boot(),
+            rng: randomness::Randomness::new(rng),
+            policy: PolicySet::shipped(),
+            organism: organism.id,
+            epoch: organism.epoch,
+            system: PrincipalId::from_bits(organism.id.to_bits()),
+            sessions: sessions::SessionRegistry::default(),
+            events: events::EventHub::default(),
+            classes: classes::ClassCache::default(),
+            plans: plans::PlanCache::default(),
+            fleet: fleet::FleetCache::default(),
+            running: running::RunningCache::default(),
+            history: history::Histories::default(),
+            barred: bars::Bars::default(),
+            dispatch: Notify::new(),
+            judging: AtomicBool::new(false),
+            renewals: service::agents::Renewals::default(),
+            leases: service::leases::Observed::default(),
+            logs: service::logs::OpenLogs::default(),
+            auth: service::auth::Guard::default(),
+            challenges: service::enrollment::Challenges::default(),
+            idempotency: service::idempotency::InFlight::default(),
+            virtual_time: AtomicU64::new(0),
+            agent_address: OnceLock::new(),
+            batchers: OnceLock::new(),
+            config,
+            clock,
+            lifecycle,
+            store,
+            blobs,
+            keyring,
+        };
+        let app = Self(Arc::new(parts));
+        service::start::prepare(&app).await?;
+        app.start_batchers();
+        Ok(app)
+    }
+
+    fn start_batchers(&self) {
+        let lifecycle = &self.lifecycle;
+        let app = self.clone();
+        let create = Batcher::start(lifecycle, "missions.create", 500, move |batch| {
+            let app = app.clone();
+            async move { service::missions::insert_batch(&app, batch).await }
+        });
+        let app = self.clone();
+        let report = Batcher::start(lifecycle, "tasks.report", 200, move |batch| {
+            let app = app.clone();
+            async move { service::settled::settle_batch(&app, batch).await }
+        });
+        let _ = self.batchers.set(Batchers { create, report });
+        service::agents::Renewals::start(self);
+    }
+
+    pub(crate) fn batchers(&self) -> &Batchers {
+        self.batchers.get().expect("open() starts the batchers before it gives the handle away")
+    }
+
+    /// Where agents really connect to; set once the port is bound.
+    pub fn set_agent_address(&self, address: SocketAddr) {
+        let _ = self.agent_address.set(address);
+    }
+
+    pub(crate) fn agent_address(&self) -> SocketAddr {
+        self.agent_address.get().copied().unwrap_or(self.config.grpc)
+    }
+
+    /// Virtual time of fair queueing: the newest tag granted.
+    pub(crate) fn virtual_time(&self) -> u64 {
+        self.virtual_time.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn advance_virtual_time(&self, granted: u64) {
+        let _ = self
+            .virtual_time
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(fairness::advance(now, granted)));
+    }
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("organism", &self.organism).finish_non_exhaustive()
     }
 }

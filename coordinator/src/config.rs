@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use nexusmon_shared::join_token::Address;
-use nexusmon_shared::time::Span;
 
 /// A setting that cannot be used: which one, and why.
 #[derive(Debug, thiserror::Error)]
@@ -92,9 +91,6 @@ pub struct Settings {
     /// Largest artifact in bytes [default: 10 GiB].
     #[arg(long, env = "NEXUSMON_MAX_ARTIFACT_BYTES", value_name = "BYTES")]
     pub max_artifact_bytes: Option<u64>,
-    /// Without renewal a lease ends after this [default: 30s].
-    #[arg(long, env = "NEXUSMON_LEASE", value_name = "DURATION")]
-    pub lease: Option<Span>,
     /// Requests per second and principal before callers are slowed down [default: 10000].
     #[arg(long, env = "NEXUSMON_RATE_LIMIT", value_name = "PER_SECOND")]
     pub rate_limit: Option<u32>,
@@ -155,7 +151,6 @@ pub struct Config {
     pub node: String,
     pub several_nodes: bool,
     pub max_artifact_bytes: u64,
-    pub lease: std::time::Duration,
     pub rate_limit: u32,
 }
 
@@ -260,10 +255,6 @@ impl Config {
         if retention_days == 0 {
             return Err(ConfigError::new("retention_days", "must be at least 1"));
         }
-        let lease = settings.lease.map_or(nexusmon_shared::message::LEASE, |span| span.0);
-        if lease < std::time::Duration::from_secs(10) {
-            return Err(ConfigError::new("lease", "must be at least 10s, twice the heartbeat"));
-        }
         Ok(Self {
             http,
             grpc: settings.grpc.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], DEFAULT_GRPC))),
@@ -287,7 +278,6 @@ impl Config {
             node: settings.node.unwrap_or_else(|| default_node(environment)),
             several_nodes,
             max_artifact_bytes: settings.max_artifact_bytes.unwrap_or(10 * 1024 * 1024 * 1024),
-            lease,
             rate_limit: settings.rate_limit.unwrap_or(10_000).max(1),
             database_url,
             data_dir,
@@ -324,7 +314,6 @@ impl Settings {
             node: self.node.or(other.node),
             several_nodes: self.several_nodes.or(other.several_nodes),
             max_artifact_bytes: self.max_artifact_bytes.or(other.max_artifact_bytes),
-            lease: self.lease.or(other.lease),
             rate_limit: self.rate_limit.or(other.rate_limit),
         }
     }
@@ -426,14 +415,14 @@ mod tests {
     fn flags_win_over_the_file_and_unknown_keys_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("nexusmon.toml");
-        std::fs::write(&path, "retention_days = 7\nhttp = \"127.0.0.1:1\"\nlease = \"45s\"\n").unwrap();
+        std::fs::write(&path, "retention_days = 7\nhttp = \"127.0.0.1:1\"\n").unwrap();
         let settings = Settings {
             config: Some(path.clone()),
             http: Some("127.0.0.1:2".parse().unwrap()),
             ..Settings::default()
         };
         let config = load(settings.clone(), &[]).unwrap();
-        assert_eq!((config.retention_days, config.http.port(), config.lease.as_secs()), (7, 2, 45));
+        assert_eq!((config.retention_days, config.http.port()), (7, 2));
         std::fs::write(&path, "retention_dais = 7\n").unwrap();
         assert!(load(settings, &[]).unwrap_err().reason.contains("retention_dais"));
     }

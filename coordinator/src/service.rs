@@ -5,24 +5,35 @@
 use nexusmon_shared::id::{PrincipalId, SessionId};
 use nexusmon_shared::rank::Rank;
 
+use crate::app::App;
 use crate::error::{Error, Result};
 
 pub mod agents;
 pub mod approvals;
 pub mod audit;
 pub mod auth;
+mod beliefs;
+mod classes;
 pub mod cognition;
 pub mod dispatch;
 pub mod enrollment;
 pub mod events;
 pub mod evolution;
+mod finish;
+pub mod health;
 pub mod idempotency;
 pub mod leases;
 pub mod logs;
 pub mod missions;
+mod refusals;
 pub mod retention;
 pub mod reviews;
+pub(crate) mod settled;
+pub mod start;
 pub mod tasks;
+mod transition;
+mod unit;
+mod unlock;
 pub mod vault;
 
 /// Where a request came from.
@@ -85,6 +96,20 @@ pub struct Caller {
     pub origin: Origin,
 }
 
+impl Caller {
+    /// The coordinator itself, for what it does unasked.
+    pub fn system(app: &App) -> Self {
+        Self {
+            principal: app.system,
+            name: "nexusmon".to_owned(),
+            role: Role::Owner,
+            session: None,
+            rank_ceiling: None,
+            origin: Origin::System,
+        }
+    }
+}
+
 /// One page of a list.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
@@ -102,6 +127,14 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
+    /// As the store takes it; the cursor is the store's own.
+    pub(crate) fn store(&self) -> Result<nexusmon_store::PageRequest> {
+        if self.cursor.as_ref().is_some_and(|cursor| cursor.len() > 200) {
+            return Err(Error::field("?cursor", "invalid", "is not a cursor of this list"));
+        }
+        Ok(nexusmon_store::PageRequest { limit: self.limit()?, cursor: self.cursor.clone() })
+    }
+
     /// The limit, checked.
     pub fn limit(&self) -> Result<u32> {
         match self.limit {

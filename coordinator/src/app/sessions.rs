@@ -37,6 +37,19 @@ pub struct Profile {
     pub closed: bool,
 }
 
+/// Most orders sent ahead of free slots.
+pub const MOST_PREFETCH: u32 = 1024;
+/// What is sent ahead covers this much of an agent's pace: about a round trip with two commits.
+const AHEAD: f64 = 0.05;
+
+/// How fast an agent finishes.
+#[derive(Debug, Default)]
+struct Pace {
+    since: Duration,
+    count: u32,
+    per_second: f64,
+}
+
 /// One open session.
 #[derive(Debug)]
 pub struct AgentLive {
@@ -53,6 +66,7 @@ pub struct AgentLive {
     /// Attempts leased to this session and not reported yet.
     held: Mutex<HashSet<AttemptRef>>,
     plans_sent: Mutex<HashSet<Digest>>,
+    pace: Mutex<Pace>,
     queue: mpsc::Sender<CoordinatorMessage>,
     farewell: watch::Sender<Option<Goodbye>>,
     over: AtomicBool,
@@ -123,6 +137,31 @@ impl AgentLive {
         for attempt in attempts {
             held.remove(attempt);
         }
+    }
+
+    /// Counts attempts that ended, for the pace.
+    pub fn finished(&self, count: u32, boot: Duration) {
+        let mut pace = self.pace.lock().expect("no holder panics");
+        pace.count = pace.count.saturating_add(count);
+        let passed = boot.saturating_sub(pace.since);
+        if passed >= Duration::from_millis(20) {
+            let rate = f64::from(pace.count) / passed.as_secs_f64();
+            pace.per_second =
+                if passed > Duration::from_secs(1) { rate } else { pace.per_second.mul_add(0.5, rate * 0.5) };
+            pace.since = boot;
+            pace.count = 0;
+        }
+    }
+
+    /// Orders worth sending ahead of free slots: what the agent finishes in a round trip.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
+    pub fn prefetch(&self, boot: Duration) -> u32 {
+        let pace = self.pace.lock().expect("no holder panics");
+        let idle = boot.saturating_sub(pace.since);
+        if idle > Duration::from_secs(2) {
+            return 0;
+        }
+        (pace.per_second * AHEAD).clamp(0.0, f64::from(MOST_PREFETCH)) as u32
     }
 
     /// Whether the plan must be announced first; marks it as announced.
@@ -256,6 +295,7 @@ impl SessionRegistry {
             seen: AtomicU64::new(u64::try_from(opened.boot.as_millis()).unwrap_or(u64::MAX)),
             held: Mutex::default(),
             plans_sent: Mutex::default(),
+            pace: Mutex::default(),
             queue,
             farewell,
             over: AtomicBool::new(false),

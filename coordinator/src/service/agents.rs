@@ -1,5 +1,11 @@
 //! Agents: invited, listed, told what to do; their sessions opened, renewed and closed.
 
+mod beats;
+mod commands;
+mod fleet;
+mod record;
+mod session;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -13,10 +19,18 @@ use nexusmon_shared::sandbox::Level;
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::Timestamp;
 
+use serde_json::{Value, json};
+
 use super::{Caller, Page, PageRequest};
 use crate::app::App;
+use crate::app::events::Event;
 use crate::app::sessions::{Live, Outgoing};
-use crate::error::Result;
+use crate::error::{Error, Result};
+pub(crate) use beats::Renewals;
+pub(super) use commands::key_context;
+pub(super) use fleet::{presence, refresh as refresh_fleet};
+pub(super) use record::HelloRecord;
+pub(super) use session::{Changes, check_state, end as end_lease};
 
 /// Whether an agent answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,32 +131,33 @@ pub struct AgentFilter {
 }
 
 pub async fn invite(app: &App, caller: &Caller, invite: NewInvite) -> Result<InviteView> {
-    let _ = (app, caller, invite);
-    todo!()
+    commands::invite(app, caller, invite).await
 }
 
 pub async fn list(app: &App, filter: AgentFilter, page: PageRequest) -> Result<Page<AgentView>> {
-    let _ = (app, filter, page);
-    todo!()
+    fleet::list(app, filter, page).await
 }
 
 /// The agent with this id or name.
 pub async fn find(app: &App, text: &str) -> Result<AgentId> {
-    let _ = (app, text);
-    todo!()
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let row = app.store.read().await?.agent_named(text).await?;
+    row.map(|row| row.id).ok_or_else(|| Error::not_found("agent", text.chars().take(80).collect::<String>()))
 }
 
 pub async fn get(app: &App, id: AgentId) -> Result<AgentView> {
-    let _ = (app, id);
-    todo!()
+    let row = app.store.read().await?.agent(id).await?.ok_or_else(|| Error::not_found("agent", id))?;
+    fleet::views(app, vec![row]).await?.pop().ok_or_else(|| Error::not_found("agent", id))
 }
 
 pub async fn command(app: &App, caller: &Caller, id: AgentId, command: AgentCommand) -> Result<AgentView> {
-    let _ = (app, caller, id, command);
-    todo!()
+    commands::command(app, caller, id, command).await?;
+    get(app, id).await
 }
 
-/// Replaces the labels; `version` guards against a change in between.
+/// Replaces the labels; `if_match` guards against a change in between.
 pub async fn set_labels(
     app: &App,
     caller: &Caller,
@@ -150,61 +165,100 @@ pub async fn set_labels(
     labels: Labels,
     if_match: Option<u64>,
 ) -> Result<AgentView> {
-    let _ = (app, caller, id, labels, if_match);
-    todo!()
+    commands::set_labels(app, caller, id, labels, if_match).await?;
+    get(app, id).await
 }
 
 /// What the fleet can do now, one entry a capability.
 pub async fn capabilities(app: &App) -> Result<Vec<CapabilityView>> {
-    let _ = app;
-    todo!()
+    Ok(fleet::capabilities(app))
 }
 
 /// Whether a certificate with this id may speak at all; every RPC asks. Served from memory once known.
 pub async fn admit(app: &App, id: AgentId) -> Result<()> {
-    let _ = (app, id);
-    todo!()
+    // Quarantine and revocation take an agent out of the fleet in memory before they answer.
+    if app.fleet.get().admitted.contains(&id) {
+        return Ok(());
+    }
+    let row = app.store.read().await?.agent(id).await?;
+    let row = row.ok_or_else(|| Error::Unauthenticated {
+        code: "unknown_agent",
+        detail: "this certificate belongs to no enrolled agent".to_owned(),
+    })?;
+    check_state(&row)
 }
 
-/// Opens a session: raises the session number, reconciles held attempts, registers the queue. `outgoing` is where the
+/// Opens a session: raises the session number, reconciles held attempts, registers the queue. `Outgoing` is where the
 /// listener drains what is to be sent; the first message after the returned `Welcome` may already be waiting in it.
 /// Dropping [`Live`] (or [`goodbye`]) ends the registration; leases live on until they expire.
 pub async fn hello(app: &App, agent: AgentId, hello: Hello) -> Result<(Live, Welcome, Outgoing)> {
-    let _ = (app, agent, hello);
-    todo!()
+    session::open(app, agent, hello).await
 }
 
 /// Renews the session's leases; committed with those of other agents, at most once a second. The `Renewed` message is
 /// queued to the agent once durable.
 pub fn heartbeat(app: &App, live: &Live, heartbeat: Heartbeat) {
-    let _ = (app, live, heartbeat);
-    todo!()
+    let was = live.credit();
+    live.beat(heartbeat.number, heartbeat.load_percent, app.clock.boot());
+    live.set_credit(heartbeat.credit);
+    app.renewals.add(live.agent(), live.session(), heartbeat.number, app.clock.now());
+    if heartbeat.credit > was {
+        super::dispatch::wake(app);
+    }
 }
 
 /// Credit told with events.
 pub fn credit(app: &App, live: &Live, credit: u32) {
-    let _ = (app, live, credit);
-    todo!()
+    let was = live.credit();
+    live.touch(app.clock.boot());
+    live.set_credit(credit);
+    if credit > was {
+        super::dispatch::wake(app);
+    }
 }
 
 pub async fn capabilities_changed(app: &App, live: &Live, manifests: Vec<Manifest>) -> Result<()> {
-    let _ = (app, live, manifests);
-    todo!()
+    commands::capabilities_changed(app, live, manifests).await
 }
 
 pub async fn drain_requested(app: &App, live: &Live, reason: String) -> Result<()> {
-    let _ = (app, live, reason);
-    todo!()
+    commands::drain_requested(app, live, reason).await
 }
 
 /// Renewal over the live session.
 pub async fn certificate(app: &App, live: &Live, csr: &[u8]) -> Result<CertificateIssued> {
-    let _ = (app, live, csr);
-    todo!()
+    super::enrollment::over_session(app, live.agent(), csr).await
 }
 
 /// The stream ended. `farewell` is what was sent to the agent, if we ended it.
 pub fn goodbye(app: &App, live: Live, farewell: Option<&Goodbye>) {
-    let _ = (app, live, farewell);
-    todo!()
+    let (agent, session) = (live.agent(), live.session());
+    let code = farewell.map(|goodbye| goodbye.code.as_str().to_owned());
+    drop(live);
+    tell(app, "agent.offline", agent, json!({"session": session, "code": code}));
+    let closing = app.clone();
+    app.lifecycle.spawn_quiet("agents.goodbye", async move {
+        let now = closing.clock.now();
+        closing
+            .store
+            .write_with("agents.goodbye", (agent, session, now), |tx, (agent, session, now)| {
+                Box::pin(async move { Ok::<_, Error>(tx.close_session(*agent, *session, *now).await?) })
+            })
+            .await
+            .map(drop)
+    });
+}
+
+/// An event that is not kept.
+pub(super) fn tell(app: &App, kind: &str, agent: AgentId, body: Value) {
+    app.events.publish(Event {
+        seq: None,
+        kind: kind.to_owned(),
+        actor: agent.to_string(),
+        subject_kind: "agent".to_owned(),
+        subject: agent.to_string(),
+        mission: None,
+        at: app.clock.now(),
+        body,
+    });
 }

@@ -1,4 +1,4 @@
-//! The audit trail, as read.
+//! The audit trail as it is read.
 
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::MissionId;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Page, PageRequest};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 #[derive(Debug, Clone)]
 pub struct AuditView {
@@ -35,6 +35,24 @@ pub struct AuditFilter {
 
 /// Newest first.
 pub async fn list(app: &App, filter: AuditFilter, page: PageRequest) -> Result<Page<AuditView>> {
-    let _ = (app, filter, page);
-    todo!()
+    let AuditFilter { actor, action, subject, mission, since } = filter;
+    let filter = nexusmon_store::AuditFilter { actor, action, subject, mission, since };
+    let request = nexusmon_store::PageRequest { limit: page.limit()?, cursor: page.cursor };
+    let rows = app.store.read().await?.audit_list(&filter, &request).await?;
+    let items = rows.items.into_iter().map(view).collect::<Result<_>>()?;
+    Ok(Page { items, next_cursor: rows.next_cursor })
+}
+
+pub(super) fn view(row: nexusmon_store::AuditRow) -> Result<AuditView> {
+    Ok(AuditView {
+        seq: row.seq,
+        at: row.at,
+        actor: row.actor,
+        action: row.action,
+        subject_kind: row.subject_kind,
+        subject: row.subject,
+        mission: row.mission,
+        body: serde_json::from_str(&row.body).map_err(Error::internal)?,
+        digest: row.digest,
+    })
 }

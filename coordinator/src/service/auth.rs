@@ -1,14 +1,32 @@
 //! Who somebody is: the operator key, short-lived tokens, browser sessions.
 
+mod guard;
+mod secret;
+mod token;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nexusmon_shared::id::PrincipalId;
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::{PrincipalId, SessionId};
 use nexusmon_shared::time::Timestamp;
+use nexusmon_store::{LoginKind, LoginSessionRow, PrincipalRow};
+use rand::Rng as _;
+use serde_json::json;
 
+use super::unit::{Actor, Unit};
 use super::{Caller, Origin, Role};
 use crate::app::App;
-use crate::error::Result;
+use crate::config::Secret;
+use crate::error::{Error, Result};
+pub(crate) use guard::Guard;
+
+/// A session nobody uses ends after this.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+/// Every session ends after this.
+const ABSOLUTE: Duration = Duration::from_secs(12 * 3600);
+/// Uses within this need no write.
+const TOUCH: Duration = Duration::from_secs(60);
 
 /// How the caller will prove who it is from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,42 +64,227 @@ pub struct Me {
     pub session_expires_at: Option<Timestamp>,
 }
 
+/// Makes sure that there is an owner. Answers the operator key where it was made up here, to be shown once.
+pub async fn prepare(app: &App) -> Result<Option<Secret>> {
+    secret::prepare(app).await
+}
+
 pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
-    let _ = (app, login);
-    todo!()
+    let name = login.name.as_deref().unwrap_or("owner");
+    app.auth.check(name, login.network, app.clock.boot())?;
+    let mut read = app.store.read().await?;
+    let known = match &login.name {
+        None => read.owner().await?,
+        Some(name) => read.principal_named(name).await?,
+    };
+    drop(read);
+    let now = app.clock.now();
+    let live = known.filter(|row| row.revoked_at.is_none() && row.expires_at.is_none_or(|at| at > now));
+    // Unknown names cost as much as known ones.
+    let hash = live.as_ref().and_then(|row| row.secret_hash.clone());
+    let good = secret::verify(app, login.secret, hash).await?;
+    let Some(row) = live.filter(|_| good) else {
+        app.auth.failed(name, login.network, app.clock.boot());
+        return Err(Error::Unauthenticated {
+            code: "wrong_credentials",
+            detail: "name or key is wrong".to_owned(),
+        });
+    };
+    app.auth.succeeded(name, login.network);
+    open_session(app, &row, login.kind).await
+}
+
+async fn open_session(app: &App, row: &PrincipalRow, kind: SessionKind) -> Result<LoggedIn> {
+    let now = app.clock.now();
+    let (id, value) = app.rng.with(|rng| {
+        let mut bytes = [0_u8; 32];
+        rng.fill_bytes(&mut bytes);
+        (SessionId::new(now, rng), hex::encode(bytes))
+    });
+    let session = LoginSessionRow {
+        id,
+        principal: row.id,
+        kind: match kind {
+            SessionKind::Bearer => LoginKind::Bearer,
+            SessionKind::Cookie => LoginKind::Browser,
+        },
+        hash: (kind == SessionKind::Cookie).then(|| Digest::of(value.as_bytes()).to_string()),
+        client: None,
+        created_at: now,
+        last_seen_at: now,
+        expires_at: now + ABSOLUTE,
+        revoked_at: None,
+    };
+    let origin = match kind {
+        SessionKind::Bearer => Origin::Api,
+        SessionKind::Cookie => Origin::Cockpit,
+    };
+    let caller = caller_of(row, id, origin);
+    let unit_app = app.clone();
+    let actor = Actor::from(&caller);
+    let after = app
+        .store
+        .write_with("auth.login", (session, actor), move |tx, (session, actor)| {
+            let app = unit_app.clone();
+            Box::pin(async move {
+                let mut unit = Unit::new(&app, tx);
+                unit.tx.insert_login_session(session).await?;
+                let subject = ("session", session.id.to_string());
+                let body = json!({"kind": session.kind.as_str()});
+                unit.audit(actor.0.clone(), "session.opened", subject, None, body);
+                unit.finish().await
+            })
+        })
+        .await?;
+    after.run(app);
+    let (token, expires_in) = match kind {
+        SessionKind::Cookie => (value, IDLE),
+        SessionKind::Bearer => {
+            let life = u64::try_from(token::LIFE).unwrap_or(600);
+            (issue(app, row.id, id)?, Duration::from_secs(life))
+        }
+    };
+    Ok(LoggedIn { token, kind, expires_in, caller })
+}
+
+fn issue(app: &App, principal: PrincipalId, session: SessionId) -> Result<String> {
+    token::issue(&app.keyring.token_key, &app.organism.to_string(), principal, session, app.clock.now())
+}
+
+fn caller_of(row: &PrincipalRow, session: SessionId, origin: Origin) -> Caller {
+    Caller {
+        principal: row.id,
+        name: row.name.clone(),
+        role: Role::parse(row.role.as_str()).unwrap_or(Role::Viewer),
+        session: Some(session),
+        rank_ceiling: row.rank_ceiling,
+        origin,
+    }
+}
+
+fn over() -> Error {
+    Error::Unauthenticated { code: "session_over", detail: "the session is over; log in again".to_owned() }
+}
+
+/// The session and its principal, if both live; moves the idle limit.
+async fn live_session(
+    app: &App,
+    session: Option<LoginSessionRow>,
+    origin: Origin,
+) -> Result<(LoginSessionRow, Caller)> {
+    let now = app.clock.now();
+    let session = session
+        .filter(|session| {
+            session.revoked_at.is_none() && session.expires_at > now && now.since(session.last_seen_at) < IDLE
+        })
+        .ok_or_else(over)?;
+    let row = app.store.read().await?.principal(session.principal).await?;
+    let row = row
+        .filter(|row| row.revoked_at.is_none() && row.expires_at.is_none_or(|at| at > now))
+        .ok_or_else(over)?;
+    if now.since(session.last_seen_at) > TOUCH {
+        let id = session.id;
+        app.store
+            .write("auth.touch", move |tx| {
+                Box::pin(async move { Ok::<_, Error>(tx.touch_login_sessions(&[id], now).await?) })
+            })
+            .await?;
+    }
+    let caller = caller_of(&row, session.id, origin);
+    Ok((session, caller))
 }
 
 /// Who a bearer token belongs to; every request asks.
 pub async fn bearer(app: &App, token: &str, origin: Origin) -> Result<Caller> {
-    let _ = (app, token, origin);
-    todo!()
+    let issuer = app.organism.to_string();
+    let claims = token::read(&app.keyring.token_key, &issuer, token, app.clock.now(), false)?;
+    let session = app.store.read().await?.login_session(claims.sid).await?;
+    let session =
+        session.filter(|session| session.kind == LoginKind::Bearer && session.principal == claims.sub);
+    Ok(live_session(app, session, origin).await?.1)
 }
 
 /// Who a cookie belongs to; moves its idle limit.
 pub async fn cookie(app: &App, value: &str) -> Result<Caller> {
-    let _ = (app, value);
-    todo!()
+    if value.len() != 64 {
+        return Err(over());
+    }
+    let hash = Digest::of(value.as_bytes()).to_string();
+    let session = app.store.read().await?.login_session_with(&hash).await?;
+    let session = session.filter(|session| session.kind == LoginKind::Browser);
+    Ok(live_session(app, session, Origin::Cockpit).await?.1)
 }
 
 pub async fn logout(app: &App, caller: &Caller) -> Result<()> {
-    let _ = (app, caller);
-    todo!()
+    let Some(session) = caller.session else { return Ok(()) };
+    let unit_app = app.clone();
+    let actor = Actor::from(caller);
+    let after = app
+        .store
+        .write_with("auth.logout", actor, move |tx, actor| {
+            let app = unit_app.clone();
+            Box::pin(async move {
+                let mut unit = Unit::new(&app, tx);
+                let now = unit.now;
+                if unit.tx.revoke_login_session(session, now).await? {
+                    unit.audit(
+                        actor.0.clone(),
+                        "session.closed",
+                        ("session", session.to_string()),
+                        None,
+                        json!({}),
+                    );
+                }
+                unit.finish().await
+            })
+        })
+        .await?;
+    after.run(app);
+    Ok(())
 }
 
 /// A fresh token for a live session. A bearer token whose `exp` has passed will do, as long as its signature, type,
 /// issuer and audience are right and its session lives.
 pub async fn refresh(app: &App, token: &str) -> Result<LoggedIn> {
-    let _ = (app, token);
-    todo!()
+    let issuer = app.organism.to_string();
+    let claims = token::read(&app.keyring.token_key, &issuer, token, app.clock.now(), true)?;
+    let session = app.store.read().await?.login_session(claims.sid).await?;
+    let session =
+        session.filter(|session| session.kind == LoginKind::Bearer && session.principal == claims.sub);
+    let (session, caller) = live_session(app, session, Origin::Api).await?;
+    let life = u64::try_from(token::LIFE).unwrap_or(600);
+    Ok(LoggedIn {
+        token: issue(app, caller.principal, session.id)?,
+        kind: SessionKind::Bearer,
+        expires_in: Duration::from_secs(life),
+        caller,
+    })
 }
 
 pub async fn me(app: &App, caller: &Caller) -> Result<Me> {
-    let _ = (app, caller);
-    todo!()
+    let session = match caller.session {
+        None => None,
+        Some(id) => {
+            let session = app.store.read().await?.login_session(id).await?;
+            Some(live_session(app, session, caller.origin).await?.0)
+        }
+    };
+    Ok(Me {
+        principal: caller.principal,
+        name: caller.name.clone(),
+        role: caller.role,
+        session_expires_at: session.map(|session| session.expires_at),
+    })
 }
 
-/// Whether the caller may do this: `action` is one of the policy's, for example `mission.create`, `agent.revoke`.
+/// Whether the caller may do this: `action` is `thing.verb`, for example `mission.create`, `agent.revoke`.
 pub fn authorize(app: &App, caller: &Caller, action: &'static str) -> Result<()> {
-    let _ = (app, caller, action);
-    todo!()
+    let _ = app;
+    if nexusmon_core::policy::access::permits(caller.role.as_str(), action) {
+        return Ok(());
+    }
+    Err(Error::Forbidden {
+        code: "forbidden",
+        detail: format!("the role `{}` may not do this ({action})", caller.role.as_str()),
+    })
 }

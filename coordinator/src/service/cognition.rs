@@ -1,9 +1,26 @@
 //! Cognition: what the organism knows about its own thinking, from real records.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nexusmon_core::beliefs::Beta;
+use nexusmon_core::prediction::{Outcome, score};
+use nexusmon_shared::mission::MissionStatus;
+use nexusmon_shared::task::TaskStatus;
+use nexusmon_store::{Connection, PredictionRow};
 
 use crate::app::App;
 use crate::error::Result;
+
+/// Predictions and failures are looked at this far back.
+const WINDOW: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Newest predictions that are scored.
+const MOST_PREDICTIONS: u32 = 10_000;
+/// Newest ones shown one by one.
+const SHOWN: usize = 20;
+/// Tasks that wait for a person, counted up to here.
+const MOST_WAITING: u32 = 10_000;
+const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
 
 /// One tenth of the probability scale.
 #[derive(Debug, Clone, Copy, Default)]
@@ -11,8 +28,10 @@ pub struct CalibrationBin {
     pub from: f64,
     pub to: f64,
     pub predictions: u64,
-    pub mean_predicted: f64,
-    pub observed: f64,
+    /// `None` where there are none.
+    pub mean_predicted: Option<f64>,
+    /// Share that succeeded.
+    pub observed: Option<f64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -22,7 +41,7 @@ pub struct Predictions {
     /// Mean squared error of the probability; lower is better, 0.25 is a coin.
     pub brier: Option<f64>,
     pub calibration: Vec<CalibrationBin>,
-    /// Mean of |ln(actual / predicted)| of durations.
+    /// Median of |actual − predicted| / max(actual, 1 s).
     pub duration_error: Option<f64>,
 }
 
@@ -84,7 +103,130 @@ pub struct CognitionStatus {
     pub attention: Attention,
 }
 
+/// Every number from records, within the windows named above.
 pub async fn status(app: &App) -> Result<CognitionStatus> {
-    let _ = app;
-    todo!()
+    let now = app.clock.now();
+    let mut read = app.store.read().await?;
+    let scored = read.scored_predictions(now - WINDOW, MOST_PREDICTIONS).await?;
+    let since_day = (now - WINDOW).as_micros() / DAY_MICROS;
+    let mut errors = BTreeMap::<String, u64>::new();
+    for row in read.cause_counts(since_day).await? {
+        *errors.entry(row.cause).or_default() += count(row.count);
+    }
+    let missions: BTreeMap<_, _> =
+        read.mission_counts().await?.into_iter().map(|row| (row.status, count(row.count))).collect();
+    let made: u64 = read.prediction_count().await.map(count)?;
+    let beliefs = beliefs(app, &mut read).await?;
+    let decisions = autopsies(&mut read, &scored).await?;
+    let documents = read.document_count().await.map(count)?;
+    let artifacts = read.artifact_count().await.map(count)?;
+    let attention = attention(&mut read, &missions).await?;
+    let without_plan = missions.get(&MissionStatus::NeedsPlan).copied().unwrap_or(0);
+    let total: u64 = missions.values().sum();
+    Ok(CognitionStatus {
+        predictions: predictions(made, &scored),
+        beliefs,
+        errors,
+        decisions,
+        memory: Memory { missions: total, artifacts, documents_indexed: documents },
+        planner: vec![
+            PlannerRecord { kind: "explicit".to_owned(), calls: total - without_plan },
+            PlannerRecord { kind: "needs_plan".to_owned(), calls: without_plan },
+        ],
+        attention,
+    })
+}
+
+/// What waits for the operator, and how fast the operator answers.
+pub(super) async fn attention(
+    read: &mut Connection,
+    missions: &BTreeMap<MissionStatus, u64>,
+) -> Result<Attention> {
+    let (waiting, mean_seconds_to_decide, decided) = read.approval_attention().await?;
+    let uncertain = read.tasks_needing_attention(MOST_WAITING).await?;
+    Ok(Attention {
+        approvals_waiting: count(waiting),
+        reviews_waiting: read.open_review_count().await.map(count)?,
+        uncertain_tasks: uncertain.iter().filter(|task| task.state == TaskStatus::Uncertain).count() as u64,
+        needs_plan: missions.get(&MissionStatus::NeedsPlan).copied().unwrap_or(0),
+        mean_seconds_to_decide,
+        decided: count(decided),
+    })
+}
+
+fn predictions(made: u64, scored: &[PredictionRow]) -> Predictions {
+    let outcomes: Vec<_> = scored.iter().filter_map(outcome).collect();
+    let score = score(&outcomes);
+    Predictions {
+        made,
+        scored: score.count,
+        brier: score.brier,
+        calibration: score
+            .calibration
+            .iter()
+            .map(|bin| CalibrationBin {
+                from: bin.from,
+                to: bin.to,
+                predictions: bin.count,
+                mean_predicted: bin.mean_predicted,
+                observed: bin.observed,
+            })
+            .collect(),
+        duration_error: score.duration_error,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds shown as seconds")]
+fn outcome(row: &PredictionRow) -> Option<Outcome> {
+    Some(Outcome {
+        predicted_success: row.probability,
+        succeeded: row.succeeded?,
+        predicted_seconds: row.duration_ms as f64 / 1000.0,
+        actual_seconds: row.actual_ms? as f64 / 1000.0,
+    })
+}
+
+async fn beliefs(app: &App, read: &mut Connection) -> Result<Vec<Belief>> {
+    let names = app.fleet.get();
+    let counts = read.trust_counts().await?;
+    Ok(counts
+        .into_iter()
+        .map(|row| {
+            let (successes, failures) = (count(row.successes), count(row.failures));
+            Belief {
+                capability: row.capability.to_string(),
+                plugin_version: row.plugin_version,
+                agent: names.names.get(&row.agent).cloned().unwrap_or_else(|| row.agent.to_string()),
+                successes,
+                failures,
+                trust: Beta { successes, failures }.mean(),
+            }
+        })
+        .collect())
+}
+
+async fn autopsies(read: &mut Connection, scored: &[PredictionRow]) -> Result<Vec<Autopsy>> {
+    let newest: Vec<_> = scored.iter().take(SHOWN).collect();
+    let ids: Vec<_> = newest.iter().map(|row| row.mission).collect();
+    let goals: BTreeMap<_, _> =
+        read.missions(&ids).await?.into_iter().map(|mission| (mission.id, mission.goal)).collect();
+    Ok(newest
+        .into_iter()
+        .filter_map(|row| {
+            let outcome = outcome(row)?;
+            Some(Autopsy {
+                mission: row.mission.to_string(),
+                goal: goals.get(&row.mission).cloned().unwrap_or_default(),
+                predicted_success: outcome.predicted_success,
+                succeeded: outcome.succeeded,
+                predicted_seconds: outcome.predicted_seconds,
+                actual_seconds: outcome.actual_seconds,
+            })
+        })
+        .collect())
+}
+
+/// A count of rows, which is never negative.
+pub(super) fn count(rows: i64) -> u64 {
+    u64::try_from(rows).unwrap_or(0)
 }

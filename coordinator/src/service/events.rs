@@ -1,10 +1,31 @@
 //! The stream of events: resumable at any place of the audit trail, then live.
 
-use futures::stream::BoxStream;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use nexusmon_store::AuditRow;
+use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::app::App;
 use crate::app::events::{Event, EventFilter};
 use crate::error::Result;
+
+/// Entries read at once.
+const PAGE: u32 = 500;
+
+struct Subscription {
+    app: App,
+    filter: EventFilter,
+    live: broadcast::Receiver<Arc<Event>>,
+    /// Everything up to here has been told.
+    told: i64,
+    /// Read from the trail and not told yet.
+    queued: VecDeque<Arc<Event>>,
+    /// The trail has to be read before the live stream is listened to.
+    behind: bool,
+}
 
 /// Events after `after` (a `seq`; the newest if absent), then as they come. Events without a `seq` are told once, to
 /// who listens at the time.
@@ -12,13 +33,138 @@ pub async fn subscribe(
     app: &App,
     after: Option<i64>,
     filter: EventFilter,
-) -> Result<BoxStream<'static, Result<std::sync::Arc<Event>>>> {
-    let _ = (app, after, filter);
-    todo!()
+) -> Result<BoxStream<'static, Result<Arc<Event>>>> {
+    // Listening begins before the place is taken, so that nothing falls in between.
+    let live = app.events.receiver();
+    let told = match after {
+        Some(seq) => seq,
+        None => app.store.seq().max(app.store.read().await?.newest_seq().await?),
+    };
+    let subscription = Subscription {
+        app: app.clone(),
+        filter,
+        live,
+        told,
+        queued: VecDeque::new(),
+        behind: after.is_some(),
+    };
+    Ok(stream::try_unfold(subscription, |mut subscription| async move {
+        let event = subscription.next().await?;
+        Ok(event.map(|event| (event, subscription)))
+    })
+    .boxed())
+}
+
+impl Subscription {
+    async fn next(&mut self) -> Result<Option<Arc<Event>>> {
+        loop {
+            if let Some(event) = self.queued.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.behind {
+                self.catch_up().await?;
+                continue;
+            }
+            match self.live.recv().await {
+                Ok(event) => {
+                    if let Some(seq) = event.seq {
+                        if seq <= self.told {
+                            continue;
+                        }
+                        // A gap: entries came before this listener was known to the relay.
+                        if seq > self.told + 1 {
+                            self.behind = true;
+                            continue;
+                        }
+                        self.told = seq;
+                    }
+                    if self.filter.accepts(&event) {
+                        return Ok(Some(event));
+                    }
+                }
+                Err(RecvError::Lagged(_)) => self.behind = true,
+                Err(RecvError::Closed) => return Ok(None),
+            }
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<()> {
+        let mut read = self.app.store.read().await?;
+        let rows = match self.filter.mission {
+            Some(mission) => {
+                let newest = read.newest_seq().await?;
+                let rows = read.mission_audit_after(mission, self.told, PAGE).await?;
+                if rows.len() < PAGE as usize {
+                    self.told = self.told.max(newest);
+                }
+                rows
+            }
+            None => read.audit_after(self.told, PAGE).await?,
+        };
+        drop(read);
+        self.behind = rows.len() == PAGE as usize;
+        for row in rows {
+            self.told = self.told.max(row.seq);
+            let event = Arc::new(event(row));
+            if self.filter.accepts(&event) {
+                self.queued.push_back(event);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn event(row: AuditRow) -> Event {
+    Event {
+        seq: Some(row.seq),
+        kind: row.action,
+        actor: row.actor,
+        subject_kind: row.subject_kind,
+        subject: row.subject,
+        mission: row.mission,
+        at: row.at,
+        body: serde_json::from_str(&row.body).unwrap_or_default(),
+    }
 }
 
 /// Reads what has been committed and tells it to the subscribers, until shutdown; background runs it once.
 pub async fn relay(app: App) -> Result<()> {
-    let _ = app;
-    todo!()
+    let soft = app.lifecycle.soft();
+    let mut newest = app.store.watch_seq();
+    let mut told = app.store.read().await?.newest_seq().await?;
+    loop {
+        tokio::select! {
+            () = soft.cancelled() => return Ok(()),
+            changed = newest.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        let target = *newest.borrow_and_update();
+        if app.events.listeners() == 0 {
+            // Nobody listens: whoever comes reads the trail itself.
+            told = told.max(target);
+            continue;
+        }
+        while told < target {
+            let rows = match app.store.read().await {
+                Ok(mut read) => read.audit_after(told, PAGE).await,
+                Err(error) => Err(error),
+            };
+            match rows {
+                Ok(rows) if rows.is_empty() => break,
+                Ok(rows) => {
+                    for row in rows {
+                        told = row.seq;
+                        app.events.publish(event(row));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "events could not be read; the next change tries again");
+                    break;
+                }
+            }
+        }
+    }
 }

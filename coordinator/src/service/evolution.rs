@@ -1,27 +1,37 @@
 //! Evolution: the ledger of verified work, the stage that follows from it, and the state of the whole organism.
 
+mod judge;
+mod status;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use nexusmon_core::evolution::{Entry, Organism, Stage, Trait, TraitState, fold};
 use nexusmon_shared::id::{MissionId, OrganismId};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
-use serde_json::Value;
+use nexusmon_store::{Connection, LedgerRow};
+use serde_json::{Value, json};
 
 use super::audit::AuditView;
 use super::{Page, PageRequest};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+pub use judge::settle;
+pub(super) use judge::{judge_soon, take_back};
+pub use status::organism_status;
 
 #[derive(Debug, Clone)]
 pub struct LedgerEntry {
-    /// Of the audit trail.
+    /// Place in the ledger.
     pub seq: i64,
     pub at: Timestamp,
     /// `verified`, `taken_back`.
     pub kind: String,
-    pub mission: MissionId,
-    pub rank: Rank,
+    /// None for entries about a trait.
+    pub mission: Option<MissionId>,
+    pub rank: Option<Rank>,
     /// Negative when taken back.
     pub xp: i64,
     pub reason: String,
@@ -81,18 +91,94 @@ pub struct OrganismStatus {
     pub recent_events: Vec<AuditView>,
 }
 
+/// Rows of the ledger read at once.
+const PAGE: u32 = 1000;
+
 pub async fn evolution(app: &App, page: PageRequest) -> Result<EvolutionView> {
-    let _ = (app, page);
-    todo!()
+    let mut read = app.store.read().await?;
+    let organism = organism(&mut read, app.clock.now()).await?;
+    let request = nexusmon_store::PageRequest { limit: page.limit()?, cursor: page.cursor };
+    let rows = read.ledger_list(&request).await?;
+    let items = rows.items.into_iter().map(shown).collect::<Result<_>>()?;
+    Ok(EvolutionView {
+        stage: organism.stage.name().to_owned(),
+        xp: points(organism.xp),
+        verified_missions: organism.verified,
+        next_stage: organism.next_stage.map(|next| stage(next, organism.stage)),
+        missions_to_next: organism.next_stage.map(|_| organism.missions_to_next),
+        tree: Stage::ALL.into_iter().map(|each| stage(each, organism.stage)).collect(),
+        traits: traits(&organism),
+        ledger: Page { items, next_cursor: rows.next_cursor },
+    })
 }
 
-pub async fn organism_status(app: &App) -> Result<OrganismStatus> {
-    let _ = app;
-    todo!()
+/// The fold over the whole ledger: the only way to a stage.
+pub(super) async fn organism(read: &mut Connection, now: Timestamp) -> Result<Organism> {
+    let mut entries = Vec::new();
+    let mut after = 0;
+    loop {
+        let rows = read.ledger_after(after, PAGE).await?;
+        let Some(last) = rows.last() else { break };
+        after = last.number;
+        for row in &rows {
+            entries.push(nexusmon_core::evolution::LedgerEntry { at: row.at, entry: entry(row)? });
+        }
+    }
+    Ok(fold(&entries, now))
 }
 
-/// Awards what has become verified with time (A and S a day after, unrejected); an idempotent activation.
-pub async fn settle(app: &App) -> Result<usize> {
-    let _ = app;
-    todo!()
+fn entry(row: &LedgerRow) -> Result<Entry> {
+    serde_json::from_str(&row.body).map_err(Error::internal)
+}
+
+fn shown(row: LedgerRow) -> Result<LedgerEntry> {
+    let reason = match entry(&row)? {
+        Entry::Verified { .. } => "verified completion".to_owned(),
+        Entry::TakenBack { reason, .. } => reason,
+        Entry::Suspended { r#trait, evidence } => format!("{}: {evidence}", r#trait.name()),
+        Entry::Disabled { r#trait, by } => format!("{} disabled by {by}", r#trait.name()),
+        Entry::Enabled { r#trait, by } => format!("{} enabled by {by}", r#trait.name()),
+        Entry::Granted { r#trait, by, until } => format!("{} granted by {by} until {until}", r#trait.name()),
+    };
+    let LedgerRow { number, kind, mission, rank, xp, at, .. } = row;
+    Ok(LedgerEntry { seq: number, at, kind, mission, rank, xp, reason })
+}
+
+fn stage(each: Stage, reached: Stage) -> StageView {
+    let unlocks = Trait::ALL.into_iter().filter(|held| held.stage() == each);
+    StageView {
+        name: each.name().to_owned(),
+        at: each.threshold(),
+        reached: each <= reached,
+        unlocks: unlocks.map(|held| held.name().to_owned()).collect(),
+    }
+}
+
+fn traits(organism: &Organism) -> Vec<TraitView> {
+    organism
+        .traits
+        .iter()
+        .map(|held| {
+            let (state, mut evidence) = match &held.state {
+                TraitState::Locked => ("locked", json!({})),
+                TraitState::Earned => ("earned", json!({})),
+                TraitState::Suspended { because, until, xp_needed } => {
+                    ("suspended", json!({"because": because, "until": until, "xp_needed": xp_needed}))
+                }
+                TraitState::Disabled { by } => ("disabled", json!({"by": by})),
+                TraitState::Granted { by, until } => ("granted", json!({"by": by, "until": until})),
+            };
+            evidence["text"] = Value::String(held.evidence.clone());
+            TraitView {
+                name: held.name.name().to_owned(),
+                state: state.to_owned(),
+                evidence,
+                unlocked_by: held.stage.name().to_owned(),
+            }
+        })
+        .collect()
+}
+
+fn points(xp: u64) -> i64 {
+    i64::try_from(xp).unwrap_or(i64::MAX)
 }

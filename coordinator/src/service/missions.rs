@@ -1,7 +1,20 @@
 //! Missions: created, read, started, stopped, repeated.
 
+mod actions;
+mod create;
+mod dry_run;
+mod prepare;
+mod read;
+mod replace;
+mod rerun;
+mod views;
+mod waiting;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use nexusmon_core::planning::{self, MissionDraft};
 
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{
@@ -11,37 +24,19 @@ use nexusmon_shared::mission::{MissionFailure, MissionState, MissionStatus};
 use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::plan::{Author, Budget, TaskDraft};
 use nexusmon_shared::rank::Rank;
-use nexusmon_shared::task::{Outputs, SkipReason, TaskStatus};
+use nexusmon_shared::task::{SkipReason, TaskStatus};
 use nexusmon_shared::time::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{Caller, Page, PageRequest};
 use crate::app::App;
-use crate::error::Result;
-
-/// When a mission begins by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Start {
-    #[default]
-    Auto,
-    Manual,
-    At(Timestamp),
-}
+use crate::error::{Error, Result};
+pub(crate) use create::{Created, Prepared, insert_batch};
+pub(super) use views::task_views;
 
 /// A mission as asked for. Read it with [`NewMission::parse`], which names the wrong field.
-#[derive(Debug, Clone, Default)]
-pub struct NewMission {
-    pub goal: Option<String>,
-    pub tasks: Option<Vec<TaskDraft>>,
-    pub inputs: Map<String, Value>,
-    pub rank: Option<Rank>,
-    /// -100 to 100; larger goes first.
-    pub priority: i32,
-    pub start: Start,
-    pub budget: Budget,
-    pub labels: BTreeMap<String, String>,
-    pub metadata: Map<String, Value>,
-}
+#[derive(Debug, Clone)]
+pub struct NewMission(pub(crate) Arc<MissionDraft>);
 
 /// A mission in a list.
 #[derive(Debug, Clone)]
@@ -108,7 +103,8 @@ pub struct TaskView {
     pub attempt: u32,
     pub agent: Option<AgentId>,
     pub agent_name: Option<String>,
-    pub outputs: Option<Outputs>,
+    /// An object; for a `for_each` the list of its children's outputs.
+    pub outputs: Option<Value>,
     pub cause: Option<Cause>,
     pub skip_reason: Option<SkipReason>,
     pub effect_unknown: bool,
@@ -129,6 +125,8 @@ pub struct Progress {
 pub struct ArtifactRef {
     pub artifact: ArtifactId,
     pub version: VersionId,
+    /// Of the version, from 1.
+    pub number: u32,
     pub name: String,
     pub kind: String,
     /// Id of the producing task in the plan.
@@ -251,15 +249,38 @@ impl NewMission {
     /// Reads a request body. Every mistake is named with its JSON pointer; parts that are not built yet are refused by
     /// name.
     pub fn parse(body: &[u8]) -> Result<Self> {
-        let _ = body;
-        todo!()
+        Self::from_value(&json_value(body)?)
     }
 
     /// As [`NewMission::parse`], from a value.
-    pub fn from_value(value: Value) -> Result<Self> {
-        let _ = value;
-        todo!()
+    pub fn from_value(value: &Value) -> Result<Self> {
+        let draft = planning::parse_mission(value)?;
+        no_nul(&draft.goal, "/goal")?;
+        Ok(Self(Arc::new(draft)))
     }
+}
+
+/// PostgreSQL keeps no NUL in text; neither do people.
+pub(super) fn no_nul(text: &str, pointer: &str) -> Result<()> {
+    if text.contains('\0') {
+        return Err(Error::field(pointer, "invalid", "must not hold the character U+0000"));
+    }
+    Ok(())
+}
+
+fn json_value(body: &[u8]) -> Result<Value> {
+    serde_json::from_slice(body)
+        .map_err(|error| Error::field("", "not_json", format!("the body is not JSON: {error}")))
+}
+
+/// Reads `{"tasks": […]}` of a plan replacement, naming every mistake.
+pub fn parse_plan(body: &[u8]) -> Result<Vec<TaskDraft>> {
+    Ok(planning::parse_tasks(&json_value(body)?)?)
+}
+
+/// JSON Schema of a mission as [`NewMission::parse`] reads it.
+pub fn schema() -> Value {
+    planning::mission_schema()
 }
 
 /// Creates missions, all or each alone: every answer stands for itself. Batched with what other callers ask meanwhile.
@@ -268,18 +289,20 @@ pub async fn create(
     caller: &Caller,
     missions: Vec<NewMission>,
 ) -> Result<Vec<Result<MissionView>>> {
-    let _ = (app, caller, missions);
-    todo!()
+    let work = missions.into_iter().map(|mission| async move {
+        let prepared = create::prepare(app, caller, mission.0, None).await?;
+        let created = app.batchers().create.submit(prepared).await?;
+        views::created(app, created).await
+    });
+    Ok(futures::future::join_all(work).await)
 }
 
 pub async fn get(app: &App, id: MissionId) -> Result<MissionView> {
-    let _ = (app, id);
-    todo!()
+    read::get(app, id).await
 }
 
 pub async fn list(app: &App, filter: MissionFilter, page: PageRequest) -> Result<Page<MissionSummary>> {
-    let _ = (app, filter, page);
-    todo!()
+    read::list(app, filter, page).await
 }
 
 pub async fn tasks(
@@ -288,41 +311,34 @@ pub async fn tasks(
     status: Option<TaskStatus>,
     page: PageRequest,
 ) -> Result<Page<TaskView>> {
-    let _ = (app, id, status, page);
-    todo!()
+    read::tasks(app, id, status, page).await
 }
 
 /// Starts a mission held by `start: manual` or a time.
 pub async fn run(app: &App, caller: &Caller, id: MissionId) -> Result<MissionView> {
-    let _ = (app, caller, id);
-    todo!()
+    actions::run(app, caller, id).await
 }
 
 pub async fn cancel(app: &App, caller: &Caller, id: MissionId) -> Result<Stopped> {
-    let _ = (app, caller, id);
-    todo!()
+    actions::cancel(app, caller, id).await
 }
 
 pub async fn pause(app: &App, caller: &Caller, id: MissionId) -> Result<Stopped> {
-    let _ = (app, caller, id);
-    todo!()
+    actions::pause(app, caller, id).await
 }
 
 pub async fn resume(app: &App, caller: &Caller, id: MissionId) -> Result<MissionView> {
-    let _ = (app, caller, id);
-    todo!()
+    actions::resume(app, caller, id).await
 }
 
 /// A new mission from an old one: whole, or from the failed tasks with earlier outputs reused.
 pub async fn rerun(app: &App, caller: &Caller, id: MissionId, from_failed: bool) -> Result<MissionView> {
-    let _ = (app, caller, id, from_failed);
-    todo!()
+    rerun::rerun(app, caller, id, from_failed).await
 }
 
 /// Rank, verdict, blast radius and placement of a plan; nothing is stored.
 pub async fn dry_run(app: &App, caller: &Caller, mission: NewMission) -> Result<DryRun> {
-    let _ = (app, caller, mission);
-    todo!()
+    dry_run::dry_run(app, caller, mission).await
 }
 
 /// Gives a mission in `needs_plan` or `awaiting_approval` a (new) plan; approvals of the old digest are void.
@@ -333,22 +349,9 @@ pub async fn replace_plan(
     tasks: Vec<TaskDraft>,
     if_match: Option<u64>,
 ) -> Result<MissionView> {
-    let _ = (app, caller, id, tasks, if_match);
-    todo!()
-}
-
-/// Reads `{"tasks": […]}` of a plan replacement, naming every mistake.
-pub fn parse_plan(body: &[u8]) -> Result<Vec<TaskDraft>> {
-    let _ = body;
-    todo!()
-}
-
-/// JSON Schema of a mission as [`NewMission::parse`] reads it.
-pub fn schema() -> Value {
-    todo!()
+    replace::replace(app, caller, id, tasks, if_match).await
 }
 
 pub async fn stats(app: &App) -> Result<EngineStats> {
-    let _ = app;
-    todo!()
+    read::stats(app).await
 }

@@ -1,7 +1,21 @@
 //! Retention: what is old enough goes, and a tombstone stays.
 
+use std::time::Duration;
+
+use nexusmon_store::{ArtifactKind, VersionRow};
+use serde_json::json;
+
+use super::unit::{SYSTEM, Unit};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// Rows looked at in one unit of work.
+const BATCH: u32 = 500;
+/// A blob nothing refers to is kept this long: an upload may be about to name it.
+const IDLE_BLOB: Duration = Duration::from_secs(24 * 3600);
+/// Ended login sessions are kept this long, to be looked at.
+const ENDED_SESSION: Duration = Duration::from_secs(7 * 24 * 3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Swept {
@@ -11,8 +25,86 @@ pub struct Swept {
     pub keys_deleted: usize,
 }
 
-/// One activation; idempotent.
+/// One activation; idempotent. Logs and outputs older than the configured days become tombstones; uploads stay.
 pub async fn sweep(app: &App) -> Result<Swept> {
-    let _ = app;
-    todo!()
+    let now = app.clock.now();
+    let before = now - DAY * app.config.retention_days;
+    let mut swept = Swept::default();
+    for kind in [ArtifactKind::Log, ArtifactKind::Output] {
+        loop {
+            let old = app.store.read().await?.retention_candidates(kind, before, BATCH).await?;
+            if old.is_empty() {
+                break;
+            }
+            swept.versions_purged += purge(app, old).await?;
+        }
+    }
+    swept.blobs_deleted = delete_idle_blobs(app).await?;
+    app.blobs.sweep(now - IDLE_BLOB).await?;
+    let (sessions, keys) = app
+        .store
+        .write("forgetting what has expired", move |tx| {
+            Box::pin(async move {
+                let sessions = tx.delete_login_sessions(now - ENDED_SESSION).await?;
+                Ok::<_, Error>((sessions, tx.delete_expired_idempotency(now).await?))
+            })
+        })
+        .await?;
+    swept.sessions_deleted = usize::try_from(sessions).unwrap_or(usize::MAX);
+    swept.keys_deleted = usize::try_from(keys).unwrap_or(usize::MAX);
+    Ok(swept)
+}
+
+async fn purge(app: &App, old: Vec<VersionRow>) -> Result<usize> {
+    let unit_app = app.clone();
+    let ids: Vec<_> = old.iter().map(|version| version.id).collect();
+    let rule = format!("retention_days={}", app.config.retention_days);
+    app.store
+        .write("retention", move |tx| {
+            let (app, ids, rule) = (unit_app.clone(), ids.clone(), rule.clone());
+            Box::pin(async move {
+                let mut unit = Unit::new(&app, tx);
+                let purged = unit.tx.purge_versions(&ids, &rule, unit.now).await?;
+                for version in &purged {
+                    unit.audit(
+                        SYSTEM,
+                        "artifact.purged",
+                        ("version", version.id.to_string()),
+                        version.mission,
+                        json!({"artifact": version.artifact, "digest": version.digest, "size": version.size,
+                               "rule": rule}),
+                    );
+                }
+                unit.finish().await?;
+                Ok::<_, Error>(purged.len())
+            })
+        })
+        .await
+}
+
+/// Rows first, bytes after: a blob without a row is litter, a row without its blob would be a loss.
+async fn delete_idle_blobs(app: &App) -> Result<usize> {
+    let before = app.clock.now() - IDLE_BLOB;
+    let mut deleted = 0;
+    loop {
+        let idle = app.store.read().await?.idle_blobs(before, BATCH).await?;
+        if idle.is_empty() {
+            return Ok(deleted);
+        }
+        let digests: Vec<_> = idle.into_iter().map(|blob| blob.digest).collect();
+        let gone = app
+            .store
+            .write("forgetting idle blobs", move |tx| {
+                let digests = digests.clone();
+                Box::pin(async move { Ok::<_, Error>(tx.forget_blobs(&digests, before).await?) })
+            })
+            .await?;
+        if gone.is_empty() {
+            return Ok(deleted);
+        }
+        for digest in gone {
+            app.blobs.delete(&digest).await?;
+            deleted += 1;
+        }
+    }
 }

@@ -1,5 +1,11 @@
 //! The vault: artifacts as series of immutable versions, with producer, inputs and a review trail.
 
+mod diff;
+mod outputs;
+mod read;
+mod transfer;
+mod write;
+
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use nexusmon_shared::attempt::AttemptRef;
@@ -11,6 +17,8 @@ use nexusmon_shared::time::Timestamp;
 use super::{Caller, Page, PageRequest};
 use crate::app::App;
 use crate::error::Result;
+pub(super) use outputs::{ProducedBy, record_outputs};
+pub(super) use transfer::leased;
 
 /// Bytes that arrive or leave.
 pub type Body = BoxStream<'static, Result<Bytes>>;
@@ -134,19 +142,22 @@ pub struct NewUpload {
     pub digest: Option<Digest>,
 }
 
+/// One blob on its way in from an agent.
+pub struct Receiving {
+    app: App,
+    writer: crate::blobs::BlobWriter,
+}
+
 pub async fn list(app: &App, filter: ArtifactFilter, page: PageRequest) -> Result<Page<ArtifactView>> {
-    let _ = (app, filter, page);
-    todo!()
+    read::list(app, filter, page).await
 }
 
 pub async fn get(app: &App, id: ArtifactId) -> Result<ArtifactDetail> {
-    let _ = (app, id);
-    todo!()
+    read::get(app, id).await
 }
 
 pub async fn versions(app: &App, id: ArtifactId, page: PageRequest) -> Result<Page<VersionView>> {
-    let _ = (app, id, page);
-    todo!()
+    read::versions(app, id, page).await
 }
 
 /// The bytes of a version, the newest if `version` is absent; `range`: `(start, end exclusive)`.
@@ -156,14 +167,12 @@ pub async fn content(
     version: Option<u32>,
     range: Option<(u64, Option<u64>)>,
 ) -> Result<Content> {
-    let _ = (app, id, version, range);
-    todo!()
+    read::content(app, id, version, range).await
 }
 
 /// What changed from version `with` to version `version` (the newest if absent).
 pub async fn diff(app: &App, id: ArtifactId, version: Option<u32>, with: u32) -> Result<Difference> {
-    let _ = (app, id, version, with);
-    todo!()
+    diff::diff(app, id, version, with).await
 }
 
 pub async fn review(
@@ -174,44 +183,22 @@ pub async fn review(
     verdict: ArtifactVerdict,
     comment: Option<String>,
 ) -> Result<ArtifactDetail> {
-    let _ = (app, caller, id, version, verdict, comment);
-    todo!()
+    write::review(app, caller, id, version, verdict, comment).await
 }
 
 /// Stores bytes of a person as a new version.
 pub async fn upload(app: &App, caller: &Caller, upload: NewUpload, body: Body) -> Result<ArtifactDetail> {
-    let _ = (app, caller, upload, body);
-    todo!()
+    write::upload(app, caller, upload, body).await
 }
 
 /// Which blobs of an attempt are there already, and where interrupted uploads stopped.
 pub async fn offer(app: &App, agent: AgentId, offer: Offer) -> Result<Vec<OfferAnswer>> {
-    let _ = (app, agent, offer);
-    todo!()
-}
-
-/// One blob on its way in from an agent.
-pub struct Receiving {
-    writer: crate::blobs::BlobWriter,
-}
-
-impl Receiving {
-    /// The next bytes, in order.
-    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        let _ = (&mut self.writer, bytes);
-        todo!()
-    }
-
-    /// All bytes are written: checks size and digest, makes them durable.
-    pub async fn finish(self) -> Result<UploadDone> {
-        todo!()
-    }
+    transfer::offer(app, agent, offer).await
 }
 
 /// Begins, or goes on with, one blob from an agent that holds the attempt's lease.
 pub async fn receive(app: &App, agent: AgentId, start: UploadStart) -> Result<Receiving> {
-    let _ = (app, agent, start);
-    todo!()
+    transfer::receive(app, agent, start).await
 }
 
 /// Size and bytes of a blob for an attempt of this agent that holds a lease naming it.
@@ -222,6 +209,5 @@ pub async fn download(
     digest: Digest,
     offset: u64,
 ) -> Result<(u64, Body)> {
-    let _ = (app, agent, attempt, digest, offset);
-    todo!()
+    transfer::download(app, agent, attempt, digest, offset).await
 }

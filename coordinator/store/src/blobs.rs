@@ -115,7 +115,9 @@ impl Tx {
     /// but their idle time begins anew (a dedup hit pins).
     pub async fn put_blobs(&mut self, blobs: &[(Digest, i64)], now: Timestamp) -> Result<(), StoreError> {
         let mut rows = grouped(blobs.iter().map(|(digest, size)| (*digest, *size, now)));
-        rows.iter_mut().for_each(|row| row.refs = 0);
+        for row in &mut rows {
+            row.refs = 0;
+        }
         let sql = sql!(
             "INSERT INTO blobs (digest, size, refs, created_at, idle_since) \
              SELECT r.digest, r.size, r.refs, r.at, r.at FROM [rows] WHERE true \

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction};
 
 use crate::dialect::{Sql, batches};
 use crate::error::{Fate, StoreError, fate};
-use crate::record::{Arg, Cell, Kind, Record, Row, Value};
+use crate::record::{Arg, Cell, Fields, Kind, Record, Row, Value};
 
 /// A connection for reading; [`crate::Tx`] is one that may write.
 #[derive(Debug)]
@@ -23,6 +23,9 @@ pub struct Connection {
     pub(crate) retry: bool,
     /// Inside a unit of work: the statement that failed. Nothing runs after it, on either database.
     broken: Option<StoreError>,
+    /// How SQLite ran each statement, while a test asks.
+    #[cfg(feature = "testing")]
+    pub(crate) plans: Option<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -33,13 +36,13 @@ pub(crate) enum Link {
     Postgres(Transaction<'static, Postgres>),
 }
 
-enum Backend<'c> {
+pub(crate) enum Backend<'c> {
     Sqlite(&'c mut SqliteConnection),
     Postgres(&'c mut PgConnection),
 }
 
 impl Link {
-    fn backend(&mut self) -> Backend<'_> {
+    pub(crate) fn backend(&mut self) -> Backend<'_> {
         match self {
             Self::Sqlite(connection) => Backend::Sqlite(connection),
             Self::SqlitePooled(connection) => Backend::Sqlite(connection),
@@ -66,8 +69,15 @@ macro_rules! on_either {
 }
 
 impl Connection {
-    pub(crate) const fn new(link: Link, doing: &'static str) -> Self {
-        Self { link, doing, retry: false, broken: None }
+    pub(crate) fn new(link: Link, doing: &'static str) -> Self {
+        Self {
+            link,
+            doing,
+            retry: false,
+            broken: None,
+            #[cfg(feature = "testing")]
+            plans: None,
+        }
     }
 
     /// The error that ended the unit of work, if one did.
@@ -89,7 +99,7 @@ impl Connection {
         matches!(self.link, Link::Postgres(_) | Link::PostgresPooled(_))
     }
 
-    fn failed(&mut self, error: sqlx::Error) -> StoreError {
+    pub(crate) fn failed(&mut self, error: sqlx::Error) -> StoreError {
         self.retry |= fate(&error) == Fate::Retry;
         let error = StoreError::of(self.doing, error);
         if matches!(self.link, Link::Sqlite(_) | Link::Postgres(_)) {
@@ -100,6 +110,8 @@ impl Connection {
 
     pub(crate) async fn execute(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<u64, StoreError> {
         self.intact()?;
+        #[cfg(feature = "testing")]
+        self.explain(sql, &args).await?;
         let done = on_either!(self, sql, args, |query, connection| query
             .execute(connection)
             .await
@@ -109,6 +121,8 @@ impl Connection {
 
     pub(crate) async fn fetch<T: Record>(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
         self.intact()?;
+        #[cfg(feature = "testing")]
+        self.explain(sql, &args).await?;
         let read = on_either!(self, sql, args, |query, connection| query
             .fetch_all(connection)
             .await
@@ -122,6 +136,8 @@ impl Connection {
         args: Vec<Arg>,
     ) -> Result<Option<T>, StoreError> {
         self.intact()?;
+        #[cfg(feature = "testing")]
+        self.explain(sql, &args).await?;
         let read = on_either!(self, sql, args, |query, connection| query
             .fetch_optional(connection)
             .await
@@ -146,7 +162,7 @@ impl Connection {
     }
 
     /// Runs a statement over `rows`, which stand as `[rows]` in it (`$1`); `more` follow from `$2`.
-    pub(crate) async fn execute_batch<I: Record>(
+    pub(crate) async fn execute_batch<I: Fields>(
         &mut self,
         sql: &Sql,
         rows: &[I],
@@ -160,7 +176,7 @@ impl Connection {
     }
 
     /// As [`Self::execute_batch`], for statements that return rows.
-    pub(crate) async fn fetch_batch<I: Record, T: Record>(
+    pub(crate) async fn fetch_batch<I: Fields, T: Record>(
         &mut self,
         sql: &Sql,
         rows: &[I],
@@ -226,7 +242,7 @@ fn with_batch(text: String, more: &[Arg]) -> Vec<Arg> {
     args
 }
 
-fn bind_sqlite(
+pub(crate) fn bind_sqlite(
     query: Query<'_, Sqlite, SqliteArguments>,
     args: Vec<Arg>,
 ) -> Query<'_, Sqlite, SqliteArguments> {

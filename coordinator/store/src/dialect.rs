@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::record::{Kind, Record};
+use crate::record::{Fields, Kind};
 
 /// A statement in both dialects.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ macro_rules! sql {
     }};
     ($text:expr, $record:ty) => {{
         static SQL: std::sync::LazyLock<$crate::dialect::Sql> = std::sync::LazyLock::new(|| {
-            $crate::dialect::Sql::new($text, <$record as $crate::record::Record>::COLUMNS)
+            $crate::dialect::Sql::new($text, <$record as $crate::record::Fields>::COLUMNS)
         });
         &*SQL
     }};
@@ -63,8 +63,8 @@ macro_rules! sql {
         static SQL: std::sync::LazyLock<$crate::dialect::Sql> = std::sync::LazyLock::new(|| {
             $crate::dialect::Sql::returning(
                 $text,
-                <$record as $crate::record::Record>::COLUMNS,
-                <$out as $crate::record::Record>::COLUMNS,
+                <$record as $crate::record::Fields>::COLUMNS,
+                <$out as $crate::record::Fields>::COLUMNS,
             )
         });
         &*SQL
@@ -140,7 +140,7 @@ const BATCH_ROWS: usize = 5_000;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Rows as JSON texts, each small enough for one statement.
-pub(crate) fn batches<T: Record>(rows: &[T], named: bool) -> Vec<String> {
+pub(crate) fn batches<T: Fields>(rows: &[T], named: bool) -> Vec<String> {
     let mut texts = Vec::new();
     let mut text = String::new();
     let mut count = 0;
@@ -218,7 +218,7 @@ mod tests {
     fn a_batch_source_is_written_for_both() {
         let sql = Sql::new(
             "UPDATE t SET [set] FROM [rows] WHERE t.id = r.id/*pg  AND true*/",
-            <Sample as Record>::COLUMNS,
+            <Sample as Fields>::COLUMNS,
         );
         assert_eq!(
             &*sql.sqlite,

@@ -55,7 +55,7 @@ pub(crate) enum Fate {
 }
 
 pub(crate) fn fate(error: &sqlx::Error) -> Fate {
-    match error.as_database_error().and_then(|e| e.code()).as_deref() {
+    match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
         Some("40001" | "40P01") => Fate::Retry,
         _ => Fate::Final,
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::connection::Connection;
 use crate::dialect::Sql;
 use crate::error::StoreError;
-use crate::record::{Arg, Bind, Column, Record};
+use crate::record::{Arg, Bind, Column, Fields, Record};
 
 /// Most rows of one page.
 pub const MAX_PAGE: u32 = 200;
@@ -55,7 +55,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    pub(crate) fn over<T: Record>(source: &'static str) -> Self {
+    pub(crate) fn over<T: Fields>(source: &'static str) -> Self {
         let columns = T::COLUMNS.iter().map(|(column, _)| *column).collect::<Vec<_>>().join(", ");
         Self { columns, source, conditions: Vec::new(), args: Vec::new(), order: String::new() }
     }

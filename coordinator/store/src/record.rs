@@ -97,20 +97,20 @@ macro_rules! args {
 }
 pub(crate) use args;
 
-/// A struct that fits a row.
-pub(crate) trait Record: Sized + Send + Sync {
+/// A struct that can be written into a batch.
+pub(crate) trait Fields: Send + Sync {
     const COLUMNS: &'static [(&'static str, Kind)];
-    fn read(row: &dyn Row) -> Result<Self, crate::StoreError>;
     /// As JSON: an object for PostgreSQL's `json_to_recordset`, an array (half the bytes) for SQLite's `json_each`.
     fn write(&self, named: bool, out: &mut String);
 }
 
-impl<T: Record> Record for &T {
-    const COLUMNS: &'static [(&'static str, Kind)] = T::COLUMNS;
+/// A struct that can be read from a row, too.
+pub(crate) trait Record: Fields + Sized {
+    fn read(row: &dyn Row) -> Result<Self, crate::StoreError>;
+}
 
-    fn read(_: &dyn Row) -> Result<Self, crate::StoreError> {
-        unreachable!("borrowed rows are written only")
-    }
+impl<T: Fields> Fields for &T {
+    const COLUMNS: &'static [(&'static str, Kind)] = T::COLUMNS;
 
     fn write(&self, named: bool, out: &mut String) {
         T::write(self, named, out);
@@ -140,12 +140,14 @@ macro_rules! record {
         $vis struct $name { $($(#[$field_meta])* pub $field: $type,)* }
 
         impl $crate::record::Record for $name {
-            const COLUMNS: &'static [(&'static str, $crate::record::Kind)] =
-                &[$((stringify!($field), <$type as $crate::record::Column>::KIND),)*];
-
             fn read(row: &dyn $crate::record::Row) -> Result<Self, $crate::StoreError> {
                 Ok(Self { $($field: $crate::record::field(row, stringify!($field))?,)* })
             }
+        }
+
+        impl $crate::record::Fields for $name {
+            const COLUMNS: &'static [(&'static str, $crate::record::Kind)] =
+                &[$((stringify!($field), <$type as $crate::record::Column>::KIND),)*];
 
             #[allow(unused_assignments, reason = "the last separator is not read")]
             fn write(&self, named: bool, out: &mut String) {
@@ -482,11 +484,13 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Column for Json<T> {
 pub(crate) struct Value<T>(pub(crate) T);
 
 impl<T: Column + Send + Sync> Record for Value<T> {
-    const COLUMNS: &'static [(&'static str, Kind)] = &[("value", T::KIND)];
-
     fn read(row: &dyn Row) -> Result<Self, crate::StoreError> {
         field(row, "value").map(Self)
     }
+}
+
+impl<T: Column + Send + Sync> Fields for Value<T> {
+    const COLUMNS: &'static [(&'static str, Kind)] = &[("value", T::KIND)];
 
     fn write(&self, named: bool, out: &mut String) {
         out.push_str(if named { "{\"value\":" } else { "[" });

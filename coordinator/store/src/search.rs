@@ -8,7 +8,7 @@ use nexusmon_shared::time::Timestamp;
 use crate::connection::Connection;
 use crate::dialect::{Sql, insert, sql};
 use crate::error::StoreError;
-use crate::record::{Record as _, args, record};
+use crate::record::{Fields as _, args, record};
 use crate::transaction::Tx;
 
 record! {

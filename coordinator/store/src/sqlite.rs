@@ -45,7 +45,7 @@ impl Sqlite {
         let readers = SqlitePoolOptions::new()
             .min_connections(1)
             .max_connections(config.connections.max(1))
-            .idle_timeout(Duration::from_secs(60))
+            .idle_timeout(Duration::from_mins(1))
             .connect_with(options.read_only(true))
             .await
             .map_err(|error| StoreError::of("opening readers of the database", error))?;

@@ -1,5 +1,6 @@
 //! Fresh databases for tests: a SQLite file each, a PostgreSQL database each, and a way to run one test on both.
 
+mod explain;
 mod postgres_server;
 
 use std::sync::Arc;

@@ -186,19 +186,17 @@ impl Writer {
 
     async fn run_unit(&mut self, unit: &mut Box<dyn Unit>) -> bool {
         let name = unit.name();
-        match AssertUnwindSafe(unit.run(&mut self.tx)).catch_unwind().await {
-            Ok(good) => match self.tx.connection.broken() {
-                // A unit that swallowed a statement's error must not commit half of its work.
-                Some(error) if good => {
-                    unit.fail(error);
-                    false
-                }
-                _ => good,
-            },
-            Err(_) => {
-                tracing::error!(unit = name, "a unit of work panicked; it was rolled back");
+        let Ok(good) = AssertUnwindSafe(unit.run(&mut self.tx)).catch_unwind().await else {
+            tracing::error!(unit = name, "a unit of work panicked; it was rolled back");
+            return false;
+        };
+        match self.tx.connection.broken() {
+            // A unit that swallowed a statement's error must not commit half of its work.
+            Some(error) if good => {
+                unit.fail(error);
                 false
             }
+            _ => good,
         }
     }
 }

@@ -1,0 +1,64 @@
+//! A small batcher in front of each hot path: a batch is what queued while the previous one was being committed. No
+//! timer: alone, an item goes at once.
+
+use std::future::Future;
+
+use nexusmon_shared::lifecycle::Lifecycle;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, Result};
+
+struct Waiting<T, R> {
+    item: T,
+    answer: oneshot::Sender<Result<R>>,
+}
+
+/// The handle; whoever submits waits for its own answer.
+#[derive(Debug)]
+pub struct Batcher<T, R>(mpsc::Sender<Waiting<T, R>>);
+
+impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
+    /// Starts the worker. `handle` answers every item of a batch, in order.
+    pub fn start<F, Fut>(lifecycle: &Lifecycle, name: &'static str, most: usize, handle: F) -> Self
+    where
+        F: Fn(Vec<T>) -> Fut + Send + 'static,
+        Fut: Future<Output = Vec<Result<R>>> + Send,
+    {
+        let (sender, mut queue) = mpsc::channel::<Waiting<T, R>>(most * 4);
+        let soft = lifecycle.soft();
+        lifecycle.spawn(name, async move {
+            let mut batch = Vec::new();
+            loop {
+                tokio::select! {
+                    biased;
+                    count = queue.recv_many(&mut batch, most) => {
+                        if count == 0 {
+                            break;
+                        }
+                    }
+                    // What is queued is still done; nothing new is taken.
+                    () = soft.cancelled(), if !queue.is_closed() => {
+                        queue.close();
+                        continue;
+                    }
+                }
+                let (items, answers): (Vec<_>, Vec<_>) =
+                    batch.drain(..).map(|waiting| (waiting.item, waiting.answer)).unzip();
+                for (result, answer) in handle(items).await.into_iter().zip(answers) {
+                    // Whoever asked may have gone away.
+                    let _ = answer.send(result);
+                }
+            }
+            Ok::<(), Error>(())
+        });
+        Self(sender)
+    }
+
+    /// Queues an item and waits until its batch is committed.
+    pub async fn submit(&self, item: T) -> Result<R> {
+        let (answer, result) = oneshot::channel();
+        let closed = || Error::unavailable("the coordinator is shutting down; try again in a moment");
+        self.0.send(Waiting { item, answer }).await.map_err(|_| closed())?;
+        result.await.map_err(|_| closed())?
+    }
+}

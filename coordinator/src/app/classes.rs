@@ -1,0 +1,69 @@
+//! Demand classes in memory: their numbers, and which of them have ready tasks.
+//!
+//! A cache of interned rows that never change, and hints; the store has the truth.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+
+use nexusmon_core::schedule::{ClassId, DemandClass};
+
+/// Classes kept; beyond it the cache starts anew.
+const KEPT: usize = 100_000;
+
+#[derive(Debug, Default)]
+struct Known {
+    by_key: HashMap<String, ClassId>,
+    by_id: HashMap<ClassId, Arc<DemandClass>>,
+    active: BTreeSet<ClassId>,
+}
+
+/// The cache.
+#[derive(Debug, Default)]
+pub struct ClassCache(Mutex<Known>);
+
+/// The interned form of a class: canonical JSON.
+pub fn key(class: &DemandClass) -> String {
+    // A class is made of text, numbers and maps only, which always have a canonical form.
+    nexusmon_shared::trust::canonical::to_bytes(class)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .expect("a demand class is JSON")
+}
+
+impl ClassCache {
+    pub fn id(&self, key: &str) -> Option<ClassId> {
+        self.0.lock().expect("no holder panics").by_key.get(key).copied()
+    }
+
+    pub fn class(&self, id: ClassId) -> Option<Arc<DemandClass>> {
+        self.0.lock().expect("no holder panics").by_id.get(&id).cloned()
+    }
+
+    /// Remembers a class that is committed.
+    pub fn learn(&self, id: ClassId, key: &str) {
+        let Ok(class) = serde_json::from_str::<DemandClass>(key) else {
+            tracing::error!(class = id.0, "a demand class in the database cannot be read");
+            return;
+        };
+        let mut known = self.0.lock().expect("no holder panics");
+        if known.by_key.len() >= KEPT {
+            known.by_key.clear();
+            known.by_id.clear();
+        }
+        known.by_key.insert(key.to_owned(), id);
+        known.by_id.insert(id, Arc::new(class));
+    }
+
+    /// Classes that may have ready tasks.
+    pub fn active(&self) -> Vec<ClassId> {
+        self.0.lock().expect("no holder panics").active.iter().copied().collect()
+    }
+
+    pub fn activate(&self, ids: impl IntoIterator<Item = ClassId>) {
+        self.0.lock().expect("no holder panics").active.extend(ids);
+    }
+
+    pub fn deactivate(&self, id: ClassId) {
+        self.0.lock().expect("no holder panics").active.remove(&id);
+    }
+}

@@ -1,0 +1,79 @@
+//! What is kept of an agent's newest Hello.
+
+use std::collections::BTreeSet;
+
+use nexusmon_shared::id::JournalId;
+use nexusmon_shared::manifest::Manifest;
+use nexusmon_shared::message::{Hello, LocalPolicy};
+use nexusmon_shared::name::Name;
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::sandbox::Level;
+use nexusmon_shared::selector::Labels;
+use nexusmon_store::AgentRow;
+
+/// As kept on the agent's row, as JSON.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(in crate::service) struct HelloRecord {
+    pub build: String,
+    pub manifests: Vec<Manifest>,
+    pub labels: Labels,
+    pub slots: u32,
+    pub sandbox_levels: BTreeSet<Level>,
+    pub journal: JournalId,
+    pub local_policy: LocalPolicy,
+    pub paused: bool,
+}
+
+impl Default for HelloRecord {
+    fn default() -> Self {
+        Self {
+            build: String::new(),
+            manifests: Vec::new(),
+            labels: Labels::new(),
+            slots: 0,
+            sandbox_levels: BTreeSet::new(),
+            journal: JournalId::from_bits(0),
+            local_policy: LocalPolicy {
+                max_rank: Rank::S,
+                capabilities: Vec::new(),
+                unsigned_consent: false,
+            },
+            paused: false,
+        }
+    }
+}
+
+impl HelloRecord {
+    pub(super) fn of(hello: &Hello) -> Self {
+        Self {
+            build: hello.build.clone(),
+            manifests: hello.manifests.clone(),
+            labels: hello.labels.clone(),
+            slots: hello.slots,
+            sandbox_levels: hello.sandbox_levels.clone(),
+            journal: hello.journal,
+            local_policy: hello.local_policy.clone(),
+            paused: hello.paused,
+        }
+    }
+
+    pub(in crate::service) fn read(agent: &AgentRow) -> Option<Self> {
+        serde_json::from_str(agent.hello.as_deref()?).ok()
+    }
+
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(self).expect("a Hello is JSON")
+    }
+
+    /// Whether what it refused before may be asked again.
+    pub(super) fn offers_differ(&self, other: &Self) -> bool {
+        self.manifests != other.manifests
+            || self.local_policy != other.local_policy
+            || self.labels != other.labels
+            || self.sandbox_levels != other.sandbox_levels
+    }
+
+    pub(super) fn fallback_name(&self) -> Name {
+        "agent".parse().expect("a constant name")
+    }
+}

@@ -1,0 +1,64 @@
+//! Outcomes by (capability, plugin version, agent), and failures by cause: counted with the settlement itself.
+
+use std::collections::BTreeMap;
+
+use nexusmon_core::schedule::ClassId;
+use nexusmon_shared::capability::Capability;
+use nexusmon_shared::id::AgentId;
+use nexusmon_shared::outcome::Cause;
+use nexusmon_shared::time::Timestamp;
+use nexusmon_store::{CauseCount, TrustCount};
+
+use super::unit::Unit;
+use crate::error::Result;
+
+/// Microseconds of a day.
+const DAY: i64 = 24 * 3600 * 1_000_000;
+
+/// Days since the epoch.
+pub(super) const fn day(at: Timestamp) -> i64 {
+    at.as_micros().div_euclid(DAY)
+}
+
+/// Counts a batch of outcomes: `(class, agent, succeeded)`, and the causes of failures.
+pub(super) async fn record(
+    unit: &mut Unit<'_>,
+    outcomes: &[(Option<ClassId>, AgentId, bool)],
+    causes: &[(Cause, Capability)],
+) -> Result<()> {
+    let mut trust = BTreeMap::<(Capability, String, AgentId), (i64, i64)>::new();
+    for (class, agent, succeeded) in outcomes {
+        let Some(class) = class else { continue };
+        let (_, class) = super::classes::by_id(unit, *class).await?;
+        let version = class.plugin.clone().unwrap_or_else(|| "built-in".to_owned());
+        let counts = trust.entry((class.capability.clone(), version, *agent)).or_default();
+        counts.0 += i64::from(*succeeded);
+        counts.1 += i64::from(!*succeeded);
+    }
+    let trust: Vec<_> = trust
+        .into_iter()
+        .map(|((capability, plugin_version, agent), (successes, failures))| TrustCount {
+            capability,
+            plugin_version,
+            agent,
+            successes,
+            failures,
+        })
+        .collect();
+    if !trust.is_empty() {
+        unit.tx.add_trust(&trust).await?;
+    }
+    let mut counts = BTreeMap::<(&'static str, Capability), i64>::new();
+    for (cause, capability) in causes {
+        *counts.entry((cause.kind(), capability.clone())).or_default() += 1;
+    }
+    let day = day(unit.now);
+    let counts: Vec<_> = counts
+        .into_iter()
+        .map(|((cause, capability), count)| CauseCount { day, cause: cause.to_owned(), capability, count })
+        .collect();
+    if !counts.is_empty() {
+        unit.tx.add_causes(&counts).await?;
+    }
+    Ok(())
+}

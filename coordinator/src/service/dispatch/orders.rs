@@ -1,0 +1,127 @@
+//! Orders out of committed grants. Whatever goes wrong here loses an order only: the lease, or the next Hello, finds it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::{AgentId, MissionId};
+use nexusmon_shared::message::{
+    CoordinatorMessage, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Order, OrderInput, Orders, PlanNotice,
+};
+use nexusmon_shared::trust::merkle::{Tree, leaf_hash};
+use nexusmon_store::GrantedTask;
+
+use crate::app::App;
+use crate::app::plans::SealedPlan;
+use crate::app::sessions::AgentLive;
+use crate::error::{Error, Result};
+use crate::service::unit::attempt_of;
+
+/// Sends what was granted, batched by session.
+pub(super) async fn send(app: &App, live: &[Arc<AgentLive>], granted: Vec<GrantedTask>) -> Result<()> {
+    if granted.is_empty() {
+        return Ok(());
+    }
+    let sessions: HashMap<AgentId, &Arc<AgentLive>> = live.iter().map(|live| (live.agent, live)).collect();
+    let mut by_agent = BTreeMap::<AgentId, Vec<GrantedTask>>::new();
+    for one in granted {
+        if let Some(agent) = one.task.agent {
+            by_agent.entry(agent).or_default().push(one);
+        }
+    }
+    for (agent, tasks) in by_agent {
+        let Some(live) = sessions.get(&agent) else { continue };
+        if tasks.first().is_some_and(|one| one.task.session != Some(live.session)) {
+            continue;
+        }
+        live.spend_credit(u32::try_from(tasks.len()).unwrap_or(u32::MAX));
+        live.hold(tasks.iter().map(|one| attempt_of(&one.task)));
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for one in tasks {
+            let plan = sealed(app, one.plan_digest, one.task.mission).await?;
+            if live.must_announce(plan.digest) {
+                live.offer(CoordinatorMessage::Plan(PlanNotice {
+                    digest: plan.digest,
+                    header: plan.header.clone(),
+                    tasks_root: plan.tasks_root,
+                    size: plan.tree.len() as u64,
+                }));
+            }
+            let order = order(&plan, one)?;
+            let size = order.size_hint();
+            if !batch.is_empty() && (batch.len() >= MAX_BATCH_ITEMS || bytes + size > MAX_BATCH_BYTES) {
+                flush(live, &mut batch);
+                bytes = 0;
+            }
+            bytes += size;
+            batch.push(order);
+        }
+        flush(live, &mut batch);
+    }
+    Ok(())
+}
+
+fn flush(live: &AgentLive, batch: &mut Vec<Order>) {
+    if batch.is_empty() {
+        return;
+    }
+    let orders = std::mem::take(batch);
+    live.offer(CoordinatorMessage::Orders(Orders {
+        heartbeat_number: live.heartbeat(),
+        session: live.session,
+        orders,
+    }));
+}
+
+fn order(plan: &SealedPlan, granted: GrantedTask) -> Result<Order> {
+    let task = granted.task;
+    let proof = plan.tree.proof(task.leaf_index as usize);
+    let proof = proof.ok_or_else(|| Error::internal(format!("{} is not in its plan's tree", task.id)))?;
+    let inputs: Vec<OrderInput> = match &task.inputs {
+        Some(text) => serde_json::from_str(text).map_err(Error::internal)?,
+        None => Vec::new(),
+    };
+    Ok(Order {
+        attempt: attempt_of(&task),
+        attempt_number: task.attempt,
+        plan_digest: granted.plan_digest,
+        leaf: Bytes::from(granted.spec),
+        leaf_index: u64::from(task.leaf_index),
+        proof,
+        item_index: task.item_index,
+        parameters: task.params.map(Bytes::from),
+        inputs,
+        rank: task.rank,
+        traceparent: granted.traceparent.unwrap_or_default(),
+        idempotency_key: task.id.to_string(),
+    })
+}
+
+/// The plan from the cache, or made again from its leaves.
+pub(in crate::service) async fn sealed(
+    app: &App,
+    digest: Digest,
+    mission: MissionId,
+) -> Result<Arc<SealedPlan>> {
+    if let Some(plan) = app.plans.get(&digest) {
+        return Ok(plan);
+    }
+    let mut read = app.store.read().await?;
+    let plan = read.plan(mission).await?.ok_or_else(|| Error::not_found("plan", mission))?;
+    let leaves = read.leaves(mission).await?;
+    drop(read);
+    let tree = Tree::new(leaves.iter().map(|leaf| leaf_hash(leaf.as_bytes())).collect());
+    if tree.root() != plan.tasks_root || plan.digest != digest {
+        return Err(Error::internal(format!("the plan of {mission} is not what was sealed")));
+    }
+    let plan = Arc::new(SealedPlan {
+        digest: plan.digest,
+        header: Bytes::from(plan.header),
+        tasks_root: plan.tasks_root,
+        tree,
+    });
+    app.plans.insert(Arc::clone(&plan));
+    Ok(plan)
+}

@@ -1,0 +1,158 @@
+//! Which finished missions count, written into the ledger; and what is taken back.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use nexusmon_core::evolution::{Award, Completion, Entry, award};
+use nexusmon_shared::id::MissionId;
+use nexusmon_shared::plan::{Author, TaskSpec};
+use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::canonical;
+use nexusmon_store::{AwardRow, Connection, MissionRow, NewLedgerRow, ReviewState, TraceRow};
+use serde_json::json;
+
+use super::super::unit::{SYSTEM, Unit};
+use super::points;
+use crate::app::App;
+use crate::error::{Error, Result};
+
+const BATCH: u32 = 200;
+const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
+
+/// Looks at what just ended, soon, without holding up whoever asks; many askers make one look.
+pub(in crate::service) fn judge_soon(app: &App) {
+    if app.judging.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let judged = app.clone();
+    app.lifecycle.spawn_quiet("evolution.judge", async move {
+        // Cleared first: what ends from here on asks for another look.
+        judged.judging.store(false, Ordering::Release);
+        settle(&judged).await.map(drop)
+    });
+}
+
+/// Awards what has become verified: at once, once reviewed, or (A and S) a day after; an idempotent activation. Gives
+/// how many missions were counted.
+pub async fn settle(app: &App) -> Result<usize> {
+    let (mut counted, mut after) = (0, None);
+    loop {
+        let missions = app.store.read().await?.missions_to_judge(after, BATCH).await?;
+        let Some(last) = missions.last() else { return Ok(counted) };
+        after = Some(last.id);
+        let ids: Vec<_> = missions.iter().map(|mission| mission.id).collect();
+        let unit_app = app.clone();
+        counted += app
+            .store
+            .write("judging missions", move |tx| {
+                let (app, ids) = (unit_app.clone(), ids.clone());
+                Box::pin(async move {
+                    let mut unit = Unit::new(&app, tx);
+                    let counted = judge(&mut unit, &ids).await?;
+                    unit.finish().await?;
+                    Ok::<_, Error>(counted)
+                })
+            })
+            .await?;
+    }
+}
+
+async fn judge(unit: &mut Unit<'_>, ids: &[MissionId]) -> Result<usize> {
+    // Locked and read again: a review may have come in between.
+    let missions = unit.tx.lock_missions(ids).await?;
+    let traces: BTreeMap<_, _> =
+        unit.tx.traces(ids).await?.into_iter().map(|trace| (trace.mission, trace)).collect();
+    let (mut awards, mut entries) = (Vec::new(), Vec::new());
+    let day = unit.now.as_micros() / DAY_MICROS;
+    for row in missions.iter().filter(|row| row.xp_awarded.is_none()) {
+        let Some(trace) = traces.get(&row.id) else { continue };
+        let fingerprint = row.shape;
+        let mut completion = completion(unit.tx, row, trace).await?;
+        if let Some(fingerprint) = fingerprint {
+            let in_batch = entries.iter().any(|entry: &NewLedgerRow| entry.fingerprint == Some(fingerprint));
+            completion.counted_today = in_batch || unit.tx.counted_on(fingerprint, day).await?;
+        }
+        match award(&completion, unit.now) {
+            Award::Pending(_) => {}
+            Award::Nothing { .. } => awards.push(AwardRow { mission: row.id, xp: 0 }),
+            Award::Verified { xp } => {
+                awards.push(AwardRow { mission: row.id, xp: points(xp) });
+                let entry = Entry::Verified { mission: row.id, rank: row.rank, xp, shape: row.shape };
+                entries.push(ledger(&entry, row, points(xp), unit.now)?);
+                unit.audit_mission(
+                    &super::super::unit::Actor::system(),
+                    "evolution.verified",
+                    row.id,
+                    json!({"xp": xp, "rank": row.rank, "shape": row.shape}),
+                );
+            }
+        }
+    }
+    unit.tx.set_xp_awarded(&awards).await?;
+    unit.tx.append_ledger(&entries).await?;
+    Ok(entries.len())
+}
+
+/// XP goes back when work that counted is rejected afterwards.
+pub(in crate::service) async fn take_back(unit: &mut Unit<'_>, row: &MissionRow, reason: &str) -> Result<()> {
+    let lost = row.xp_awarded.unwrap_or(0);
+    unit.tx.set_xp_awarded(&[AwardRow { mission: row.id, xp: 0 }]).await?;
+    if lost <= 0 {
+        return Ok(());
+    }
+    let entry = Entry::TakenBack { mission: row.id, reason: reason.to_owned() };
+    unit.tx.append_ledger(&[ledger(&entry, row, -lost, unit.now)?]).await?;
+    unit.audit(
+        SYSTEM,
+        "evolution.taken_back",
+        ("mission", row.id.to_string()),
+        Some(row.id),
+        json!({"xp": -lost, "reason": reason}),
+    );
+    Ok(())
+}
+
+fn ledger(entry: &Entry, row: &MissionRow, xp: i64, now: Timestamp) -> Result<NewLedgerRow> {
+    let body = canonical::to_bytes(entry).map_err(Error::internal)?;
+    let verified = matches!(entry, Entry::Verified { .. });
+    Ok(NewLedgerRow {
+        kind: if verified { "verified" } else { "taken_back" }.to_owned(),
+        subject: row.id.to_string(),
+        mission: Some(row.id),
+        rank: Some(row.rank),
+        xp,
+        fingerprint: row.shape,
+        day: now.as_micros() / DAY_MICROS,
+        at: now,
+        body: String::from_utf8(body).map_err(Error::internal)?,
+    })
+}
+
+async fn completion(read: &mut Connection, row: &MissionRow, trace: &TraceRow) -> Result<Completion> {
+    let review = read.review_of(row.id).await?.map(|review| review.state);
+    let mut left_something = trace.artifacts || trace.outputs;
+    if !left_something && trace.executed > 0 {
+        left_something = has_verification(read, row.id).await?;
+    }
+    Ok(Completion {
+        status: row.status,
+        rank: row.rank,
+        finished_at: row.finished_at.unwrap_or(row.created_at),
+        executed: u32::try_from(trace.executed).unwrap_or(u32::MAX),
+        left_something,
+        rejected: review == Some(ReviewState::Rejected),
+        reviewed: matches!(review, Some(ReviewState::Accepted | ReviewState::Covered)),
+        rerun: row.rerun_of.is_some(),
+        by_person: matches!(row.author.0, Author::Person(_)),
+        counted_today: false,
+    })
+}
+
+/// Whether a task of a succeeded mission has a post-condition: it held, else the mission had failed.
+async fn has_verification(read: &mut Connection, mission: MissionId) -> Result<bool> {
+    let leaves = read.leaves(mission).await?;
+    Ok(leaves
+        .iter()
+        .filter_map(|leaf| serde_json::from_str::<TaskSpec>(leaf).ok())
+        .any(|task| task.verify.is_some()))
+}

@@ -1,0 +1,88 @@
+//! What people do with a mission that exists: each is one transition in one unit of work.
+
+use nexusmon_core::mission::MissionCommand;
+use nexusmon_shared::id::MissionId;
+use nexusmon_store::MissionRow;
+use serde_json::{Value, json};
+
+use super::{MissionView, Stopped};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::service::Caller;
+use crate::service::transition::{self, Halted};
+use crate::service::unit::{Actor, Unit};
+
+async fn act(
+    app: &App,
+    caller: &Caller,
+    id: MissionId,
+    command: MissionCommand,
+    action: &'static str,
+) -> Result<(MissionRow, Halted)> {
+    let unit_app = app.clone();
+    let actor = Actor::from(caller);
+    let (row, halted, after) = app
+        .store
+        .write("missions.act", move |tx| {
+            let (app, actor, command) = (unit_app.clone(), actor.clone(), command.clone());
+            Box::pin(async move {
+                let mut unit = Unit::new(&app, tx);
+                let mut row =
+                    unit.tx.lock_mission(id).await?.ok_or_else(|| Error::not_found("mission", id))?;
+                let waiting = if row.status.is_terminal() { None } else { pending(&mut unit, id).await? };
+                let halted = transition::apply(&mut unit, &actor, &mut row, command, action, Value::Null)
+                    .await
+                    .map_err(|error| named(error, waiting))?;
+                Ok::<_, Error>((row, halted, unit.finish().await?))
+            })
+        })
+        .await?;
+    after.run(app);
+    Ok((row, halted))
+}
+
+/// The approval the mission waits for, so that a refusal can name it.
+async fn pending(unit: &mut Unit<'_>, id: MissionId) -> Result<Option<Value>> {
+    let approvals = unit.tx.pending_approvals_of(&[id]).await?;
+    Ok(approvals.first().map(|approval| json!(approval.id)))
+}
+
+fn named(error: Error, approval: Option<Value>) -> Error {
+    match (&error, approval) {
+        (Error::Conflict { code: "awaiting_approval", .. }, Some(id)) => error.with("approval", id),
+        (Error::Conflict { code: "already_terminal", .. }, _) => error.with("instead", "rerun"),
+        _ => error,
+    }
+}
+
+pub(super) async fn run(app: &App, caller: &Caller, id: MissionId) -> Result<MissionView> {
+    act(app, caller, id, MissionCommand::Run, "mission.started").await?;
+    super::get(app, id).await
+}
+
+pub(super) async fn cancel(app: &App, caller: &Caller, id: MissionId) -> Result<Stopped> {
+    let command = MissionCommand::Cancel { by: caller.principal };
+    let (row, halted) = act(app, caller, id, command, "mission.cancelled").await?;
+    Ok(stopped(&row, halted))
+}
+
+pub(super) async fn pause(app: &App, caller: &Caller, id: MissionId) -> Result<Stopped> {
+    let command = MissionCommand::Pause { by: caller.principal };
+    let (row, halted) = act(app, caller, id, command, "mission.paused").await?;
+    Ok(stopped(&row, halted))
+}
+
+pub(super) async fn resume(app: &App, caller: &Caller, id: MissionId) -> Result<MissionView> {
+    act(app, caller, id, MissionCommand::Resume, "mission.resumed").await?;
+    super::get(app, id).await
+}
+
+fn stopped(row: &MissionRow, halted: Halted) -> Stopped {
+    Stopped {
+        mission: row.id,
+        status: row.status,
+        cancelled_attempts: halted.cancelled_attempts,
+        recalled_attempts: halted.recalled_attempts,
+        tasks_cancelled: halted.tasks_cancelled,
+    }
+}

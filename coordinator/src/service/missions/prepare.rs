@@ -1,0 +1,194 @@
+//! From a mission as asked for to everything that will be committed: checked, ranked, sealed, judged. All of it happens
+//! before the writer, so that a batch costs the database only its rows.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nexusmon_core::mission::{self, Gate, MissionEffect, Start};
+use nexusmon_core::planning::{BoundPlan, BoundTask, MissionDraft, PlanFacts, PlanRequest, bind};
+use nexusmon_core::policy::{AuthorKind, Decision, PolicyContext, decide_within};
+use nexusmon_core::prediction::{Expected, Prediction, predict};
+use nexusmon_core::schedule::DemandClass;
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::{ApprovalId, MissionId, PredictionId, ReviewId, TaskId};
+use nexusmon_shared::mission::MissionState;
+use nexusmon_shared::plan::{Author, Plan, PlanHeader};
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::plan_digest::seal;
+
+use super::super::{Caller, Role};
+use crate::app::App;
+use crate::app::fleet::Fleet;
+use crate::app::plans::SealedPlan;
+use crate::error::{Error, Result};
+
+/// Above this many tasks the work leaves the async threads.
+const SMALL: usize = 64;
+
+/// A plan that was bound, sealed and judged.
+#[derive(Debug)]
+pub(in crate::service) struct Judged {
+    pub bound: BoundPlan,
+    pub header: PlanHeader,
+    pub sealed: Arc<SealedPlan>,
+    /// Canonical leaves in plan order.
+    pub leaves: Vec<String>,
+    pub decision: Decision,
+    pub prediction: Prediction,
+    /// By leaf; `None` where `same_as` is resolved only later.
+    pub classes: Vec<Option<DemandClass>>,
+}
+
+/// Whose text the plan is.
+pub(in crate::service) fn author_of(caller: &Caller) -> Author {
+    match caller.role {
+        Role::Service => Author::Token(caller.principal),
+        _ => Author::Person(caller.principal),
+    }
+}
+
+/// Binds, ranks, seals and judges a plan.
+pub(in crate::service) async fn judge(
+    app: &App,
+    caller: &Caller,
+    mission: MissionId,
+    author: Author,
+    draft: Arc<MissionDraft>,
+) -> Result<Judged> {
+    let fleet = app.fleet.get();
+    let small = draft.tasks.as_ref().is_none_or(|tasks| tasks.len() <= SMALL);
+    let (app, caller) = (app.clone(), caller.clone());
+    let work = move || judge_now(&app, &caller, mission, author, &draft, &fleet);
+    if small { work() } else { tokio::task::spawn_blocking(work).await.map_err(Error::internal)? }
+}
+
+fn judge_now(
+    app: &App,
+    caller: &Caller,
+    mission: MissionId,
+    author: Author,
+    draft: &MissionDraft,
+    fleet: &Fleet,
+) -> Result<Judged> {
+    let drafts = draft.tasks.as_deref().unwrap_or_default();
+    let request = PlanRequest { drafts, requested: draft.rank, budget: &draft.budget };
+    let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name };
+    let bound = bind(&request, &facts)?;
+    let header = PlanHeader {
+        mission,
+        goal: draft.goal.clone(),
+        author: author.clone(),
+        input_digests: Vec::new(),
+        playbook: None,
+        policy_digest: app.policy.digest(),
+        plugins: bound.plugins.clone(),
+        budget: draft.budget,
+    };
+    let plan = Plan { header, tasks: bound.specs() };
+    let sealed = seal(&plan).map_err(Error::internal)?;
+    let context = PolicyContext {
+        author: AuthorKind::of(&author),
+        principal: caller.principal.to_string(),
+        ceiling: caller.rank_ceiling,
+        verified_runs: 0,
+        // The roster comes with governance; until then the owner is the one who may approve.
+        eligible: 1,
+    };
+    let decision = app.policy.evaluate(&bound.assessment, &context);
+    let expected: Vec<_> = bound
+        .tasks
+        .iter()
+        .map(|task| Expected {
+            capability: &task.spec.uses,
+            needs: &task.needs,
+            retries: task.spec.retry.max,
+        })
+        .collect();
+    let prediction = predict(&expected, &app.history.of_capabilities());
+    let prediction = app.history.of_shape(&sealed.tasks_root).unwrap_or(prediction);
+    let leaves = sealed
+        .leaves
+        .into_iter()
+        .map(|leaf| String::from_utf8(leaf).map_err(Error::internal))
+        .collect::<Result<_>>()?;
+    let classes = bound.tasks.iter().map(|task| task.same_as.is_none().then(|| class_of(task))).collect();
+    let sealed = SealedPlan {
+        digest: sealed.digest,
+        header: Bytes::from(sealed.header),
+        tasks_root: sealed.tasks_root,
+        tree: sealed.tree,
+    };
+    Ok(Judged { classes, header: plan.header, sealed: Arc::new(sealed), leaves, decision, prediction, bound })
+}
+
+/// What a task demands of an agent.
+pub(in crate::service) fn class_of(task: &BoundTask) -> DemandClass {
+    let mut limits: std::collections::BTreeMap<String, u32> =
+        task.spec.limits.iter().map(|(key, max)| (key.to_string(), *max)).collect();
+    // A bound over children is a key of its own, named where the mission is known (`unlock`).
+    limits.retain(|_, max| *max > 0);
+    DemandClass {
+        capability: task.spec.uses.clone(),
+        plugin: task.plugin.clone(),
+        selector: task.selector.clone(),
+        profile: task.spec.sandbox.profile,
+        rank: task.rank,
+        requires_approval: task.requires_approval,
+        prefetch: task.spec.idempotent && limits.is_empty(),
+        limits,
+    }
+}
+
+/// What the mission begins with, as governance decided.
+pub(in crate::service) fn gate(judged: &Judged, start: Start) -> Gate {
+    Gate {
+        digest: judged.sealed.digest,
+        verdict: judged.decision.verdict,
+        decide_within: decide_within(judged.bound.assessment.rank),
+        start,
+    }
+}
+
+/// The first state, refused where policy denies it.
+pub(in crate::service) fn first_state(
+    judged: &Judged,
+    start: Start,
+    now: Timestamp,
+) -> Result<(MissionState, Vec<MissionEffect>)> {
+    let transition = mission::create(gate(judged, start), now).map_err(|refused| match refused.code {
+        "denied_by_policy" => Error::Forbidden {
+            code: "denied_by_policy",
+            detail: format!("{} (policies: {})", judged.decision.reason, judged.decision.policies.join(", ")),
+        },
+        _ => refused.into(),
+    })?;
+    Ok((transition.state, transition.effects))
+}
+
+/// Fresh ids, drawn together.
+pub(in crate::service) struct Ids {
+    pub tasks: Vec<TaskId>,
+    pub approval: ApprovalId,
+    pub review: ReviewId,
+    pub prediction: PredictionId,
+}
+
+pub(in crate::service) fn draw(app: &App, tasks: usize, now: Timestamp) -> Ids {
+    app.rng.with(|rng| Ids {
+        tasks: (0..tasks).map(|_| TaskId::new(now, rng)).collect(),
+        approval: ApprovalId::new(now, rng),
+        review: ReviewId::new(now, rng),
+        prediction: PredictionId::new(now, rng),
+    })
+}
+
+/// The shape: what identical runs have in common.
+pub(in crate::service) fn shape(judged: &Judged) -> Digest {
+    judged.sealed.tasks_root
+}
+
+/// The highest rank that may be granted in this mission once it runs.
+pub(in crate::service) fn rank(judged: &Judged) -> Rank {
+    judged.bound.assessment.rank
+}
