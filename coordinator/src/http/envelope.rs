@@ -9,11 +9,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use nexusmon_shared::telemetry;
 use tracing::Instrument as _;
 
 use super::Web;
 use super::problem::{MEDIA_TYPE, Problem};
 
+const TRACEPARENT: &str = "traceparent";
 /// What an answer that is not a page may load: nothing.
 const API_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
@@ -21,22 +23,23 @@ const API_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; fr
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Trace {
     id: u128,
-    /// The span of the caller, if there is one.
-    parent: Option<u64>,
-    /// Ours.
     span: u64,
     sampled: bool,
 }
 
 impl Trace {
-    /// Continues the trace in `traceparent`, or begins one.
-    fn of(headers: &HeaderMap, fresh: impl FnOnce() -> (u128, u64)) -> Self {
+    /// Continues the trace a `traceparent` names, or begins one.
+    fn of(given: Option<&str>, fresh: impl FnOnce() -> (u128, u64)) -> Self {
         let (id, span) = fresh();
-        let given = headers.get("traceparent").and_then(|value| parse(value.to_str().ok()?));
-        match given {
-            Some((id, parent, sampled)) => Self { id, parent: Some(parent), span, sampled },
-            None => Self { id, parent: None, span, sampled: true },
+        match given.and_then(parse) {
+            Some((id, _, sampled)) => Self { id, span, sampled },
+            None => Self { id, span, sampled: true },
         }
+    }
+
+    /// The trace and span a `traceparent` names.
+    fn named(text: &str) -> Option<Self> {
+        parse(text).map(|(id, span, sampled)| Self { id, span, sampled })
     }
 
     pub(super) fn text(&self) -> String {
@@ -69,10 +72,11 @@ fn parse(text: &str) -> Option<(u128, u64, bool)> {
     (good && trace != 0 && parent != 0).then_some((trace, parent, flags & 1 == 1))
 }
 
-pub(super) async fn wrap(State(web): State<Web>, mut request: Request, next: Next) -> Response {
+pub(super) async fn wrap(State(web): State<Web>, request: Request, next: Next) -> Response {
     let clock = &web.app.clock;
     let begun = clock.boot();
-    let trace = Trace::of(request.headers(), || web.fresh_trace());
+    let given = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let mut trace = Trace::of(given, || web.fresh_trace());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!(
@@ -83,7 +87,13 @@ pub(super) async fn wrap(State(web): State<Web>, mut request: Request, next: Nex
         principal = tracing::field::Empty,
         status = tracing::field::Empty,
     );
-    request.extensions_mut().insert(trace);
+    if let Some(given) = given {
+        telemetry::set_parent(&span, given);
+    }
+    if let Some(ours) = span.in_scope(telemetry::current_traceparent) {
+        // Spans are exported: they decide what this request is called.
+        trace = Trace::named(&ours).unwrap_or(trace);
+    }
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(problem) = problem_of(&response) {
         response = render(&problem, &trace, response);
@@ -93,7 +103,7 @@ pub(super) async fn wrap(State(web): State<Web>, mut request: Request, next: Nex
     web.metrics.answered(&route, &method, response.status(), elapsed);
     let headers = response.headers_mut();
     protect(headers);
-    set(headers, HeaderName::from_static("traceparent"), &trace.to_string());
+    set(headers, HeaderName::from_static(TRACEPARENT), &trace.to_string());
     if method == Method::GET || method == Method::HEAD {
         let milliseconds = elapsed.as_secs_f64() * 1000.0;
         set(headers, HeaderName::from_static("server-timing"), &format!("total;dur={milliseconds:.2}"));
@@ -164,17 +174,13 @@ mod tests {
     use super::*;
 
     fn of(value: &str) -> Trace {
-        let headers = HeaderValue::from_str(value)
-            .map(|value| HeaderMap::from_iter([(HeaderName::from_static("traceparent"), value)]))
-            .unwrap_or_default();
-        Trace::of(&headers, || (7, 9))
+        Trace::of(Some(value), || (7, 9))
     }
 
     #[test]
     fn a_trace_is_continued() {
         let trace = of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
         assert_eq!(trace.to_string(), "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000009-01");
-        assert_eq!(trace.parent, Some(0x00f0_67aa_0ba9_02b7));
     }
 
     #[test]

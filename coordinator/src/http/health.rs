@@ -2,37 +2,52 @@
 
 #![expect(clippy::struct_field_names, reason = "they are the names of the API")]
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{Method, StatusCode, header};
+use nexusmon_shared::metrics::{CONTENT_TYPE, Counter, Family, Gauge, Histogram, Labels, Registry};
 
 use super::Web;
 use super::problem::Problem;
 use crate::service::{self, missions};
 
-/// Upper bounds of the duration histogram, in seconds.
-const BOUNDS: [f64; 8] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+/// Counts of answered requests, and what is measured when somebody looks.
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<Labels, Counter>,
+    seconds: Histogram,
+    missions: Family<Labels, Gauge>,
+    tasks: Family<Labels, Gauge>,
+    waiting: Family<Labels, Gauge>,
+    ready: Gauge,
+    leases: Gauge,
+    agents: Gauge,
+    listeners: Gauge,
+}
 
-/// Counts of answered requests.
-#[derive(Debug, Default)]
-pub(super) struct Metrics(Mutex<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    requests: BTreeMap<(String, String, u16), u64>,
-    durations: [u64; BOUNDS.len()],
-    count: u64,
-    seconds: f64,
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::default();
+        Self {
+            requests: registry.counters("http_requests", "Answered requests"),
+            seconds: registry.histogram("http_request_seconds", "Time to the head of an answer"),
+            missions: registry.gauges("missions", "Missions by status"),
+            tasks: registry.gauges("tasks", "Tasks by status"),
+            waiting: registry.gauges("tasks_waiting", "Ready tasks by why they wait"),
+            ready: registry.gauge("ready_tasks", "Tasks that could start"),
+            leases: registry.gauge("live_leases", "Attempts under way"),
+            agents: registry.gauge("agents_online", "Agents with a live session"),
+            listeners: registry.gauge("event_listeners", "Open event streams"),
+            registry,
+        }
+    }
 }
 
 impl Metrics {
-    /// One answer; `route` is the template, so that the number of labels stays bounded.
+    /// One answer; `route` is the template, so that the number of series stays bounded.
     pub(super) fn answered(&self, route: &str, method: &Method, status: StatusCode, elapsed: Duration) {
         let method = match *method {
             Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
@@ -40,40 +55,36 @@ impl Metrics {
             }
             _ => "other",
         };
-        let mut counts = self.0.lock().expect("no holder panics");
-        *counts.requests.entry((route.to_owned(), method.to_owned(), status.as_u16())).or_default() += 1;
-        let seconds = elapsed.as_secs_f64();
-        counts.count += 1;
-        counts.seconds += seconds;
-        for (bucket, bound) in counts.durations.iter_mut().zip(BOUNDS) {
-            *bucket += u64::from(seconds <= bound);
-        }
+        let labels = vec![
+            ("route", route.to_owned()),
+            ("method", method.to_owned()),
+            ("status", status.as_str().to_owned()),
+        ];
+        self.requests.get_or_create(&labels).inc();
+        self.seconds.observe(elapsed.as_secs_f64());
     }
 
-    fn render(&self) -> String {
-        let counts = self.0.lock().expect("no holder panics");
-        let mut text = "# HELP nexusmon_http_requests_total Answered requests.\n\
-                        # TYPE nexusmon_http_requests_total counter\n"
-            .to_owned();
-        for ((route, method, status), count) in &counts.requests {
-            let _ = writeln!(
-                text,
-                "nexusmon_http_requests_total{{route=\"{route}\",method=\"{method}\",status=\"{status}\"}} {count}"
-            );
+    fn measured(&self, stats: &missions::EngineStats, listeners: usize) {
+        let families = [
+            (&self.missions, "status", &stats.missions_by_status),
+            (&self.tasks, "status", &stats.tasks_by_status),
+            (&self.waiting, "reason", &stats.waiting_by_reason),
+        ];
+        for (family, label, counts) in families {
+            family.clear();
+            for (word, count) in counts {
+                family.get_or_create(&vec![(label, word.clone())]).set(whole(*count));
+            }
         }
-        text.push_str(
-            "# HELP nexusmon_http_request_seconds Time to the answer's head.\n\
-             # TYPE nexusmon_http_request_seconds histogram\n",
-        );
-        for (bound, count) in BOUNDS.iter().zip(counts.durations) {
-            let _ = writeln!(text, "nexusmon_http_request_seconds_bucket{{le=\"{bound}\"}} {count}");
-        }
-        let Counts { count, seconds, .. } = &*counts;
-        let _ = writeln!(text, "nexusmon_http_request_seconds_bucket{{le=\"+Inf\"}} {count}");
-        let _ = writeln!(text, "nexusmon_http_request_seconds_sum {seconds}");
-        let _ = writeln!(text, "nexusmon_http_request_seconds_count {count}");
-        text
+        self.ready.set(whole(stats.ready_tasks));
+        self.leases.set(whole(stats.live_leases));
+        self.agents.set(whole(stats.agents_online));
+        self.listeners.set(whole(listeners as u64));
     }
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -94,32 +105,15 @@ pub(super) async fn ready(State(web): State<Web>) -> Result<Answer<Health>, Prob
     Ok(Answer(Health { status: "ready" }))
 }
 
-/// Measurements in the Prometheus text format
+/// Measurements as `OpenMetrics` text
 #[utoipa::path(
     get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain")),
 )]
 pub(super) async fn metrics(State(web): State<Web>) -> Result<impl IntoResponse, Problem> {
-    let mut text = web.metrics.render();
     let stats = missions::stats(&web.app).await?;
-    for (name, help, by) in [
-        ("nexusmon_missions", "Missions by status.", &stats.missions_by_status),
-        ("nexusmon_tasks", "Tasks by status.", &stats.tasks_by_status),
-        ("nexusmon_tasks_waiting", "Ready tasks by why they wait.", &stats.waiting_by_reason),
-    ] {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
-        for (kind, count) in by {
-            let _ = writeln!(text, "{name}{{kind=\"{kind}\"}} {count}");
-        }
-    }
-    for (name, help, value) in [
-        ("nexusmon_ready_tasks", "Tasks that could start.", stats.ready_tasks),
-        ("nexusmon_live_leases", "Attempts under way.", stats.live_leases),
-        ("nexusmon_agents_online", "Agents with a live session.", stats.agents_online),
-    ] {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
-    }
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
+    web.metrics.measured(&stats, web.app.events.listeners());
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], web.metrics.registry.render()))
 }
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]

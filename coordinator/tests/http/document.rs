@@ -44,7 +44,7 @@ async fn only_the_listed_routes_are_open_and_every_other_names_its_action() -> R
         let name = format!("{} {}", operation.method.to_lowercase(), operation.path);
         let security = operation.about["security"].as_array().cloned().unwrap_or_default();
         if security.is_empty() {
-            open.push(name);
+            open.push(name.clone());
         } else if name != "post /v1/auth/refresh" {
             assert!(operation.about["x-action"].is_string(), "{name} names no action");
         }

@@ -1,11 +1,16 @@
 //! A coordinator that serves HTTP on port 0, and a client that is logged in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use nexusmon_coordinator::config::{Config, Settings};
+use nexusmon_coordinator::{Coordinator, Running};
+use nexusmon_shared::time::SystemClock;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,7 +24,7 @@ pub struct Served {
     pub url: String,
     http: reqwest::Client,
     token: String,
-    _running: nexusmon_coordinator::Running,
+    _running: Running,
     _folder: tempfile::TempDir,
 }
 
@@ -38,8 +43,8 @@ impl Served {
             _ => None,
         };
         let config = Config::load(settings, &environment)?;
-        let running = nexusmon_coordinator::start(config).await?;
-        let url = format!("http://{}", running.http);
+        let running = Coordinator::start(config, Arc::new(SystemClock), StdRng::seed_from_u64(7)).await?;
+        let url = format!("http://{}", running.http_addr);
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(PATIENCE)
