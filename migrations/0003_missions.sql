@@ -125,7 +125,7 @@ CREATE TABLE tasks (
 );
 CREATE INDEX tasks_claim ON tasks (class, priority DESC, tag, id) WHERE state = 'ready' AND NOT held;
 CREATE INDEX tasks_due ON tasks (not_before) WHERE state = 'backoff';
-CREATE INDEX tasks_leases ON tasks (agent) WHERE state IN ('leased', 'running');
+CREATE INDEX tasks_leases ON tasks (agent, id) WHERE state IN ('leased', 'running');
 CREATE UNIQUE INDEX tasks_place ON tasks (mission, leaf_index, COALESCE(item_index, -1));
 CREATE INDEX tasks_items ON tasks (parent, item_index) WHERE parent IS NOT NULL;
 CREATE INDEX tasks_attention ON tasks (state, id) WHERE state IN ('uncertain', 'gated');
@@ -139,7 +139,8 @@ CREATE TABLE task_edges (
     needed BOOLEAN NOT NULL,
     PRIMARY KEY (mission, from_leaf, to_leaf)
 ) WITHOUT ROWID;
-CREATE INDEX task_edges_sources ON task_edges (mission, to_leaf);
+-- Covering, so that SQLite takes it rather than reading the mission's edges.
+CREATE INDEX task_edges_sources ON task_edges (mission, to_leaf, from_leaf, needed);
 
 -- Ended attempts that are not the task's last one.
 CREATE TABLE attempts (

@@ -1,5 +1,7 @@
 //! The store on both databases: every test here runs on SQLite and on PostgreSQL, unless it is about one of them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "store/audit.rs"]
 mod audit;
 #[path = "store/entities.rs"]
@@ -12,6 +14,8 @@ mod graph;
 mod lists;
 #[path = "store/opening.rs"]
 mod opening;
+#[path = "store/plans_of_queries.rs"]
+mod plans_of_queries;
 #[path = "store/scheduling.rs"]
 mod scheduling;
 #[path = "store/vault.rs"]

@@ -93,8 +93,8 @@ on_both! {
         insert(&store, vec![ready_mission(1, 3, class)]).await;
         let old = enrol(&store, 1).await;
         let new = store.write("opening", |tx| Box::pin(async move {
-            Ok::<_, StoreError>(tx.open_session(agent_id(1), "node-1", JournalId::from_bits(1), NOW).await?)
-        })).await.unwrap();
+            tx.open_session(agent_id(1), "node-1", JournalId::from_bits(1), NOW).await
+        })).await.unwrap_or_else(|error: StoreError| panic!("{error:?}"));
         assert_eq!((new.session, new.previous.unwrap().session), (old + 1, old));
         assert!(claim(&store, class, 1, old, 3).await.unwrap().is_empty(), "an old session number");
         write(&store, |tx| Box::pin(async move { tx.set_halt(Halt::Halt).await })).await.unwrap();
@@ -124,22 +124,21 @@ on_both! {
         let class = class(&store, "{}").await;
         insert(&store, vec![ready_mission(1, 200, class)]).await;
         let first = enrol(&store, 1).await;
-        let claiming = {
-            let store = store.clone();
-            tokio::task::spawn(async move {
-                let mut granted = 0;
-                loop {
-                    let got = claim(&store, class, 1, first, 5).await.unwrap().len();
-                    if got == 0 { return granted; }
-                    granted += got;
-                }
-            })
-        };
+        let mut claiming = tokio::task::JoinSet::new();
+        let claimer = store.clone();
+        claiming.spawn(async move {
+            let mut granted = 0;
+            loop {
+                let got = claim(&claimer, class, 1, first, 5).await.unwrap().len();
+                if got == 0 { return granted; }
+                granted += got;
+            }
+        });
         let seen = store.write("opening", |tx| Box::pin(async move {
             tx.open_session(agent_id(1), "node-1", JournalId::from_bits(1), NOW).await?;
             Ok::<_, StoreError>(tx.leases_of(agent_id(1)).await?.len())
         })).await.unwrap();
-        let granted = claiming.await.unwrap();
+        let granted: usize = claiming.join_next().await.unwrap().unwrap();
         assert_eq!(granted, seen, "what the Hello saw is all that session ever got");
     }
 }

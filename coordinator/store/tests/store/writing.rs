@@ -65,7 +65,7 @@ on_both! {
 on_both! {
     async fn an_error_of_the_callers_own_rolls_back(store: Store) {
         #[derive(Debug)]
-        enum Own { Refused, Store(StoreError) }
+        enum Own { Refused, Store(#[expect(dead_code, reason = "for Debug")] StoreError) }
         impl From<StoreError> for Own {
             fn from(error: StoreError) -> Self { Self::Store(error) }
         }
@@ -84,12 +84,14 @@ on_both! {
 on_both! {
     async fn a_panicking_unit_harms_nobody_else(store: Store) {
         let panicking = store.clone();
-        let panicked = tokio::task::spawn(async move {
+        let mut panicked = tokio::task::JoinSet::new();
+        panicked.spawn(async move {
             write(&panicking, |tx| Box::pin(async move {
                 tx.insert_missions(&[mission(1, vec![], &[])]).await?;
                 panic!("on purpose")
             })).await
-        }).await;
+        });
+        let panicked = panicked.join_next().await.unwrap();
         // SQLite: the caller is told; PostgreSQL: it runs in the caller's own task.
         assert!(!matches!(panicked, Ok(Ok(()))));
         insert(&store, vec![mission(2, vec![], &[])]).await;

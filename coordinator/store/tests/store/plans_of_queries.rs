@@ -1,0 +1,99 @@
+//! How the hot statements are run: each must find its rows by an index, never by reading a table.
+
+use std::collections::BTreeSet;
+
+use nexusmon_shared::mission::MissionStatus;
+use nexusmon_shared::rank::Rank;
+use nexusmon_store::testing::TestDatabase;
+use nexusmon_store::{
+    AuditFilter, Connection, LeafRef, MissionDelta, MissionFilter, PageRequest, Renewal, StoreError, TaskFilter, Tx,
+};
+
+use crate::fixtures::*;
+
+/// Tables that may be read whole: a few rows, or the batch itself.
+const SMALL: [&str; 9] =
+    ["json_each", "r", "organism", "ended", "step", "classes", "agent_sessions", "(subquery", "CONSTANT"];
+
+fn refuse_scans(plans: &[String]) {
+    let mut statement = "";
+    assert!(plans.len() > 1, "nothing was noted");
+    for line in plans {
+        if line.starts_with("-- ") {
+            statement = line;
+        } else if let Some(table) = line.strip_prefix("SCAN ") {
+            let table = table.split(' ').next().unwrap();
+            assert!(SMALL.contains(&table), "`{line}` in {statement}\n{}", plans.join("\n"));
+        } else {
+            // One mission's edges read for each of its tasks would be quadratic.
+            assert!(!line.contains("task_edges") || !line.ends_with("(mission=?)"), "`{line}` in {statement}");
+            assert!(!line.contains("TEMP B-TREE FOR ORDER BY") || statement.contains("json_each"), "`{line}` in {statement}");
+        }
+    }
+}
+
+async fn hot_path(tx: &mut Tx, class: nexusmon_store::ClassId, session: u64) -> Result<Vec<String>, StoreError> {
+    tx.note_plans();
+    let found = tx.claim_candidates(&[(class, 10)]).await?;
+    tx.lock_limits(&BTreeSet::from(["k".to_owned()])).await?;
+    let rows: Vec<_> = found.iter().map(|task| grant_row(task, 1, session)).collect();
+    let granted = tx.grant(&rows).await?;
+    let ids: Vec<_> = granted.iter().map(|one| one.task.id).collect();
+    let rows = tx.load_for_report(&ids).await?;
+    tx.settle(&rows.iter().map(Into::into).collect::<Vec<_>>()).await?;
+    tx.update_tasks(&rows.iter().map(Into::into).collect::<Vec<_>>()).await?;
+    tx.release_limits(&ids).await?;
+    tx.finish_counters(&[MissionDelta::of(mission_id(1))]).await?;
+    tx.unlock_children(&[LeafRef { mission: mission_id(1), leaf_index: 0 }]).await?;
+    tx.load_decision_context(&ids).await?;
+    tx.children_ended(&[(ids[0], 0)]).await?;
+    tx.children_outcomes(ids[0]).await?;
+    tx.renew_sessions(&[Renewal { agent: agent_id(1), session, heartbeat: 1, at: NOW }]).await?;
+    tx.backoff_due(NOW, 10).await?;
+    tx.leases_of(agent_id(1)).await?;
+    tx.ready_classes().await?;
+    Ok(tx.take_plans())
+}
+
+async fn lists(read: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let later = PageRequest { limit: 50, cursor: Some(mission_id(2).to_string()) };
+    read.note_plans();
+    read.mission_list(&MissionFilter::default(), &later).await?;
+    let status = MissionFilter { statuses: vec![MissionStatus::Running], ..MissionFilter::default() };
+    read.mission_list(&status, &later).await?;
+    let rank = MissionFilter { rank: Some(Rank::A), ..MissionFilter::default() };
+    read.mission_list(&rank, &later).await?;
+    let label = MissionFilter { labels: vec![("a".to_owned(), "b".to_owned())], ..MissionFilter::default() };
+    read.mission_list(&label, &later).await?;
+    let places = PageRequest { limit: 50, cursor: Some("3.-1".to_owned()) };
+    read.task_list(mission_id(1), &TaskFilter::default(), &places).await?;
+    let page = PageRequest { limit: 50, cursor: Some("100".to_owned()) };
+    let by_mission = AuditFilter { mission: Some(mission_id(1)), ..AuditFilter::default() };
+    read.audit_list(&by_mission, &page).await?;
+    let by_person = AuditFilter { actor: Some(principal().to_string()), ..AuditFilter::default() };
+    read.audit_list(&by_person, &page).await?;
+    read.audit_after(0, 100).await?;
+    read.mission_audit_after(mission_id(1), 0, 100).await?;
+    read.missions_due(NOW, 10).await?;
+    read.next_backoff().await?;
+    Ok(read.take_plans())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hot_statements_use_indexes() {
+    let database = TestDatabase::sqlite().unwrap();
+    let opened = database.open().await.unwrap();
+    let store = &opened.store;
+    organism(store).await;
+    let class = class(store, "{}").await;
+    let session = enrol(store, 1).await;
+    insert(store, vec![ready_mission(1, 50, class), ready_mission(2, 50, class)]).await;
+    let plans = store
+        .write("looking", move |tx| Box::pin(async move { hot_path(tx, class, session).await }))
+        .await
+        .unwrap();
+    refuse_scans(&plans);
+    let plans = lists(&mut store.read().await.unwrap()).await.unwrap();
+    refuse_scans(&plans);
+    opened.close().await;
+}
