@@ -88,6 +88,14 @@ pub struct BoundTask {
     pub condition: crate::needs::Condition,
 }
 
+impl BoundTask {
+    /// Whether it holds values known only at run time and, being A or S, waits as `gated` for an approval over them
+    /// ([`crate::task::gate`]) when they are known.
+    pub fn needs_instance_approval(&self) -> bool {
+        self.rank.needs_approval() && (self.open || self.spec.for_each.is_some())
+    }
+}
+
 /// A valid plan with every default resolved, ready to be sealed under a header.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BoundPlan {
