@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use nexusmon_shared::lifecycle::TaskFailure;
+use nexusmon_shared::telemetry::TelemetryError;
 use nexusmon_store::StoreError;
 
 use crate::blobs::BlobError;
@@ -39,8 +40,8 @@ pub enum StartError {
     Randomness,
     #[error("cannot listen to signals")]
     Signals(#[source] io::Error),
-    #[error("cannot set up logs and traces")]
-    Telemetry(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     #[error(transparent)]
     Agent(#[from] AgentError),
     #[error(transparent)]
@@ -52,7 +53,7 @@ pub enum StartError {
 impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Blobs(BlobError::Config { .. }) | Self::Store(StoreError::Url { .. }) => {
+            Self::Config(_) | Self::Telemetry(_) | Self::Blobs(BlobError::Config { .. }) | Self::Store(StoreError::Url { .. }) => {
                 2
             }
             Self::Port { .. } | Self::Address(_) => 3,
@@ -60,7 +61,7 @@ impl StartError {
             Self::Store(_) | Self::Keys(KeyringError::Store(_)) => 5,
             Self::Keys(_) => 6,
             Self::Agent(_) => 7,
-            Self::Randomness | Self::Signals(_) | Self::Telemetry(_) | Self::Failed(_) | Self::Task(_) => 1,
+            Self::Randomness | Self::Signals(_) | Self::Failed(_) | Self::Task(_) => 1,
         }
     }
 }

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) async fn run(running: &Running, json: bool) -> Result<()> {
     let app = &running.app;
     let caller = Caller::system(app);
-    let created = missions::create(app, &caller, vec![NewMission::from_value(sample())?]).await?;
+    let created = missions::create(app, &caller, vec![NewMission::from_value(&sample())?]).await?;
     let mission =
         created.into_iter().next().ok_or_else(|| Error::unavailable("the demo made no mission"))??;
     let waited = tokio::time::timeout(PATIENCE, finished(app, &mission)).await;
@@ -96,8 +96,8 @@ async fn as_text(app: &App, view: &MissionView, running: &Running) -> String {
     text.push('\n');
     for task in &view.tasks {
         text += &format!("\n  {:<9} {:<10} on {}", task.id, task.status.as_str(), agent(task));
-        if let Some(outputs) = task.outputs.as_ref().filter(|outputs| !outputs.is_empty()) {
-            text += &format!("  outputs {}", serde_json::Value::from(outputs.clone()));
+        if let Some(outputs) = task.outputs.as_ref().filter(|outputs| outputs.as_object().is_some_and(|o| !o.is_empty())) {
+            text += &format!("  outputs {}", outputs);
         }
         if let Some(cause) = &task.cause {
             text += &format!("  because {}", cause.kind());
