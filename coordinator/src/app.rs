@@ -66,6 +66,8 @@ pub struct Parts {
     pub history: history::Histories,
     pub barred: bars::Bars,
     pub(crate) dispatch: Notify,
+    /// Boot clock, in seconds, of the last look at which classes have ready tasks.
+    pub(crate) refreshed: AtomicU64,
     pub(crate) judging: AtomicBool,
     pub(crate) renewals: service::agents::Renewals,
     pub(crate) leases: service::leases::Observed,
@@ -123,6 +125,7 @@ impl App {
             history: history::Histories::default(),
             barred: bars::Bars::default(),
             dispatch: Notify::new(),
+            refreshed: AtomicU64::new(0),
             judging: AtomicBool::new(false),
             renewals: service::agents::Renewals::default(),
             leases: service::leases::Observed::default(),

@@ -2,7 +2,7 @@
 //!
 //! A cache of interned rows that never change, and hints; the store has the truth.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use nexusmon_core::schedule::{ClassId, DemandClass};
@@ -14,7 +14,9 @@ const KEPT: usize = 100_000;
 struct Known {
     by_key: HashMap<String, ClassId>,
     by_id: HashMap<ClassId, Arc<DemandClass>>,
-    active: BTreeSet<ClassId>,
+    /// With how often each was activated: what came after a look at the store is not taken back by it.
+    active: BTreeMap<ClassId, u64>,
+    activations: u64,
 }
 
 /// The cache.
@@ -54,16 +56,23 @@ impl ClassCache {
         known.by_id.insert(id, Arc::new(class));
     }
 
-    /// Classes that may have ready tasks.
-    pub fn active(&self) -> Vec<ClassId> {
-        self.0.lock().expect("no holder panics").active.iter().copied().collect()
+    /// Classes that may have ready tasks, each with the activation that said so last.
+    pub fn active(&self) -> Vec<(ClassId, u64)> {
+        self.0.lock().expect("no holder panics").active.iter().map(|(id, at)| (*id, *at)).collect()
     }
 
     pub fn activate(&self, ids: impl IntoIterator<Item = ClassId>) {
-        self.0.lock().expect("no holder panics").active.extend(ids);
+        let mut known = self.0.lock().expect("no holder panics");
+        known.activations += 1;
+        let now = known.activations;
+        known.active.extend(ids.into_iter().map(|id| (id, now)));
     }
 
-    pub fn deactivate(&self, id: ClassId) {
-        self.0.lock().expect("no holder panics").active.remove(&id);
+    /// Takes a class off the list, unless it was activated again since `seen`.
+    pub fn deactivate(&self, id: ClassId, seen: u64) {
+        let mut known = self.0.lock().expect("no holder panics");
+        if known.active.get(&id).is_some_and(|at| *at <= seen) {
+            known.active.remove(&id);
+        }
     }
 }

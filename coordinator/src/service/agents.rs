@@ -85,8 +85,8 @@ pub struct CapabilityView {
     pub plugin_versions: Vec<String>,
     pub rank_floor: Rank,
     pub requires_approval: bool,
-    pub params: Option<serde_json::Value>,
-    pub outputs: Option<serde_json::Value>,
+    pub params: Option<Value>,
+    pub outputs: Option<Value>,
     /// Names of agents that have it now.
     pub agents: Vec<String>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nexusmon_core::schedule::{ClassId, DemandClass};
 
 use super::unit::Unit;
-use crate::app::{App, classes};
+use crate::app::App;
 use crate::error::{Error, Result};
 
 /// Numbers for keys, inside a unit of work.

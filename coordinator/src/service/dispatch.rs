@@ -7,6 +7,7 @@ mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nexusmon_core::schedule::{self, Candidate, ClassId, DemandClass, Fit, LimitUse, Snapshot};
@@ -21,13 +22,15 @@ use super::unit::{After, SYSTEM, Unit, task_subject};
 use crate::app::App;
 use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
-pub(super) use orders::sealed;
 pub(super) use snapshot::{agent_views, offline_views, view};
 
 /// Grants of one activation; more are left for the next, so that orders do not wait for a huge commit.
 const MOST: usize = 1000;
 /// Candidates read beyond what there is room for: some may be held back by limits.
 const SPARE: u32 = 16;
+
+/// The store is asked which classes have ready tasks at least this often, whoever forgot to say so.
+const REFRESH: Duration = Duration::from_secs(5);
 
 /// What one activation did.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,13 +71,19 @@ pub async fn refresh(app: &App) -> Result<()> {
 
 /// One activation; idempotent. Background calls it whenever [`woken`] returns.
 pub async fn tick(app: &App) -> Result<TickResult> {
+    let boot = app.clock.boot().as_secs();
+    if boot.saturating_sub(app.refreshed.load(Ordering::Relaxed)) >= REFRESH.as_secs() {
+        app.refreshed.store(boot, Ordering::Relaxed);
+        refresh(app).await?;
+    }
     let live: Vec<Arc<AgentLive>> = app.sessions.all();
     let agents = agent_views(app, &live);
     if agents.is_empty() {
         return Ok(TickResult::default());
     }
-    let active = app.classes.active();
-    let classes = known_classes(app, &active).await?;
+    let active: BTreeMap<ClassId, u64> = app.classes.active().into_iter().collect();
+    let ids: Vec<_> = active.keys().copied().collect();
+    let classes = known_classes(app, &ids).await?;
     let mut wanted = Vec::new();
     for (id, class) in &classes {
         let room: u32 = agents
@@ -100,7 +109,7 @@ pub async fn tick(app: &App) -> Result<TickResult> {
         .await?;
     let count = granted.tasks.len();
     for class in granted.drained {
-        app.classes.deactivate(class);
+        app.classes.deactivate(class, active.get(&class).copied().unwrap_or(0));
     }
     app.advance_virtual_time(granted.newest_tag);
     granted.after.run(app);
@@ -291,6 +300,3 @@ async fn set_offline(unit: &mut Unit<'_>, tasks: &mut [GrantedTask]) -> Result<(
     }
     Ok(())
 }
-
-/// How long to wait before looking again even though nobody called.
-pub const POLL: Duration = Duration::from_secs(1);

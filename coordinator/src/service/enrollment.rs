@@ -8,7 +8,8 @@ use bytes::Bytes;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::AgentId;
 use nexusmon_shared::message::{
-    CertificateIssued, ChallengeRequest, ChallengeResponse, JoinRequest, JoinResponse, ProtocolRange, RenewRequest,
+    CertificateIssued, ChallengeRequest, ChallengeResponse, JoinRequest, JoinResponse, ProtocolRange,
+    RenewRequest,
 };
 use nexusmon_shared::pki::Issued;
 use nexusmon_shared::trust::enrollment::{
@@ -61,7 +62,10 @@ fn refused() -> Error {
 /// Redeems an invite. `exporter` is the TLS exporter of the connection (`EXPORTER-nexusmon-join`).
 pub async fn join(app: &App, request: JoinRequest, exporter: [u8; 32]) -> Result<JoinResponse> {
     if ProtocolRange::OURS.common(request.protocol).is_none() {
-        return Err(Error::conflict("protocol", "coordinator and agent speak no common protocol version; upgrade"));
+        return Err(Error::conflict(
+            "protocol",
+            "coordinator and agent speak no common protocol version; upgrade",
+        ));
     }
     let invite = app.store.read().await?.invite(request.invite).await?.ok_or_else(refused)?;
     let key = invite_key(app, &invite)?;
@@ -76,7 +80,11 @@ pub async fn join(app: &App, request: JoinRequest, exporter: [u8; 32]) -> Result
     }
     let message = sealing_key_message(&request.sealing_key);
     if !verify_identity_signature(&request.identity_key, &message, &request.sealing_key_signature) {
-        return Err(Error::field("/sealing_key_signature", "signature", "does not verify under the identity key"));
+        return Err(Error::field(
+            "/sealing_key_signature",
+            "signature",
+            "does not verify under the identity key",
+        ));
     }
     let now = app.clock.now();
     let agent = app.rng.with(|rng| AgentId::new(now, rng));
@@ -251,7 +259,9 @@ async fn count(
     let current = row.join_counter;
     let answer = match counter {
         // An answer was lost, and the same request comes again.
-        _ if repeated && counter.is_none_or(|counter| counter == current || counter + 1 == current) => Some(current),
+        _ if repeated && counter.is_none_or(|counter| counter == current || counter + 1 == current) => {
+            Some(current)
+        }
         None => Some(current + 1),
         Some(counter) if counter == current => Some(current + 1),
         Some(_) => None,

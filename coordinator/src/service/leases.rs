@@ -127,15 +127,6 @@ pub(super) async fn end_all(unit: &mut Unit<'_>, rows: Vec<TaskRow>) -> Result<(
 
 /// Backoffs that are over, missions whose start time, deadline or `decide_by` has come.
 pub async fn due(app: &App) -> Result<TimerResult> {
-    let unit_app = app.clone();
-    let (backoffs, after) = app
-        .store
-        .write("leases.backoff", move |tx| {
-            let app = unit_app.clone();
-            Box::pin(async move { backoffs_due(&app, tx).await })
-        })
-        .await?;
-    after.run(app);
     let now = app.clock.now();
     let (missions, instances, next) = {
         let mut read = app.store.read().await?;
@@ -144,6 +135,20 @@ pub async fn due(app: &App) -> Result<TimerResult> {
         let next = read.next_backoff().await?;
         (missions, approvals, next)
     };
+    let mut backoffs = 0;
+    // Looking costs nothing; writing only where something is due.
+    if next.is_some_and(|at| at <= now) {
+        let unit_app = app.clone();
+        let (count, after) = app
+            .store
+            .write("leases.backoff", move |tx| {
+                let app = unit_app.clone();
+                Box::pin(async move { backoffs_due(&app, tx).await })
+            })
+            .await?;
+        after.run(app);
+        backoffs = count;
+    }
     let mut handled = backoffs;
     for due in missions {
         let unit_app = app.clone();

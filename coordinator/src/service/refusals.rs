@@ -34,6 +34,9 @@ impl From<StoreError> for Error {
             StoreError::Unique { constraint } => {
                 Self::conflict("taken", format!("{constraint} is taken already"))
             }
+            StoreError::Corrupt { column, .. } if column == "cursor" => {
+                Self::field("?cursor", "invalid", "is not a cursor of this list")
+            }
             StoreError::Full => Self::StorageFull,
             StoreError::Closed => Self::unavailable("the coordinator is shutting down"),
             other => Self::internal(other),

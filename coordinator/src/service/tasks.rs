@@ -11,7 +11,7 @@ use nexusmon_store::{AttemptRow, TaskRow, TaskUpdate};
 use serde_json::{Value, json};
 
 use super::missions::{TaskView, no_nul, task_views};
-use super::settled::{self, Arrived};
+use super::settled;
 use super::unit::{Actor, Unit, attempt_of, task_subject};
 use super::unlock::{Missions, Over};
 use super::{Caller, finish, unlock};

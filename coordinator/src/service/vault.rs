@@ -11,14 +11,13 @@ use futures::stream::BoxStream;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, ArtifactId, MissionId, PrincipalId, TaskId, VersionId};
-use nexusmon_shared::message::{Offer, OfferAnswer, UploadDone, UploadStart};
+use nexusmon_shared::message::{Offer, OfferAnswer, UploadStart};
 use nexusmon_shared::time::Timestamp;
 
 use super::{Caller, Page, PageRequest};
 use crate::app::App;
 use crate::error::Result;
 pub(super) use outputs::{ProducedBy, record_outputs};
-pub(super) use transfer::leased;
 
 /// Bytes that arrive or leave.
 pub type Body = BoxStream<'static, Result<Bytes>>;

@@ -115,8 +115,9 @@ pub(in crate::service) fn view(
     let live = app.sessions.get(row.id);
     let presence = match presence(app, row.id) {
         // Another node may hold the session.
-        Presence::Offline if renewed_at.is_some_and(|at| app.clock.now().since(at) < SUSPECT_AFTER)
-            && !app.store.is_single_node() =>
+        Presence::Offline
+            if renewed_at.is_some_and(|at| app.clock.now().since(at) < SUSPECT_AFTER)
+                && !app.store.is_single_node() =>
         {
             Presence::Online
         }

@@ -198,8 +198,12 @@ pub(in crate::service) async fn task_views(
     for row in &rows {
         let needs: Vec<String> =
             needs.remove(&row.id).unwrap_or_default().into_iter().map(|(need, _)| need).collect();
-        let open: Vec<String> =
-            needs.iter().filter(|need| !states.get(*need).copied().unwrap_or(false)).cloned().collect();
+        // Needs outside this page count as open while any is.
+        let open: Vec<String> = if row.needs_open == 0 {
+            Vec::new()
+        } else {
+            needs.iter().filter(|need| !states.get(*need).copied().unwrap_or(false)).cloned().collect()
+        };
         let why = explainer.explain(&About { row, open_needs: &open });
         views.push(task_view(app, row, needs, why));
     }

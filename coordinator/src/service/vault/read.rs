@@ -161,7 +161,9 @@ pub(super) async fn content(
         return Err(Error::RangeNotSatisfiable { start, size });
     }
     if row.kind == ArtifactKind::Log {
-        if let (Some(task), Some(epoch), Some(number)) = (version.task, version.fence_epoch, version.fence_number) {
+        if let (Some(task), Some(epoch), Some(number)) =
+            (version.task, version.fence_epoch, version.fence_number)
+        {
             let attempt = AttemptRef { task, fence: Fence { epoch, number } };
             let body = crate::service::logs::version_body(app, attempt, start, end);
             return Ok(Content { version: version_view(&version, 0), name: row.name, start, end, body });

@@ -1,0 +1,321 @@
+//! A coordinator without listeners, and agents that answer orders as a test tells them to.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nexusmon_coordinator::app::App;
+use nexusmon_coordinator::app::sessions::{Live, Outgoing};
+use nexusmon_coordinator::blobs::{Blobs, BlobsConfig};
+use nexusmon_coordinator::config::{Config, Settings};
+use nexusmon_coordinator::keys::Keyring;
+use nexusmon_coordinator::service::missions::{MissionView, NewMission};
+use nexusmon_coordinator::service::{Caller, agents, auth, dispatch, leases, missions, tasks};
+use nexusmon_shared::attempt::AttemptRef;
+use nexusmon_shared::id::{AgentId, JournalId, MissionId};
+use nexusmon_shared::lifecycle::Lifecycle;
+use nexusmon_shared::manifest::Manifest;
+use nexusmon_shared::message::{
+    CoordinatorMessage, Facts, Heartbeat, HeldAttempt, Hello, LocalPolicy, Order, ProtocolRange, Welcome,
+};
+use nexusmon_shared::outcome::{Cause, Ending, Report};
+use nexusmon_shared::plan::TaskSpec;
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::sandbox::Level;
+use nexusmon_shared::time::{Clock as _, ManualClock, SharedClock, Timestamp};
+use nexusmon_store::testing::TestDatabase;
+use nexusmon_store::{AgentRow, AgentState, Json, StoreConfig};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde_json::{Map, Value, json};
+
+/// Longest a test waits for something that should happen at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct World {
+    pub app: App,
+    pub clock: ManualClock,
+    pub database: TestDatabase,
+    folder: Arc<tempfile::TempDir>,
+    lifecycle: Lifecycle,
+}
+
+async fn open(database: &TestDatabase, folder: &Path, clock: &ManualClock) -> (App, Lifecycle) {
+    let lifecycle = Lifecycle::new();
+    let shared: SharedClock = Arc::new(clock.clone());
+    let environment = |name: &str| (name == "OPERATOR_KEY").then(|| "a key for tests only".to_owned());
+    let settings = Settings {
+        data_dir: Some(folder.to_owned()),
+        database_url: Some(database.url().to_owned()),
+        master_key_file: Some(master_key(folder)),
+        node: Some("node-1".to_owned()),
+        ..Settings::default()
+    };
+    let config = Config::load(settings, &environment).unwrap();
+    let store_config = StoreConfig::new(config.database_url.clone(), config.node.clone());
+    let store = nexusmon_store::Store::open(&store_config, Arc::clone(&shared), &lifecycle).await.unwrap();
+    let blobs = BlobsConfig {
+        url: config.blobs_url.clone(),
+        staging: config.data_dir.join("staging"),
+        several_nodes: false,
+    };
+    let blobs = Blobs::open(&blobs).await.unwrap();
+    let rng = StdRng::seed_from_u64(7);
+    let keyring = Keyring::open(&store, &config, &shared, StdRng::seed_from_u64(8)).await.unwrap();
+    let app = App::open(config, shared, rng, store, blobs, keyring, lifecycle.clone()).await.unwrap();
+    auth::prepare(&app).await.unwrap();
+    (app, lifecycle)
+}
+
+fn master_key(folder: &Path) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join("master.key");
+    if !path.exists() {
+        std::fs::write(&path, "00".repeat(32)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    path
+}
+
+impl World {
+    pub async fn new(database: TestDatabase) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let clock = ManualClock::new(Timestamp::from_micros(1_900_000_000_000_000));
+        let (app, lifecycle) = open(&database, folder.path(), &clock).await;
+        Self { app, clock, database, folder, lifecycle }
+    }
+
+    /// Ends this coordinator and starts the next over the same database.
+    pub async fn restart(self) -> Self {
+        let Self { app, clock, database, folder, lifecycle } = self;
+        drop(app);
+        lifecycle.shutdown(Duration::from_secs(5)).await;
+        let (app, lifecycle) = open(&database, folder.path(), &clock).await;
+        Self { app, clock, database, folder, lifecycle }
+    }
+
+    pub async fn owner(&self) -> Caller {
+        let row = self.app.store.read().await.unwrap().owner().await.unwrap().unwrap();
+        Caller { principal: row.id, name: row.name, ..Caller::system(&self.app) }
+    }
+
+    pub async fn create(&self, body: Value) -> MissionView {
+        self.try_create(body).await.unwrap()
+    }
+
+    pub async fn try_create(&self, body: Value) -> Result<MissionView, nexusmon_coordinator::error::Error> {
+        let mission = NewMission::from_value(&body)?;
+        let owner = self.owner().await;
+        missions::create(&self.app, &owner, vec![mission]).await?.remove(0)
+    }
+
+    pub async fn mission(&self, id: MissionId) -> MissionView {
+        missions::get(&self.app, id).await.unwrap()
+    }
+
+    /// The status of a mission, as a word.
+    pub async fn status(&self, id: MissionId) -> &'static str {
+        self.mission(id).await.summary.status.as_str()
+    }
+
+    pub async fn statuses(&self, id: MissionId) -> Vec<(String, &'static str)> {
+        let mission = self.mission(id).await;
+        mission.tasks.iter().map(|task| (task.id.clone(), task.status.as_str())).collect()
+    }
+
+    pub async fn tick(&self) -> usize {
+        let mut granted = 0;
+        loop {
+            let result = dispatch::tick(&self.app).await.unwrap();
+            granted += result.granted;
+            if !result.more {
+                return granted;
+            }
+        }
+    }
+
+    /// Time passes; timers look.
+    pub async fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+        leases::expire(&self.app).await.unwrap();
+        leases::due(&self.app).await.unwrap();
+    }
+
+    pub async fn enroll(&self, name: &str) -> AgentId {
+        let mut rng = StdRng::seed_from_u64(name.bytes().map(u64::from).sum());
+        let now = self.clock.now();
+        let row = AgentRow {
+            id: AgentId::new(now, &mut rng),
+            name: name.to_owned(),
+            state: AgentState::Active,
+            labels: Json([("name".to_owned(), name.to_owned())].into()),
+            max_rank: Rank::S,
+            identity_key: "00".repeat(32),
+            sealing_key: "00".repeat(32),
+            join_counter: 1,
+            facts: "{}".to_owned(),
+            hello: None,
+            invite: None,
+            certificate_until: None,
+            created_at: now,
+            revoked_at: None,
+            version: 1,
+        };
+        let id = row.id;
+        self.app
+            .store
+            .write_with("test.enroll", row, |tx, row| Box::pin(async move { tx.insert_agent(row).await }))
+            .await
+            .unwrap();
+        id
+    }
+
+    pub async fn agent(&self, name: &str) -> Agent {
+        let id = self.enroll(name).await;
+        Agent::connect(self, id, 1, Vec::new()).await
+    }
+}
+
+/// What a simulated agent does with an order.
+pub fn succeed(outputs: Value) -> Ending {
+    let outputs: Map<String, Value> = outputs.as_object().cloned().unwrap_or_default();
+    Ending::Succeeded { outputs }
+}
+
+pub fn exit(code: i32) -> Ending {
+    Ending::Failed { cause: Cause::ExitStatus { code } }
+}
+
+/// One open session.
+pub struct Agent {
+    pub id: AgentId,
+    pub journal: JournalId,
+    pub live: Live,
+    pub welcome: Welcome,
+    outgoing: Outgoing,
+    app: App,
+    clock: ManualClock,
+    heartbeats: u64,
+}
+
+fn manifest() -> Manifest {
+    serde_json::from_value(json!({
+        "name": "probe", "version": "1.0.0",
+        "capabilities": [
+            {"name": "probe.run", "risk_level": "E"},
+            {"name": "probe.effect", "risk_level": "E", "idempotent": false},
+            {"name": "probe.careful", "risk_level": "C"},
+            {"name": "probe.grave", "risk_level": "A"}
+        ]
+    }))
+    .unwrap()
+}
+
+impl Agent {
+    pub async fn connect(world: &World, id: AgentId, journal: u128, held: Vec<HeldAttempt>) -> Self {
+        let journal = JournalId::from_bits(journal);
+        let hello = Hello {
+            protocol: ProtocolRange::OURS,
+            build: "test".to_owned(),
+            manifests: vec![manifest()],
+            labels: std::collections::BTreeMap::new(),
+            slots: 4,
+            sandbox_levels: BTreeSet::from([Level::L0, Level::L1, Level::L3]),
+            journal,
+            held,
+            local_policy: LocalPolicy { max_rank: Rank::S, capabilities: Vec::new(), unsigned_consent: true },
+            paused: false,
+            facts: Facts::default(),
+        };
+        let (live, welcome, outgoing) = agents::hello(&world.app, id, hello).await.unwrap();
+        let mut agent = Self {
+            id,
+            journal,
+            live,
+            welcome,
+            outgoing,
+            app: world.app.clone(),
+            clock: world.clock.clone(),
+            heartbeats: 0,
+        };
+        agent.beat(4).await;
+        agent
+    }
+
+    /// Sends a heartbeat and waits until it is durable.
+    pub async fn beat(&mut self, credit: u32) {
+        self.heartbeats += 1;
+        let heartbeat = Heartbeat { number: self.heartbeats, credit, ..Heartbeat::default() };
+        agents::heartbeat(&self.app, &self.live, heartbeat);
+    }
+
+    /// The next message that is no renewal.
+    pub async fn next(&mut self) -> CoordinatorMessage {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.outgoing.next()).await;
+            match message.expect("a message in time").expect("an open session") {
+                CoordinatorMessage::Renewed { .. } | CoordinatorMessage::Plan(_) => {}
+                message => return message,
+            }
+        }
+    }
+
+    /// Everything that is waiting, orders only.
+    pub fn orders(&mut self) -> Vec<Order> {
+        let mut orders = Vec::new();
+        while let Some(message) = self.outgoing.try_next() {
+            if let CoordinatorMessage::Orders(batch) = message {
+                orders.extend(batch.orders);
+            }
+        }
+        orders
+    }
+
+    pub async fn report(&self, attempt: AttemptRef, ending: Ending) -> Vec<AttemptRef> {
+        let now = self.clock.now();
+        let report = Report {
+            attempt,
+            ending,
+            started_at: Some(now),
+            finished_at: now,
+            artifacts: Vec::new(),
+            log_bytes: 0,
+            sandbox_level: Some(Level::L3),
+        };
+        tasks::report(&self.app, self.id, self.live.session(), vec![report]).await.unwrap()
+    }
+
+    /// Ticks and answers until nothing is granted any more; `act` decides how each order ends.
+    pub async fn work(
+        &mut self,
+        world: &World,
+        mut act: impl FnMut(&TaskSpec, &Order) -> Ending,
+    ) -> Vec<String> {
+        let mut done = Vec::new();
+        loop {
+            self.live.set_credit(4);
+            world.tick().await;
+            let orders = self.orders();
+            if orders.is_empty() {
+                return done;
+            }
+            for order in orders {
+                let spec: TaskSpec = serde_json::from_slice(&order.leaf).unwrap();
+                let ending = act(&spec, &order);
+                done.push(match order.item_index {
+                    Some(index) => format!("{}.{index}", spec.id),
+                    None => spec.id.to_string(),
+                });
+                self.report(order.attempt, ending).await;
+            }
+        }
+    }
+
+    /// The connection breaks.
+    pub fn vanish(self) -> (AgentId, JournalId) {
+        let (id, journal) = (self.id, self.journal);
+        agents::goodbye(&self.app, self.live, None);
+        (id, journal)
+    }
+}
