@@ -59,8 +59,11 @@ pub enum Error {
 }
 
 fn summary(fields: &[FieldError]) -> String {
-    let shown: Vec<_> =
-        fields.iter().take(3).map(|field| format!("{}: {}", field.pointer, field.message)).collect();
+    let one = |field: &FieldError| match field.pointer.as_str() {
+        "" => field.message.clone(),
+        pointer => format!("{pointer}: {}", field.message),
+    };
+    let shown: Vec<_> = fields.iter().take(3).map(one).collect();
     let more = fields.len().saturating_sub(shown.len());
     if more == 0 { shown.join("; ") } else { format!("{} (and {more} more)", shown.join("; ")) }
 }

@@ -1,9 +1,10 @@
 //! Request bodies: bounded in size and depth, strict about fields, and wrong ones answered with JSON pointers.
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
@@ -13,6 +14,8 @@ use super::problem::Problem;
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 /// The most bytes of a mission.
 pub(super) const MISSION_LIMIT: usize = nexusmon_shared::plan::MAX_MISSION_BYTES;
+/// Bytes beyond the limit that are still read.
+const THROWN_AWAY: usize = 4 * 1024 * 1024;
 /// Nesting beyond this is refused before anything is built from it.
 const DEPTH_LIMIT: usize = 64;
 /// A body larger than this is parsed off the async threads.
@@ -46,12 +49,13 @@ pub(super) async fn document(request: Request, limit: usize) -> Result<Bytes, Pr
         return Ok(Bytes::from_static(b"{}"));
     }
     require_json(&parts.headers)?;
-    if depth(&bytes) > DEPTH_LIMIT {
-        return Err(Problem::field(
-            "",
-            "too_deep",
-            format!("The body nests deeper than {DEPTH_LIMIT} levels."),
-        ));
+    let found = scan(&bytes);
+    if found.depth > DEPTH_LIMIT {
+        return Err(Problem::field("", "too_deep", format!("The body nests deeper than {DEPTH_LIMIT} levels.")));
+    }
+    if found.nul {
+        // No name, script or comment needs it, and databases refuse it.
+        return Err(Problem::field("", "nul_character", "The body holds the character U+0000."));
     }
     Ok(bytes)
 }
@@ -67,26 +71,29 @@ pub(super) async fn off_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(move || parse(&bytes)).await.map_err(|_| Problem::internal())
 }
 
-/// Reads a body of at most `limit` bytes.
-pub(super) async fn read(
-    headers: &HeaderMap,
-    body: axum::body::Body,
-    limit: usize,
-) -> Result<Bytes, Problem> {
-    let declared =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > limit as u64) {
+/// Reads a body of at most `limit` bytes. Of a larger one a little more is read and thrown away, so that a client that
+/// sends first and listens later hears why it was refused.
+pub(super) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > (limit + THROWN_AWAY) as u64) {
         return Err(too_large(limit));
     }
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Err(_) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "body_incomplete",
-            "The body ended before it was complete.",
-        )),
+    let mut kept = BytesMut::new();
+    let mut total = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            let detail = "The body ended before it was complete.";
+            Problem::new(StatusCode::BAD_REQUEST, "body_incomplete", detail)
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        total += data.len();
+        if total <= limit {
+            kept.extend_from_slice(&data);
+        } else if total > limit + THROWN_AWAY {
+            break;
+        }
     }
+    if total > limit { Err(too_large(limit)) } else { Ok(kept.freeze()) }
 }
 
 fn too_large(limit: usize) -> Problem {
@@ -127,23 +134,34 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// The deepest nesting of brackets outside strings; no recursion, one pass.
-fn depth(bytes: &[u8]) -> usize {
-    let (mut deepest, mut now, mut quoted, mut escaped) = (0_usize, 0_usize, false, false);
-    for byte in bytes {
+/// What can be said of a document in one pass, without recursion.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Scan {
+    /// The deepest nesting of brackets outside strings.
+    depth: usize,
+    /// Whether a string holds U+0000.
+    nul: bool,
+}
+
+fn scan(bytes: &[u8]) -> Scan {
+    let (mut found, mut now, mut quoted, mut escaped) = (Scan::default(), 0_usize, false, false);
+    for (at, byte) in bytes.iter().enumerate() {
         match byte {
-            _ if escaped => escaped = false,
+            _ if escaped => {
+                escaped = false;
+                found.nul |= bytes[at..].starts_with(b"u0000");
+            }
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
             b'{' | b'[' if !quoted => {
                 now += 1;
-                deepest = deepest.max(now);
+                found.depth = found.depth.max(now);
             }
             b'}' | b']' if !quoted => now = now.saturating_sub(1),
             _ => {}
         }
     }
-    deepest
+    found
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {
@@ -262,9 +280,11 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(depth(deep.as_bytes()), 100_000);
+        assert_eq!(scan(deep.as_bytes()).depth, 100_000);
         assert_eq!(parse::<Outer>(deep.as_bytes()).expect_err("refused").code(), "invalid");
-        assert_eq!(depth(br#"{"a": "[[[[\"[["}"#), 1);
+        assert_eq!(scan(br#"{"a": "[[[[\"[["}"#), Scan { depth: 1, nul: false });
+        assert!(scan(br#"["a\u0000"]"#).nul);
+        assert!(!scan(br#"["a\\u0000"]"#).nul, "an escaped backslash and plain digits");
     }
 
     proptest! {

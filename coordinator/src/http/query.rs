@@ -23,6 +23,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(Problem::field("?", "nul_character", "a parameter holds the character U+0000"));
+        }
         match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
             Err(refused) => Err(explain(&refused.body_text())),
@@ -68,6 +71,9 @@ pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<PageReq
     match limit {
         Some(limit) if !(1..=MAX_LIMIT).contains(&limit) => {
             Err(Problem::field("?limit", "out_of_range", format!("must be from 1 to {MAX_LIMIT}")))
+        }
+        _ if cursor.as_ref().is_some_and(|cursor| cursor.is_empty() || cursor.len() > 200) => {
+            Err(Problem::field("?cursor", "invalid_value", "is not a cursor of this list"))
         }
         limit => Ok(PageRequest { limit: Some(limit.unwrap_or(DEFAULT_LIMIT)), cursor }),
     }
