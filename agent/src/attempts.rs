@@ -4,9 +4,12 @@
 //! One task owns all of it; the link speaks to it by messages and takes what is to be sent from an outbox. It decides
 //! nothing that `consent` and `run` can decide, executes nothing itself, and knows no connection.
 
+mod execution;
 mod intake;
 mod outbox;
 mod reports;
+mod session;
+mod settlement;
 mod supervisor;
 
 use std::sync::Arc;

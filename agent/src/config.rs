@@ -48,7 +48,7 @@ pub struct Config {
 pub struct Log {
     pub format: LogFormat,
     /// `info`, `debug`, `nexusmon_agent=debug,info`, ….
-    pub filter: String,
+    pub filter: Option<String>,
     /// Traces go there by OTLP.
     pub otlp_endpoint: Option<String>,
 }
@@ -211,7 +211,7 @@ impl Config {
             unsigned_consent: said.unsigned_consent.or(file.unsigned_consent).unwrap_or(false),
             log: Log {
                 format: said.log_format.or(file.log_format).unwrap_or_default(),
-                filter: said.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+                filter: said.log.or(file.log),
                 otlp_endpoint,
             },
             spool_limit: said.spool_limit.or(file.spool_limit).unwrap_or(Size::gib(1)),

@@ -194,9 +194,10 @@ impl Standing {
     }
 
     fn check_sandbox(&self, spec: &TaskSpec, offered: &Offered) -> Result<(), Refused> {
-        let Some(least) = offered.spec.sandbox else { return Ok(()) };
         let profile = spec.sandbox.profile;
-        if profile > least {
+        if let Some(least) = offered.spec.sandbox
+            && profile > least
+        {
             let (uses, least, profile) = (&spec.uses, least.as_str(), profile.as_str());
             let detail = format!("{uses} runs in profile `{least}` or a stricter one, not in `{profile}`");
             return refused(Refusal::SandboxUnavailable, detail);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::ConfigError;
 use crate::enroll::EnrollError;
+use crate::executor::ExecutorError;
 use crate::journal::JournalError;
 use crate::link::LinkError;
 
@@ -16,6 +17,8 @@ pub enum AgentError {
     Enroll(#[from] EnrollError),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error("another agent (process {process}) runs on {path}; stop it, or use another --data-dir")]

@@ -1,6 +1,6 @@
-//! The worker of a real machine, put together.
+//! The worker of a real machine, put together: what is built in, processes, plugins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::error::AgentError;
+use crate::executor::{Executor, ExecutorConfig, Levels};
 use crate::run::{Exit, Job};
 use crate::worker::{CancelToken, Hooks, Later, Leftover, LogSpool, Worker};
 
@@ -23,46 +24,62 @@ pub struct Local {
     pub spool: Option<Arc<dyn LogSpool>>,
 }
 
-/// Confinements this machine gives, and why it does not give the others.
-#[derive(Debug, Default)]
-pub struct Measured {
-    pub available: BTreeSet<Level>,
-    pub missing: BTreeMap<Level, String>,
-}
-
 impl Local {
     pub async fn start(
         config: &Config,
         lifecycle: &Lifecycle,
         clock: SharedClock,
     ) -> Result<Self, AgentError> {
-        let _ = (config, lifecycle);
-        Ok(Self { worker: Arc::new(Core::new(clock)), spool: None })
+        let (executor, spool) = Executor::start(settings(config), lifecycle, Arc::clone(&clock)).await?;
+        let worker = LocalWorker { executor, manifests: watch::channel(Arc::new(built_in())).0, clock };
+        Ok(Self { worker: Arc::new(worker), spool: Some(spool) })
+    }
+}
+
+fn settings(config: &Config) -> ExecutorConfig {
+    ExecutorConfig {
+        hidden_paths: vec![config.plugin_dir.clone()],
+        spool_limit: config.spool_limit.bytes(),
+        ..ExecutorConfig::new(config.data_dir.clone())
     }
 }
 
 /// Tries each confinement, without touching an agent that runs.
-pub async fn measure(config: &Config) -> Result<Measured, AgentError> {
-    let _ = config;
-    Ok(Measured { available: BTreeSet::from([Level::L0]), missing: BTreeMap::new() })
+pub async fn measure(config: &Config, lifecycle: &Lifecycle, clock: SharedClock) -> Result<Levels, AgentError> {
+    let folder = tempfile::tempdir_in(&config.data_dir).map_err(|e| AgentError::io("use", &config.data_dir, e))?;
+    let settings = ExecutorConfig { data_dir: folder.path().to_owned(), ..settings(config) };
+    let (executor, _) = Executor::start(settings, lifecycle, clock).await?;
+    Ok(executor.levels().clone())
 }
 
-/// `core.noop`, for measuring.
-struct Core {
+/// What every agent offers.
+fn built_in() -> Vec<Manifest> {
+    let version = env!("CARGO_PKG_VERSION");
+    let variables = serde_json::json!({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}});
+    let manifests = serde_json::json!([
+        {"name": "core", "version": version, "capabilities": [
+            {"name": "core.noop", "description": "Does nothing, successfully", "idempotent": true}]},
+        {"name": "shell", "version": version, "capabilities": [
+            {"name": "shell.run", "description": "Runs a shell script in a fresh workspace",
+             "params": {"type": "object", "required": ["script"], "additionalProperties": false, "properties": {
+                "script": {"type": "string"}, "shell": {"type": "string"}, "cwd": {"type": "string"}, "env": variables}}}]},
+        {"name": "script", "version": version, "capabilities": [
+            {"name": "script.run", "description": "Runs a script with an interpreter in a fresh workspace",
+             "params": {"type": "object", "required": ["interpreter"], "additionalProperties": false, "properties": {
+                "interpreter": {"type": "string"}, "source": {"type": "string"}, "artifact": {"type": "string"},
+                "args": {"type": "array", "items": {"type": ["string", "number", "boolean"]}}, "env": variables}}}]},
+    ]);
+    serde_json::from_value(manifests).expect("manifests as they are")
+}
+
+/// Routes a job to what provides its capability.
+struct LocalWorker {
+    executor: Executor,
     manifests: watch::Sender<Arc<Vec<Manifest>>>,
     clock: SharedClock,
 }
 
-impl Core {
-    fn new(clock: SharedClock) -> Self {
-        let manifest = serde_json::json!([{
-            "name": "core", "version": env!("CARGO_PKG_VERSION"),
-            "capabilities": [{"name": "core.noop", "description": "Does nothing, successfully", "idempotent": true}]
-        }]);
-        let manifests = serde_json::from_value(manifest).expect("a manifest as they are");
-        Self { manifests: watch::channel(Arc::new(manifests)).0, clock }
-    }
-
+impl LocalWorker {
     fn exit(&self, ending: Ending, started_at: Timestamp) -> Exit {
         let finished_at = self.clock.now();
         let started_at = Some(started_at);
@@ -70,20 +87,21 @@ impl Core {
     }
 }
 
-impl Worker for Core {
+impl Worker for LocalWorker {
     fn immediate(&self, job: &Job, now: Timestamp) -> Option<Exit> {
         (job.spec.uses.as_str() == "core.noop")
             .then(|| self.exit(Ending::Succeeded { outputs: serde_json::Map::new() }, now))
     }
 
-    fn execute(&self, job: Job, _cancel: CancelToken, hooks: Hooks) -> Later<'_, Exit> {
+    fn execute(&self, job: Job, cancel: CancelToken, hooks: Hooks) -> Later<'_, Exit> {
         Box::pin(async move {
-            let now = self.clock.now();
-            (hooks.started)(now);
-            self.immediate(&job, now).unwrap_or_else(|| {
-                let detail = format!("nothing here provides {}", job.spec.uses);
-                self.exit(Ending::Failed { cause: Cause::PluginError { detail } }, now)
-            })
+            match job.spec.uses.as_str() {
+                "shell.run" | "script.run" => self.executor.execute(job, cancel, hooks).await,
+                other => {
+                    let detail = format!("nothing here provides {other}");
+                    self.exit(Ending::Failed { cause: Cause::PluginError { detail } }, self.clock.now())
+                }
+            }
         })
     }
 
@@ -92,14 +110,18 @@ impl Worker for Core {
     }
 
     fn levels(&self) -> BTreeSet<Level> {
-        BTreeSet::from([Level::L0])
+        self.executor.levels().available.clone()
     }
 
-    fn renew(&self, _live_until: Duration) {}
-
-    fn recover(&self, _leftovers: Vec<Leftover>) -> Later<'_, ()> {
-        Box::pin(async {})
+    fn renew(&self, live_until: Duration) {
+        self.executor.renew(live_until);
     }
 
-    fn release(&self, _attempt: AttemptRef) {}
+    fn recover(&self, leftovers: Vec<Leftover>) -> Later<'_, ()> {
+        Box::pin(self.executor.recover(leftovers))
+    }
+
+    fn release(&self, attempt: AttemptRef) {
+        self.executor.release(attempt);
+    }
 }

@@ -49,7 +49,7 @@ impl SimulatedWorker {
     pub fn new(clock: SharedClock, act: impl Fn(&Job) -> Act + Send + Sync + 'static) -> Self {
         let manifest = json!([
             {"name": "core", "version": "1", "capabilities": [{"name": "core.noop"}]},
-            {"name": "shell", "version": "1", "capabilities": [{"name": "shell.run", "sandbox": "none"}]},
+            {"name": "shell", "version": "1", "capabilities": [{"name": "shell.run"}]},
         ]);
         let manifests: Vec<Manifest> = serde_json::from_value(manifest).expect("a manifest as they are");
         Self {

@@ -4,28 +4,25 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexusmon_shared::attempt::{AttemptRef, Fence};
+use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::id::TaskId;
 use nexusmon_shared::lifecycle::Lifecycle;
-use nexusmon_shared::message::{
-    HaltLevel, HeldAttempt, MAX_PROGRESS_TEXT_BYTES, OrderInput, Progress, Started, Welcome,
-};
-use nexusmon_shared::outcome::{Cause, Ending, ProducedArtifact, Report};
+use nexusmon_shared::message::{HaltLevel, MAX_PROGRESS_TEXT_BYTES, Progress, Started};
+use nexusmon_shared::outcome::{Ending, ProducedArtifact};
 use nexusmon_shared::time::Timestamp;
 use tokio::sync::mpsc;
 
 use super::intake::Plans;
 use super::outbox::Round;
 use super::reports::Reports;
-use super::{Command, Held, Outbox, Parts, Summary};
+use super::{Command, Outbox, Parts, Summary};
 use crate::consent::{Catalogue, Standing};
-use crate::journal::{Journal, JournalError, Kept, Stage};
-use crate::run::{Answer, Exit, Job, JobInput, MARGIN, Phase, Reason};
-use crate::worker::{Canceller, Hooks, Leftover, cancellation};
+use crate::journal::{Journal, Kept, Stage};
+use crate::run::{Answer, Exit, Job, JobInput, Phase, Reason};
+use crate::worker::{Canceller, Leftover};
 
 /// From SIGTERM to SIGKILL where the coordinator gave no other grace.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// The same for work whose lease is about to end: the margin must suffice.
 const LEASE_GRACE: Duration = Duration::from_secs(2);
 /// With this many reports unacknowledged nothing more is asked for.
@@ -74,12 +71,12 @@ pub(super) struct Supervisor {
     /// When there last was an attempt, or the stop began.
     idle_since: Duration,
     pub(super) reports: Reports,
-    running: u32,
-    prefetch: u32,
-    uploading: HashMap<AttemptRef, Arc<Kept>>,
-    outbox: Arc<Outbox>,
-    lifecycle: Lifecycle,
-    happenings: mpsc::UnboundedSender<Happening>,
+    pub(super) running: u32,
+    pub(super) prefetch: u32,
+    pub(super) uploading: HashMap<AttemptRef, Arc<Kept>>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) happenings: mpsc::UnboundedSender<Happening>,
     happened: Option<mpsc::UnboundedReceiver<Happening>>,
 }
 
@@ -246,92 +243,6 @@ impl Supervisor {
         }
     }
 
-    fn hello(&mut self) -> Held {
-        let live = self.live.iter().map(|(attempt, live)| HeldAttempt {
-            attempt: *attempt,
-            started: live.phase.has_started(),
-            finished: false,
-        });
-        let finished = |kept: &Kept| HeldAttempt {
-            attempt: kept.report.attempt,
-            started: kept.report.started_at.is_some(),
-            finished: true,
-        };
-        let waiting = self.reports.attempts().map(finished);
-        let uploading = self.uploading.values().map(|kept| finished(kept));
-        Held { attempts: live.chain(waiting).chain(uploading).collect(), paused: self.is_paused() }
-    }
-
-    fn welcome(&mut self, welcome: Welcome, lease_until: Duration) {
-        self.session = welcome.session;
-        self.standing.labels = welcome.labels;
-        self.standing.ceiling = welcome.max_rank;
-        self.prefetch = welcome.prefetch;
-        self.draining = welcome.draining;
-        self.plans = Plans::default();
-        self.renewed(lease_until);
-        self.outbox.clear();
-        self.round = Round::default();
-        for attempt in &welcome.stale {
-            self.end(*attempt, Reason::Stale, Duration::ZERO);
-        }
-        for attempt in self.reports.acknowledge(&welcome.stale) {
-            self.parts.worker.release(attempt);
-        }
-        self.journal.acknowledged(welcome.stale);
-        if self.draining {
-            self.recall_all();
-        }
-        // `end` above may have put reports into the round, and they are among these.
-        self.round.finished = self.reports.all().collect();
-        for (attempt, live) in &self.live {
-            match live.started_at {
-                Some(at) => self.round.started.push(Started { attempt: *attempt, at }),
-                None => self.round.accepted.push(*attempt),
-            }
-        }
-    }
-
-    fn renewed(&mut self, lease_until: Duration) {
-        if lease_until > self.lease_until {
-            self.lease_until = lease_until;
-            self.parts.worker.renew(self.live_until());
-        }
-    }
-
-    /// Work that may be repeated ends then.
-    pub(super) fn live_until(&self) -> Duration {
-        self.lease_until.saturating_sub(MARGIN)
-    }
-
-    fn halt(&mut self, level: HaltLevel) {
-        if level != self.halt {
-            tracing::warn!(level = level.as_str(), "halt");
-        }
-        self.halt = level;
-        if level >= HaltLevel::Halt {
-            self.recall_all();
-        }
-        if level == HaltLevel::Stop {
-            for attempt in self.live.keys().copied().collect::<Vec<_>>() {
-                self.end(attempt, Reason::Cancelled, GRACE);
-            }
-        }
-    }
-
-    fn pause(&mut self, on: bool) {
-        if on == self.paused {
-            return;
-        }
-        self.paused = on;
-        if on {
-            self.recall_all();
-            self.round.drain = Some("paused by the machine's admin");
-        } else {
-            self.round.reopen = true;
-        }
-    }
-
     fn stop(&mut self) {
         let now = self.parts.clock.boot();
         self.stopping = Some(now + self.parts.stop_grace);
@@ -347,21 +258,6 @@ impl Supervisor {
         // Reports are given a moment more than the attempts; the journal keeps the rest.
         let late = self.parts.clock.boot() > self.idle_since + GRACE;
         self.live.is_empty() && (late || (self.reports.is_empty() && self.uploading.is_empty()))
-    }
-
-    fn is_paused(&self) -> bool {
-        self.paused || self.stopping.is_some()
-    }
-
-    /// Whether something may start at all.
-    pub(super) fn takes_work(&self) -> bool {
-        !self.draining && !self.is_paused() && self.halt == HaltLevel::None
-    }
-
-    fn recall_all(&mut self) {
-        for attempt in self.live.keys().copied().collect::<Vec<_>>() {
-            self.end(attempt, Reason::Recalled, GRACE);
-        }
     }
 
     pub(super) fn end(&mut self, attempt: AttemptRef, reason: Reason, grace: Duration) {
@@ -402,220 +298,6 @@ impl Supervisor {
         }
     }
 
-    fn start_queued(&mut self, now: Duration) {
-        if !self.takes_work() || now >= self.live_until() {
-            return;
-        }
-        while self.running < self.parts.slots {
-            let Some(attempt) = self.queue.pop_front() else { return };
-            if !self.is_blocked(attempt) {
-                self.start(attempt);
-            }
-        }
-    }
-
-    /// An older attempt of the same task is still being ended; its exit puts this one into the queue again.
-    fn is_blocked(&self, attempt: AttemptRef) -> bool {
-        self.older(attempt).any(|(_, live)| live.phase.has_started())
-    }
-
-    pub(super) fn older(&self, attempt: AttemptRef) -> impl Iterator<Item = (&AttemptRef, &Live)> {
-        let first = AttemptRef { task: attempt.task, fence: Fence { epoch: 0, number: 0 } };
-        self.live.range(first..attempt)
-    }
-
-    fn start(&mut self, attempt: AttemptRef) {
-        let Some(live) = self.live.get_mut(&attempt).filter(|live| live.phase == Phase::Queued) else {
-            return;
-        };
-        let Some(job) = live.job.take() else { return };
-        let idempotent = live.idempotent;
-        let (canceller, token) = cancellation();
-        live.phase = Phase::Starting;
-        live.canceller = Some(canceller);
-        self.running += 1;
-        let mark = self.journal.starting(attempt, idempotent, live.instance);
-        let (journal, worker) = (self.journal.clone(), Arc::clone(&self.parts.worker));
-        let (happenings, clock) = (self.happenings.clone(), Arc::clone(&self.parts.clock));
-        let hooks = self.hooks(attempt);
-        self.lifecycle.spawn_quiet("attempt", async move {
-            if !idempotent {
-                journal.synced(mark).await?;
-            }
-            let exit = if token.requested().is_some() {
-                never_started(clock.now())
-            } else {
-                worker.execute(*job, token, hooks).await
-            };
-            let _ = happenings.send(Happening::Exited(attempt, Box::new(exit)));
-            Ok::<(), JournalError>(())
-        });
-    }
-
-    fn hooks(&self, attempt: AttemptRef) -> Hooks {
-        let (started, progress) = (self.happenings.clone(), self.happenings.clone());
-        Hooks {
-            started: Box::new(move |at| {
-                let _ = started.send(Happening::Started(attempt, at));
-            }),
-            progress: Arc::new(move |fraction, text| {
-                let _ = progress.send(Happening::Progress(Progress { attempt, fraction, text }));
-            }),
-        }
-    }
-
-    pub(super) fn fetch(&mut self, attempt: AttemptRef, inputs: Vec<OrderInput>) {
-        let happenings = self.happenings.clone();
-        let fetching = self.parts.courier.fetch(attempt, inputs);
-        let (canceller, mut token) = cancellation();
-        if let Some(live) = self.live.get_mut(&attempt) {
-            // Dropped with the attempt, which ends the fetching.
-            live.canceller = Some(canceller);
-        }
-        self.lifecycle.spawn_quiet("fetch", async move {
-            tokio::select! {
-                fetched = fetching => {
-                    let _ = happenings.send(Happening::Fetched(attempt, fetched));
-                }
-                () = token.abandoned() => {}
-            }
-            Ok::<(), std::convert::Infallible>(())
-        });
-    }
-
-    fn fetched(&mut self, attempt: AttemptRef, fetched: Result<Vec<JobInput>, String>) {
-        let Some(live) = self.live.get_mut(&attempt).filter(|live| live.phase == Phase::Fetching) else {
-            return;
-        };
-        match (fetched, &mut live.job) {
-            (Ok(inputs), Some(job)) => {
-                job.inputs = inputs;
-                live.phase = Phase::Queued;
-                live.canceller = None;
-                self.queue.push_back(attempt);
-            }
-            (Err(detail), _) => {
-                self.remove(attempt);
-                self.answer(attempt, Ending::Failed { cause: Cause::ArtifactFailed { detail } });
-            }
-            (Ok(_), None) => {}
-        }
-    }
-
-    fn exited(&mut self, attempt: AttemptRef, exit: Exit) {
-        let Some(live) = self.remove(attempt) else { return };
-        self.running -= 1;
-        self.unblock(attempt.task);
-        let Some(ending) = live.phase.exited(exit.ending) else {
-            self.journal.acknowledged([attempt]);
-            self.parts.worker.release(attempt);
-            return;
-        };
-        let report = Report {
-            attempt,
-            ending,
-            started_at: exit.started_at.or(live.started_at),
-            finished_at: exit.finished_at,
-            artifacts: Vec::new(),
-            log_bytes: exit.log_bytes,
-            sandbox_level: exit.sandbox_level,
-        };
-        let kept = Arc::new(Kept { report, collected: exit.artifacts, idempotent: live.idempotent });
-        self.settle(kept, false);
-    }
-
-    fn remove(&mut self, attempt: AttemptRef) -> Option<Live> {
-        let live = self.live.remove(&attempt)?;
-        if live.has_inputs {
-            self.parts.courier.done(attempt);
-        }
-        Some(live)
-    }
-
-    fn unblock(&mut self, task: TaskId) {
-        let first = AttemptRef { task, fence: Fence { epoch: 0, number: 0 } };
-        let last = AttemptRef { task, fence: Fence { epoch: u32::MAX, number: u64::MAX } };
-        let waiting = self.live.range(first..=last).filter(|(_, live)| live.phase == Phase::Queued);
-        for (attempt, _) in waiting {
-            if !self.queue.contains(attempt) {
-                self.queue.push_back(*attempt);
-            }
-        }
-    }
-
-    /// Keeps a report of executed work until it is acknowledged, its files uploaded first.
-    fn settle(&mut self, kept: Arc<Kept>, written: bool) {
-        let attempt = kept.report.attempt;
-        // Work that may be repeated loses nothing but time in a crash, unless there are files to be uploaded.
-        let write = !written && (!kept.idempotent || !kept.collected.is_empty());
-        if write {
-            self.journal.exited(Arc::clone(&kept));
-        }
-        if kept.collected.is_empty() {
-            let unwritten = (!write && !written).then(|| self.parts.clock.boot());
-            let size = self.reports.keep(Arc::clone(&kept), true, unwritten);
-            self.round.finished.push((kept, size));
-            return;
-        }
-        let delivering = self.parts.courier.deliver(attempt, kept.collected.clone());
-        let happenings = self.happenings.clone();
-        self.uploading.insert(attempt, kept);
-        self.lifecycle.spawn_quiet("deliver", async move {
-            let delivered = delivering.await;
-            let _ = happenings.send(Happening::Delivered(attempt, delivered));
-            Ok::<(), std::convert::Infallible>(())
-        });
-    }
-
-    fn delivered(&mut self, attempt: AttemptRef, delivered: Result<Vec<ProducedArtifact>, String>) {
-        let Some(kept) = self.uploading.remove(&attempt) else { return };
-        let mut report = kept.report.clone();
-        match delivered {
-            Ok(artifacts) => report.artifacts = artifacts,
-            Err(detail) => {
-                tracing::warn!(task = %attempt.task, %detail, "artifacts could not be stored");
-                if let Ending::Succeeded { .. } = report.ending {
-                    report.ending = Ending::Failed { cause: Cause::ArtifactFailed { detail } };
-                }
-            }
-        }
-        let idempotent = kept.idempotent;
-        self.settle(Arc::new(Kept { report, collected: Vec::new(), idempotent }), false);
-    }
-
-    /// An attempt of an earlier life that had started: whether its effects happened is not known.
-    fn lost(&mut self, attempt: AttemptRef, idempotent: bool) {
-        let report = bare(attempt, Ending::Unknown, self.parts.clock.now());
-        let kept = Arc::new(Kept { report, collected: Vec::new(), idempotent });
-        self.journal.exited(Arc::clone(&kept));
-        self.settle(kept, true);
-    }
-
-    /// Reports an attempt that never started. A crash may forget it: the coordinator then finds it missing.
-    pub(super) fn answer(&mut self, attempt: AttemptRef, ending: Ending) {
-        let report = bare(attempt, ending, self.parts.clock.now());
-        let kept = Arc::new(Kept { report, collected: Vec::new(), idempotent: true });
-        let size = self.reports.keep(Arc::clone(&kept), false, None);
-        self.round.finished.push((kept, size));
-    }
-
-    /// A report of work that was done at once.
-    pub(super) fn done(&mut self, attempt: AttemptRef, exit: Exit, idempotent: bool) {
-        let report = Report {
-            attempt,
-            ending: exit.ending,
-            started_at: exit.started_at,
-            finished_at: exit.finished_at,
-            artifacts: Vec::new(),
-            log_bytes: exit.log_bytes,
-            sandbox_level: exit.sandbox_level,
-        };
-        let kept = Arc::new(Kept { report, collected: Vec::new(), idempotent });
-        let now = self.parts.clock.boot();
-        let size = self.reports.keep(Arc::clone(&kept), false, Some(now));
-        self.round.finished.push((kept, size));
-    }
-
     fn credit(&self) -> u32 {
         if !self.takes_work() || self.reports.len() > MOST_UNACKNOWLEDGED {
             return 0;
@@ -649,27 +331,4 @@ impl Supervisor {
 pub(super) fn bounded(mut text: String, limit: usize) -> String {
     text.truncate(text.floor_char_boundary(limit));
     text
-}
-
-fn bare(attempt: AttemptRef, ending: Ending, now: Timestamp) -> Report {
-    Report {
-        attempt,
-        ending,
-        started_at: None,
-        finished_at: now,
-        artifacts: Vec::new(),
-        log_bytes: 0,
-        sandbox_level: None,
-    }
-}
-
-fn never_started(now: Timestamp) -> Exit {
-    Exit {
-        ending: Ending::Returned,
-        artifacts: Vec::new(),
-        sandbox_level: None,
-        log_bytes: 0,
-        started_at: None,
-        finished_at: now,
-    }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexusmon_shared::lifecycle::chain;
+use nexusmon_shared::lifecycle::{Lifecycle, chain};
 use nexusmon_shared::sandbox::Level;
 use nexusmon_shared::time::{Clock as _, SharedClock, SystemClock};
 use serde::Serialize;
@@ -69,7 +69,7 @@ pub(super) async fn doctor(config: &Config, as_json: bool) -> Result<ExitCode, A
             checks.push(Check::fail("identity", chain(&error), "join, or repair what the message names"));
         }
     }
-    checks.extend(sandbox(config).await);
+    checks.extend(sandbox(config, clock).await);
     checks.push(policy(config));
     let healthy = checks.iter().all(|check| check.verdict != Verdict::Fail);
     if as_json {
@@ -192,8 +192,11 @@ async fn reach(config: &Config, home: &Home, clock: SharedClock) -> Check {
     }
 }
 
-async fn sandbox(config: &Config) -> Vec<Check> {
-    let measured = match local::measure(config).await {
+async fn sandbox(config: &Config, clock: SharedClock) -> Vec<Check> {
+    let lifecycle = Lifecycle::new();
+    let measured = local::measure(config, &lifecycle, clock).await;
+    lifecycle.shutdown(Duration::from_secs(2)).await;
+    let measured = match measured {
         Ok(measured) => measured,
         Err(error) => return vec![Check::fail("sandbox", chain(&error), "see the message")],
     };

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexusmon_shared::lifecycle::{Lifecycle, TaskFailure, termination};
+use nexusmon_shared::telemetry::{self, TelemetryConfig, TelemetryError, TelemetryGuard};
 use nexusmon_shared::time::{SharedClock, SystemClock};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::agent::{Agent, Ingredients};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, LogFormat};
 use crate::control::Lock;
 use crate::enroll::Home;
 use crate::error::AgentError;
@@ -23,6 +24,7 @@ const STOP_MARGIN: Duration = Duration::from_secs(15);
 pub(super) async fn run(config: Config) -> Result<ExitCode, AgentError> {
     let home = Arc::new(Home::open(&config.data_dir)?);
     let _lock = Lock::take(&config.data_dir)?;
+    let _telemetry = listen_in(&config)?;
     let clock: SharedClock = Arc::new(SystemClock);
     let lifecycle = Lifecycle::new();
     let Local { worker, spool } = Local::start(&config, &lifecycle, Arc::clone(&clock)).await?;
@@ -53,6 +55,24 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, AgentError> {
         None => Ok(ExitCode::SUCCESS),
         Some(failure) => Err(explain(failure)),
     }
+}
+
+/// Logs go to stderr, traces where the configuration says.
+fn listen_in(config: &Config) -> Result<TelemetryGuard, AgentError> {
+    let telemetry = TelemetryConfig {
+        service: "nexusmon-agent",
+        filter: config.log.filter.clone(),
+        default_filter: "info",
+        json: config.log.format == LogFormat::Json,
+        otlp_endpoint: config.log.otlp_endpoint.clone(),
+    };
+    telemetry::init(&telemetry).map_err(|error| match error {
+        TelemetryError::Filter { .. } => ConfigError::Key { key: "log", reason: error.to_string() }.into(),
+        TelemetryError::Endpoint { .. } => {
+            ConfigError::Key { key: "otlp_endpoint", reason: error.to_string() }.into()
+        }
+        TelemetryError::Twice => AgentError::Part { part: "logging", source: Box::new(error) },
+    })
 }
 
 /// What a person can act on, out of the task that went down.

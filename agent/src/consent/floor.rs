@@ -5,19 +5,19 @@ use std::collections::BTreeSet;
 use nexusmon_shared::manifest::CapabilitySpec;
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::rank::Rank;
-use nexusmon_shared::sandbox::{Level, Profile};
+use nexusmon_shared::sandbox::{Level, Profile, Sandbox};
 
 /// The least rank this work has on this machine.
 pub fn rank_floor(task: &TaskSpec, capability: &CapabilitySpec, levels: &BTreeSet<Level>) -> Rank {
     let declared = capability.risk_level.max(capability.effects.rank_floor()).max(task.effects.rank_floor());
-    let surroundings = match capability.sandbox {
-        // Nothing of the task's runs as a process.
-        None => Rank::E,
-        Some(_) => {
-            let floor = task.sandbox.rank_floor(!task.inputs.is_empty());
-            let lite = task.sandbox.profile == Profile::Strict && !levels.contains(&Level::L3);
-            if lite { floor.max(Rank::D) } else { floor }
-        }
-    };
-    declared.max(surroundings)
+    let has_inputs = !task.inputs.is_empty();
+    let asked = task.sandbox.rank_floor(has_inputs);
+    // A plugin's own process runs in its declared profile, whatever the task asks for.
+    let own = capability
+        .sandbox
+        .map_or(Rank::E, |profile| Sandbox { profile, ..Sandbox::default() }.rank_floor(has_inputs));
+    // `core.*` starts no process, so nothing has to hold it.
+    let is_process = task.uses.plugin() != "core";
+    let lite = is_process && task.sandbox.profile == Profile::Strict && !levels.contains(&Level::L3);
+    declared.max(asked).max(own).max(if lite { Rank::D } else { Rank::E })
 }

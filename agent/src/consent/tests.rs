@@ -29,7 +29,7 @@ fn manifests() -> Vec<Manifest> {
     vec![
         manifest(
             "shell",
-            json!({"name": "shell.run", "sandbox": "none",
+            json!({"name": "shell.run",
                    "params": {"type": "object", "required": ["script"], "properties": {"script": {"type": "string"}}}}),
         ),
         manifest("core", json!({"name": "core.noop"})),

@@ -1,0 +1,124 @@
+//! What changes with the session and with what is allowed: welcome, renewal, halt, pause.
+
+use std::time::Duration;
+
+use nexusmon_shared::message::{HaltLevel, HeldAttempt, Started, Welcome};
+
+use super::Held;
+use super::intake::Plans;
+use super::outbox::Round;
+use super::supervisor::{GRACE, Supervisor};
+use crate::journal::Kept;
+use crate::run::{MARGIN, Phase, Reason};
+
+impl Supervisor {
+    pub(super) fn hello(&mut self) -> Held {
+        let wanted = self.live.iter().filter(|(_, live)| live.phase != Phase::Ending(Reason::Stale));
+        let live = wanted.map(|(attempt, live)| HeldAttempt {
+            attempt: *attempt,
+            started: live.phase.has_started(),
+            finished: false,
+        });
+        let finished = |kept: &Kept| HeldAttempt {
+            attempt: kept.report.attempt,
+            started: kept.report.started_at.is_some(),
+            finished: true,
+        };
+        let waiting = self.reports.attempts().map(finished);
+        let uploading = self.uploading.values().map(|kept| finished(kept));
+        Held { attempts: live.chain(waiting).chain(uploading).collect(), paused: self.is_paused() }
+    }
+
+    pub(super) fn welcome(&mut self, welcome: Welcome, lease_until: Duration) {
+        self.session = welcome.session;
+        self.standing.labels = welcome.labels;
+        self.standing.ceiling = welcome.max_rank;
+        self.prefetch = welcome.prefetch;
+        self.draining = welcome.draining;
+        // A coordinator that has halted its fleet says so after each welcome.
+        self.halt = HaltLevel::None;
+        self.plans = Plans::default();
+        self.renewed(lease_until);
+        self.outbox.clear();
+        self.round = Round::default();
+        for attempt in &welcome.stale {
+            self.end(*attempt, Reason::Stale, Duration::ZERO);
+        }
+        for attempt in self.reports.acknowledge(&welcome.stale) {
+            self.parts.worker.release(attempt);
+        }
+        for attempt in &welcome.stale {
+            if self.uploading.remove(attempt).is_some() {
+                self.parts.worker.release(*attempt);
+            }
+        }
+        self.journal.acknowledged(welcome.stale);
+        if self.draining {
+            self.recall_all();
+        }
+        // `end` above may have put reports into the round, and they are among these.
+        self.round.finished = self.reports.all().collect();
+        for (attempt, live) in self.live.iter().filter(|(_, live)| live.phase != Phase::Ending(Reason::Stale))
+        {
+            match live.started_at {
+                Some(at) => self.round.started.push(Started { attempt: *attempt, at }),
+                None => self.round.accepted.push(*attempt),
+            }
+        }
+    }
+
+    pub(super) fn renewed(&mut self, lease_until: Duration) {
+        if lease_until > self.lease_until {
+            self.lease_until = lease_until;
+            self.parts.worker.renew(self.live_until());
+        }
+    }
+
+    /// Work that may be repeated ends then.
+    pub(super) fn live_until(&self) -> Duration {
+        self.lease_until.saturating_sub(MARGIN)
+    }
+
+    pub(super) fn halt(&mut self, level: HaltLevel) {
+        if level != self.halt {
+            tracing::warn!(level = level.as_str(), "halt");
+        }
+        self.halt = level;
+        if level >= HaltLevel::Halt {
+            self.recall_all();
+        }
+        if level == HaltLevel::Stop {
+            for attempt in self.live.keys().copied().collect::<Vec<_>>() {
+                self.end(attempt, Reason::Cancelled, GRACE);
+            }
+        }
+    }
+
+    pub(super) fn pause(&mut self, on: bool) {
+        if on == self.paused {
+            return;
+        }
+        self.paused = on;
+        if on {
+            self.recall_all();
+            self.round.drain = Some("paused by the machine's admin");
+        } else {
+            self.round.reopen = true;
+        }
+    }
+
+    /// Whether something may start at all.
+    pub(super) fn takes_work(&self) -> bool {
+        !self.draining && !self.is_paused() && self.halt == HaltLevel::None
+    }
+
+    pub(super) fn recall_all(&mut self) {
+        for attempt in self.live.keys().copied().collect::<Vec<_>>() {
+            self.end(attempt, Reason::Recalled, GRACE);
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused || self.stopping.is_some()
+    }
+}

@@ -1,0 +1,66 @@
+//! Landlock: restricts the calling thread, and with it every process it starts, to the host paths it is given.
+
+use std::os::fd::OwnedFd;
+
+use landlock::{
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, Scope,
+};
+
+use super::protocol::{Access, Visible};
+
+/// Below this version a file that cannot be opened can still be truncated, which is no confinement.
+const LEAST: ABI = ABI::V3;
+/// The newest whose meaning has been looked at; newer kernels add nothing by themselves.
+const NEWEST: ABI = ABI::V7;
+
+/// Paths opened once, to be allowed to many threads.
+#[derive(Debug, Default)]
+pub(crate) struct Opened(Vec<(OwnedFd, Access)>);
+
+impl Opened {
+    /// Opens what exists of `visible`; what does not exist cannot be shown.
+    pub(crate) fn of(visible: &[Visible]) -> Self {
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+        let open = |visible: &Visible| {
+            let file = rustix::fs::open(&visible.path, flags, rustix::fs::Mode::empty()).ok()?;
+            Some((file, visible.access))
+        };
+        Self(visible.iter().filter_map(open).collect())
+    }
+}
+
+fn allowed(access: Access) -> BitFlags<AccessFs> {
+    let everything = AccessFs::from_all(NEWEST);
+    match access {
+        Access::Read => AccessFs::from_read(NEWEST),
+        Access::Use => {
+            AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::ReadDir | AccessFs::Truncate | AccessFs::IoctlDev
+        }
+        Access::Write => everything & !(AccessFs::MakeChar | AccessFs::MakeBlock),
+    }
+}
+
+/// Confines this thread for good. With no `sockets`, TCP is refused here too, beside the filter that refuses sockets.
+pub(crate) fn restrict(shared: &Opened, own: &[Visible], sockets: bool) -> Result<(), landlock::RulesetError> {
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(LEAST))?
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?;
+    if !sockets {
+        ruleset = ruleset.handle_access(landlock::AccessNet::from_all(NEWEST))?;
+    }
+    let mut ruleset = ruleset.create()?;
+    for (file, access) in &shared.0 {
+        ruleset = ruleset.add_rule(PathBeneath::new(file, allowed(*access)))?;
+    }
+    for visible in own {
+        if let Ok(file) = PathFd::new(&visible.path) {
+            ruleset = ruleset.add_rule(PathBeneath::new(file, allowed(visible.access)))?;
+        }
+    }
+    ruleset.restrict_self()?;
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! The seccomp filters: a list of system calls no task needs and that would reach past its confinement.
+//!
+//! A deny list, because tasks are arbitrary programs; the namespaces and Landlock are what confines, this takes the
+//! kernel's sharper edges away. Knows nothing of who is confined.
+
+use std::collections::BTreeMap;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    sock_filter,
+};
+
+/// Denied whatever their arguments: other processes' memory, mounts, namespaces, kernel modules and keys, clocks,
+/// machine state, raw devices, and the interfaces seccomp cannot look into.
+const DENIED: &[i64] = &[
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_mount_setattr,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_fanotify_init,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_syslog,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_vhangup,
+    libc::SYS_nfsservctl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+];
+
+/// Time namespaces are absent: their flag lies in the byte that is the exit signal of `clone`.
+const NEW_NAMESPACES: [i32; 7] = [
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWCGROUP,
+];
+
+/// Families a task may use; others (vsock, packet, kernel crypto) reach past a network namespace or are not needed.
+const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
+/// Terminal requests that type into somebody else's shell.
+const TYPING: [u64; 2] = [0x5412, 0x541c];
+
+/// The filter; without `sockets` no socket can be made at all.
+pub(crate) fn filter(sockets: bool) -> Result<BpfProgram, seccompiler::BackendError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = DENIED.iter().map(|call| (*call, vec![])).collect();
+    let is = |argument, op, value: u64| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, value);
+    let namespaces = NEW_NAMESPACES.iter().map(|flag| {
+        let flag = u64::from(flag.cast_unsigned());
+        SeccompRule::new(vec![is(0, SeccompCmpOp::MaskedEq(flag), flag)?])
+    });
+    rules.insert(libc::SYS_clone, namespaces.collect::<Result<_, _>>()?);
+    let typing = TYPING.iter().map(|request| SeccompRule::new(vec![is(1, SeccompCmpOp::Eq, *request)?]));
+    rules.insert(libc::SYS_ioctl, typing.collect::<Result<_, _>>()?);
+    let odd = FAMILIES.iter().map(|family| is(0, SeccompCmpOp::Ne, u64::from(family.cast_unsigned())));
+    let odd = SeccompRule::new(odd.collect::<Result<_, _>>()?)?;
+    rules.insert(libc::SYS_socket, if sockets { vec![odd] } else { vec![] });
+    #[cfg(target_arch = "x86_64")]
+    {
+        // The x32 numbers of the same calls, for kernels that have that interface.
+        let again: Vec<_> = rules.iter().map(|(call, rules)| (call | 0x4000_0000, rules.clone())).collect();
+        rules.extend(again);
+    }
+    let architecture = std::env::consts::ARCH.try_into()?;
+    let denied = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    let filter: BpfProgram =
+        SeccompFilter::new(rules, SeccompAction::Allow, denied, architecture)?.try_into()?;
+    Ok(without_clone3(filter))
+}
+
+/// `clone3` keeps its flags in memory, where a filter cannot look; "no such call" makes C libraries use `clone`.
+/// Its number is the same on every architecture, so this may stand before the check of that.
+fn without_clone3(filter: BpfProgram) -> BpfProgram {
+    let number = u32::try_from(libc::SYS_clone3).expect("system call numbers are small");
+    let errno = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let jump = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let answer = (libc::BPF_RET | libc::BPF_K) as u16;
+    let mut program = vec![
+        sock_filter { code: load, jt: 0, jf: 0, k: 0 },
+        sock_filter { code: jump, jt: 0, jf: 1, k: number },
+        sock_filter { code: answer, jt: 0, jf: 0, k: errno },
+    ];
+    program.extend(filter);
+    program
+}
+
+/// The program as the kernel's `struct sock_filter` lies in memory, for bubblewrap to read.
+pub(crate) fn bytes(program: &BpfProgram) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(program.len() * 8);
+    for instruction in program {
+        bytes.extend(instruction.code.to_ne_bytes());
+        bytes.extend([instruction.jt, instruction.jf]);
+        bytes.extend(instruction.k.to_ne_bytes());
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_build_and_differ_by_sockets() {
+        let (open, closed) = (filter(true).unwrap(), filter(false).unwrap());
+        assert!(open.len() > 100 && open.len() < 4096, "{}", open.len());
+        assert_ne!(bytes(&open), bytes(&closed));
+        assert_eq!(bytes(&open).len(), open.len() * 8);
+    }
+}

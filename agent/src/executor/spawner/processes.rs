@@ -1,0 +1,129 @@
+//! The process table as `/proc` shows it: who descends from whom, and ending them. Knows nothing of trees and leases.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::Read as _;
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process};
+
+/// Environments are read no further than this to find the marker; the agent puts it near the front.
+const ENVIRONMENT_LIMIT: u64 = 256 * 1024;
+
+/// The living and unreaped children of `pid`, over all its threads.
+pub(crate) fn children(pid: Pid) -> Vec<Pid> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())) else { return Vec::new() };
+    let mut found = Vec::new();
+    for thread in threads.flatten() {
+        if let Ok(text) = fs::read_to_string(thread.path().join("children")) {
+            found.extend(text.split_ascii_whitespace().filter_map(parse));
+        }
+    }
+    found
+}
+
+/// Children of the calling process's main thread, which are also the orphans it has inherited. Exact as long as
+/// only the caller reaps.
+pub(crate) fn own_children() -> Vec<Pid> {
+    let own = rustix::process::getpid();
+    let path = format!("/proc/{0}/task/{0}/children", own.as_raw_nonzero());
+    match fs::read_to_string(path) {
+        Ok(text) => text.split_ascii_whitespace().filter_map(parse).collect(),
+        Err(_) => children_by_parent(own),
+    }
+}
+
+/// For kernels built without the list of children.
+fn children_by_parent(parent: Pid) -> Vec<Pid> {
+    all().into_iter().filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == Some(parent))).collect()
+}
+
+/// Every process this `/proc` shows.
+pub(crate) fn all() -> Vec<Pid> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.flatten().filter_map(|entry| parse(entry.file_name().to_str()?)).collect()
+}
+
+fn parse(text: &str) -> Option<Pid> {
+    Pid::from_raw(text.parse().ok()?)
+}
+
+/// What `/proc/<pid>/stat` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) parent: Option<Pid>,
+    /// Clock ticks after boot; with the pid it names one process for good.
+    pub(crate) started: u64,
+    pub(crate) dead: bool,
+}
+
+pub(crate) fn stat(pid: Pid) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // The name is in parentheses and may hold anything, so count from the last one.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    Some(Stat {
+        dead: matches!(*fields.first()?, "Z" | "X"),
+        parent: parse(fields.get(1)?),
+        started: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// The value of `name` in the environment `pid` was started with.
+pub(crate) fn variable(pid: Pid, name: &str) -> Option<String> {
+    let file = fs::File::open(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+    let mut bytes = Vec::new();
+    file.take(ENVIRONMENT_LIMIT).read_to_end(&mut bytes).ok()?;
+    bytes.split(|byte| *byte == 0).find_map(|entry| {
+        let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    })
+}
+
+/// All below `root`, nearest first, without `root` itself.
+pub(crate) fn descendants(root: Pid) -> Vec<Pid> {
+    let mut found = children(root);
+    let mut seen: HashSet<Pid> = found.iter().copied().collect();
+    let mut next = 0;
+    while next < found.len() {
+        let more: Vec<Pid> = children(found[next]).into_iter().filter(|pid| seen.insert(*pid)).collect();
+        found.extend(more);
+        next += 1;
+    }
+    found
+}
+
+/// Ends `root` and all below it. Stopping them first keeps one that forks quickly from staying ahead.
+pub(crate) fn kill_all(root: Pid) {
+    let mut stopped = HashSet::new();
+    for _ in 0..64 {
+        let found = descendants(root);
+        let fresh: Vec<Pid> = found.into_iter().filter(|pid| stopped.insert(*pid)).collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for pid in fresh {
+            let _ = kill_process(pid, Signal::STOP);
+        }
+    }
+    let _ = kill_process(root, Signal::KILL);
+    for pid in stopped {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// Reaps a child if it has ended.
+pub(crate) fn reap(pid: Pid) -> Option<rustix::process::WaitStatus> {
+    match rustix::process::waitpid(Some(pid), WaitOptions::NOHANG) {
+        Ok(Some((_, status))) => Some(status),
+        _ => None,
+    }
+}
+
+/// Waits until the process is gone; at once if it is.
+pub(crate) fn wait_gone(pid: Pid, started: u64) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let Ok(handle) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else { return };
+    if stat(pid).is_none_or(|stat| stat.started != started || stat.dead) {
+        return;
+    }
+    let _ = poll(&mut [PollFd::new(&handle, PollFlags::IN)], None);
+}
