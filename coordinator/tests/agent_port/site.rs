@@ -67,7 +67,7 @@ impl Site {
 
     pub(crate) async fn mission(&self, body: serde_json::Value) -> MissionView {
         let app = &self.running.app;
-        let mission = NewMission::from_value(body).unwrap();
+        let mission = NewMission::from_value(&body).unwrap();
         let mut made = missions::create(app, &Caller::system(app), vec![mission]).await.unwrap();
         made.remove(0).unwrap()
     }
