@@ -54,6 +54,8 @@ static QUESTIONS: LazyLock<[EntityUid; 3]> = LazyLock::new(|| {
     })
 });
 
+static AUTHORIZER: LazyLock<Authorizer> = LazyLock::new(Authorizer::new);
+
 static MISSION: LazyLock<EntityUid> =
     LazyLock::new(|| EntityUid::from_str("Mission::\"mission\"").expect("a plain word is an entity id"));
 
@@ -115,7 +117,7 @@ impl PolicySet {
             let Some((principal, context)) = asked.clone() else { break };
             let request = Request::new(principal, question.clone(), MISSION.clone(), context, None);
             let Ok(request) = request else { break };
-            let response = Authorizer::new().is_authorized(&request, &self.policies, &Entities::empty());
+            let response = AUTHORIZER.is_authorized(&request, &self.policies, &Entities::empty());
             policies.extend(response.diagnostics().reason().map(ToString::to_string));
             if response.decision() == Answer::Allow {
                 let verdict = match place {
