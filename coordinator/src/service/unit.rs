@@ -229,7 +229,7 @@ fn by_agent(attempts: Vec<(AgentId, AttemptRef)>) -> BTreeMap<AgentId, Vec<Attem
 
 /// Who did it, as the audit trail names them.
 #[derive(Debug, Clone)]
-pub(super) struct Actor(pub Cow<'static, str>);
+pub(crate) struct Actor(pub Cow<'static, str>);
 
 impl Actor {
     pub(super) const fn system() -> Self {

@@ -150,7 +150,7 @@ pub(in crate::service) async fn plan_rows_in(
 }
 
 fn templates(judged: &Judged) -> (Vec<DemandClass>, Vec<String>) {
-    let templates: Vec<DemandClass> = judged.bound.tasks.iter().map(prepare::class_of).collect();
+    let templates: Vec<DemandClass> = judged.classes.clone();
     let keys = templates.iter().map(classes::key).collect();
     (templates, keys)
 }

@@ -29,19 +29,19 @@ pub(super) async fn dry_run(app: &App, caller: &Caller, mission: NewMission) -> 
         .tasks
         .iter()
         .zip(&assessment.tasks)
-        .map(|(task, risk)| {
-            let class = prepare::class_of(task);
+        .zip(&judged.classes)
+        .map(|((task, risk), class)| {
             let unknown = ClassId(-1);
             let able: Vec<String> = agents
                 .iter()
                 .filter(|agent| {
-                    agent.availability == Availability::Live && fits(unknown, &class, agent) == Fit::Fits
+                    agent.availability == Availability::Live && fits(unknown, class, agent) == Fit::Fits
                 })
                 .map(|agent| agent.name.clone())
                 .collect();
             machines.extend(able.iter().cloned());
             let why =
-                able.is_empty().then(|| waiting(&explain_class(unknown, &class, &agents, &BTreeMap::new())));
+                able.is_empty().then(|| waiting(&explain_class(unknown, class, &agents, &BTreeMap::new())));
             DryRunTask {
                 id: task.spec.id.to_string(),
                 uses: task.spec.uses.to_string(),

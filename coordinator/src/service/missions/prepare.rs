@@ -14,6 +14,7 @@ use nexusmon_shared::id::{ApprovalId, MissionId, PredictionId, ReviewId, TaskId}
 use nexusmon_shared::mission::MissionState;
 use nexusmon_shared::plan::{Author, Plan, PlanHeader};
 use nexusmon_shared::rank::Rank;
+use nexusmon_shared::sandbox::Profile;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::plan_digest::seal;
 
@@ -36,8 +37,8 @@ pub(in crate::service) struct Judged {
     pub leaves: Vec<String>,
     pub decision: Decision,
     pub prediction: Prediction,
-    /// By leaf; `None` where `same_as` is resolved only later.
-    pub classes: Vec<Option<DemandClass>>,
+    /// By leaf; what is known only at run time (`same_as`, a bound over children) comes later.
+    pub classes: Vec<DemandClass>,
 }
 
 /// Whose text the plan is.
@@ -112,7 +113,7 @@ fn judge_now(
         .into_iter()
         .map(|leaf| String::from_utf8(leaf).map_err(Error::internal))
         .collect::<Result<_>>()?;
-    let classes = bound.tasks.iter().map(|task| task.same_as.is_none().then(|| class_of(task))).collect();
+    let classes = bound.tasks.iter().map(class_of).collect();
     let sealed = SealedPlan {
         digest: sealed.digest,
         header: Bytes::from(sealed.header),
@@ -123,7 +124,10 @@ fn judge_now(
 }
 
 /// What a task demands of an agent.
-pub(in crate::service) fn class_of(task: &BoundTask) -> DemandClass {
+fn class_of(task: &BoundTask) -> DemandClass {
+    // What starts no process needs no confinement for one.
+    let processless = task.spec.uses.plugin() == "core";
+    let profile = if processless { Profile::None } else { task.spec.sandbox.profile };
     let mut limits: std::collections::BTreeMap<String, u32> =
         task.spec.limits.iter().map(|(key, max)| (key.to_string(), *max)).collect();
     // A bound over children is a key of its own, named where the mission is known (`unlock`).
@@ -132,7 +136,7 @@ pub(in crate::service) fn class_of(task: &BoundTask) -> DemandClass {
         capability: task.spec.uses.clone(),
         plugin: task.plugin.clone(),
         selector: task.selector.clone(),
-        profile: task.spec.sandbox.profile,
+        profile,
         rank: task.rank,
         requires_approval: task.requires_approval,
         prefetch: task.spec.idempotent && limits.is_empty(),
