@@ -18,6 +18,7 @@ pub struct Fence {
 
 impl Fence {
     /// The next fence in `epoch`, which is never below this one's.
+    #[must_use]
     pub fn next(self, epoch: u32) -> Self {
         Self { epoch: self.epoch.max(epoch), number: self.number + 1 }
     }

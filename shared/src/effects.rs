@@ -20,6 +20,7 @@ pub struct Effects {
 
 impl Effects {
     /// Both together.
+    #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self {
             reads: self.reads | other.reads,

@@ -101,7 +101,7 @@ impl FromStr for Span {
         let refused = || SpanError(text.chars().take(40).collect());
         let signed: jiff::SignedDuration = text.parse().map_err(|_| refused())?;
         let duration = Duration::try_from(signed).map_err(|_| refused())?;
-        if duration > Duration::from_secs(366 * 24 * 3600) { Err(refused()) } else { Ok(Self(duration)) }
+        if duration > Duration::from_hours(366 * 24) { Err(refused()) } else { Ok(Self(duration)) }
     }
 }
 
@@ -127,7 +127,7 @@ impl<'de> serde::Deserialize<'de> for Span {
             Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
             Written::Seconds(seconds) => Duration::try_from_secs_f64(seconds)
                 .ok()
-                .filter(|d| *d <= Duration::from_secs(366 * 24 * 3600))
+                .filter(|d| *d <= Duration::from_hours(366 * 24))
                 .map(Span)
                 .ok_or_else(|| serde::de::Error::custom(SpanError(seconds.to_string()))),
         }
