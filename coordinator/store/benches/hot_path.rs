@@ -1,7 +1,8 @@
 //! What a task's life costs in the store: created, granted, settled, with an audit entry each, three commits per batch;
 //! beside it, in the same run, the same rows written by bare statements on the same disk.
 //!
-//! `cargo bench -p nexusmon-store --features testing`; a number as argument sets the tasks per case.
+//! `cargo bench -p nexusmon-store --features testing`; a number as argument sets the tasks per case, a database's
+//! name keeps to that one.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on is over")]
 
@@ -43,7 +44,12 @@ async fn settle(store: &Store, granted: Vec<GrantedTask>) {
                 tx.settle(&rows.iter().map(Into::into).collect::<Vec<_>>()).await?;
                 let deltas: Vec<_> = rows
                     .iter()
-                    .map(|row| MissionDelta { open: -1, succeeded: 1, leased: -1, ..MissionDelta::of(row.mission) })
+                    .map(|row| MissionDelta {
+                        open: -1,
+                        succeeded: 1,
+                        leased: -1,
+                        ..MissionDelta::of(row.mission)
+                    })
                     .collect();
                 tx.finish_counters(&deltas).await?;
                 tx.audit(rows.iter().map(|row| entry(row.id.to_string())))
@@ -90,7 +96,11 @@ async fn limit(database: &TestDatabase) -> f64 {
     let begun = SystemClock.boot();
     let count = 2_000;
     for n in 0..count {
-        sqlx::query("INSERT INTO rows (id, body) VALUES ($1, 'x')").bind(n).execute(&mut connection).await.unwrap();
+        sqlx::query("INSERT INTO rows (id, body) VALUES ($1, 'x')")
+            .bind(n)
+            .execute(&mut connection)
+            .await
+            .unwrap();
     }
     per_second(2_000, SystemClock.boot().saturating_sub(begun))
 }
@@ -100,6 +110,9 @@ async fn main() {
     let total: u32 = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(20_000);
     for database in nexusmon_store::testing::databases().await.unwrap() {
         let kind = if database.is_postgres() { "postgres" } else { "sqlite" };
+        if std::env::args().any(|arg| (arg == "sqlite" || arg == "postgres") && arg != kind) {
+            continue;
+        }
         let opened = database.open().await.unwrap();
         let store = &opened.store;
         organism(store).await;
@@ -115,7 +128,10 @@ async fn main() {
             }
             let spent = SystemClock.boot().saturating_sub(begun);
             let cpu = (cpu() - cpu_begun) / f64::from(tasks) * 1_000.0;
-            println!("{kind}: batches of {size}: {:.0} tasks/s, {cpu:.4} CPU-s per 1,000", per_second(tasks, spent));
+            println!(
+                "{kind}: batches of {size}: {:.0} tasks/s, {cpu:.4} CPU-s per 1,000",
+                per_second(tasks, spent)
+            );
         }
         let (begun, cpu_begun, creates) = (SystemClock.boot(), cpu(), 4_000_u32);
         let mut writers = tokio::task::JoinSet::new();
@@ -140,7 +156,10 @@ async fn main() {
         }
         let spent = SystemClock.boot().saturating_sub(begun);
         let cpu = (cpu() - cpu_begun) / f64::from(creates) * 1_000.0;
-        println!("{kind}: units of one mission, 16 in flight: {:.0}/s, {cpu:.4} CPU-s per 1,000", per_second(creates, spent));
+        println!(
+            "{kind}: units of one mission, 16 in flight: {:.0}/s, {cpu:.4} CPU-s per 1,000",
+            per_second(creates, spent)
+        );
         if !database.is_postgres() {
             println!("{kind}: limit here, one row per commit: {:.0}/s", limit(&database).await);
         }

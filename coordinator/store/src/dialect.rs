@@ -102,7 +102,7 @@ fn sqlite_rows(columns: &[(&'static str, Kind)]) -> String {
         let comma = if place == 0 { "" } else { ", " };
         let _ = write!(text, "{comma}value->>{place} AS {column}");
     }
-    text.push_str(" FROM json_each($1)) AS r");
+    text.push_str(" FROM jsonb_each($1)) AS r");
     text
 }
 
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(
             &*sql.sqlite,
             "UPDATE t SET count = r.count, good = r.good FROM (SELECT value->>0 AS id, value->>1 AS count, \
-             value->>2 AS good FROM json_each($1)) AS r WHERE t.id = r.id/*pg  AND true*/"
+             value->>2 AS good FROM jsonb_each($1)) AS r WHERE t.id = r.id/*pg  AND true*/"
         );
         assert_eq!(
             &*sql.postgres,

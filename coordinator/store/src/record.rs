@@ -100,7 +100,7 @@ pub(crate) use args;
 /// A struct that can be written into a batch.
 pub(crate) trait Fields: Send + Sync {
     const COLUMNS: &'static [(&'static str, Kind)];
-    /// As JSON: an object for PostgreSQL's `json_to_recordset`, an array (half the bytes) for SQLite's `json_each`.
+    /// As JSON: an object for PostgreSQL's `json_to_recordset`, an array (half the bytes) for SQLite's `jsonb_each`.
     fn write(&self, named: bool, out: &mut String);
 }
 

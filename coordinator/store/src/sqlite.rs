@@ -46,7 +46,8 @@ impl Sqlite {
             .min_connections(1)
             .max_connections(config.connections.max(1))
             .idle_timeout(Duration::from_mins(1))
-            .connect_with(options.read_only(true))
+            // Readers are many and their pages are in the system's cache anyway.
+            .connect_with(options.read_only(true).pragma("cache_size", "-4096"))
             .await
             .map_err(|error| StoreError::of("opening readers of the database", error))?;
         let (units, queue) = mpsc::channel(QUEUE);
@@ -119,7 +120,7 @@ fn options(path: &Path, config: &StoreConfig) -> SqliteConnectOptions {
         // 16 MiB of log between checkpoints: few enough fsyncs of the database file, short enough reads.
         .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "67108864")
-        .pragma("cache_size", "-32768")
+        .pragma("cache_size", "-16384")
         .pragma("temp_store", "memory")
         // Logging formats every statement first; what went wrong comes with the error anyway.
         .disable_statement_logging();
