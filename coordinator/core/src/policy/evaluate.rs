@@ -1,8 +1,8 @@
 //! Cedar: compiled once, asked three questions in turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use cedar_policy::{
     Authorizer, Decision as Answer, Entities, EntityUid, PolicyId, Request, Schema, ValidationMode, Validator,
@@ -10,7 +10,7 @@ use cedar_policy::{
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::trust::canonical;
 
-use super::request::{context, principal};
+use super::request::{Asked, context, principal};
 use super::{Decision, PolicyContext, Verdict, approvals_needed};
 use crate::risk::Assessment;
 
@@ -32,13 +32,18 @@ pub enum PolicyError {
     Unnamed(String),
 }
 
-/// A compiled, versioned set of policies. Cheap to clone; evaluating takes some microseconds.
+/// A compiled, versioned set of policies. Cheap to clone. A question takes Cedar some microseconds; answers are
+/// remembered, since missions of one kind ask the same again and again.
 #[derive(Debug, Clone)]
 pub struct PolicySet {
     policies: Arc<cedar_policy::PolicySet>,
     digest: Digest,
     text: Arc<str>,
+    answers: Arc<Mutex<HashMap<Asked, Decision>>>,
 }
+
+/// Answers remembered before they are all forgotten.
+const MAX_ANSWERS: usize = 1024;
 
 static SHIPPED_SET: LazyLock<PolicySet> =
     LazyLock::new(|| PolicySet::parse(SHIPPED).expect("the shipped policies are tested"));
@@ -95,7 +100,7 @@ impl PolicySet {
         }
         let digest =
             canonical::digest(&canonical_form).map_err(|error| PolicyError::Parse(error.to_string()))?;
-        Ok(Self { policies: Arc::new(policies), digest, text: Arc::from(text) })
+        Ok(Self { policies: Arc::new(policies), digest, text: Arc::from(text), answers: Arc::default() })
     }
 
     /// Over the canonical form of the set: sorted by id, without comments or layout.
@@ -111,6 +116,21 @@ impl PolicySet {
     /// Asks whether the work may run unattended, flagged, or with approval, in that order; else it is denied. The
     /// policies named are the one that permitted and those that forbade what was asked before.
     pub fn evaluate(&self, assessment: &Assessment, about: &PolicyContext) -> Decision {
+        let asked = Asked::of(assessment, about);
+        let answers = || self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = answers().get(&asked) {
+            return known.clone();
+        }
+        let decision = self.ask(assessment, about);
+        let mut answers = answers();
+        if answers.len() >= MAX_ANSWERS {
+            answers.clear();
+        }
+        answers.insert(asked, decision.clone());
+        decision
+    }
+
+    fn ask(&self, assessment: &Assessment, about: &PolicyContext) -> Decision {
         let mut policies = Vec::new();
         let asked = principal(&about.principal).zip(context(assessment, about));
         for (place, question) in QUESTIONS.iter().enumerate() {

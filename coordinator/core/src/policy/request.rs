@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use cedar_policy::{Context, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use nexusmon_shared::capability::Capability;
+use nexusmon_shared::effects::Effects;
 use nexusmon_shared::plan::Author;
 use nexusmon_shared::rank::Rank;
 
@@ -43,7 +45,7 @@ impl AuthorKind {
 }
 
 /// Circumstances of a mission.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PolicyContext {
     pub author: AuthorKind,
     /// The principal that submits, as text.
@@ -65,6 +67,30 @@ impl PolicyContext {
             ceiling: None,
             verified_runs: 0,
             eligible: 1,
+        }
+    }
+}
+
+/// Everything a decision hangs on: what [`context`] and the number of approvals are made of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    about: PolicyContext,
+    ranks: (Rank, Rank),
+    requires_approval: bool,
+    effects: Effects,
+    counts: (u32, u32),
+    capabilities: Vec<Capability>,
+}
+
+impl Asked {
+    pub(super) fn of(assessment: &Assessment, about: &PolicyContext) -> Self {
+        Self {
+            about: about.clone(),
+            ranks: (assessment.rank, assessment.requested),
+            requires_approval: assessment.requires_approval,
+            effects: assessment.effects,
+            counts: (assessment.blast_radius.unconfined, assessment.blast_radius.tasks),
+            capabilities: assessment.capabilities.keys().cloned().collect(),
         }
     }
 }

@@ -136,3 +136,19 @@ proptest! {
         let _ = PolicySet::parse(&text);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    /// A remembered answer is the answer.
+    #[test]
+    fn asking_again_gives_the_same(asked in prop::collection::vec((0_u8..6, any::<bool>(), 0_u32..5), 1..8)) {
+        let remembering = PolicySet::shipped();
+        for (rank, approval, verified_runs) in asked {
+            let about = PolicyContext { author: AuthorKind::Mcp, verified_runs, ..person() };
+            let assessment = assessment(Rank::from_level(rank).unwrap(), approval);
+            let fresh = PolicySet::parse(remembering.text()).unwrap();
+            prop_assert_eq!(remembering.evaluate(&assessment, &about), fresh.evaluate(&assessment, &about));
+        }
+    }
+}
