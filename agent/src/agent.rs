@@ -110,6 +110,11 @@ impl Agent {
         self.attempts.summary().await
     }
 
+    /// Returns once every attempt is dealt with, after the shutdown has begun.
+    pub async fn ended(&self) {
+        self.attempts.ended().await;
+    }
+
     /// As the machine's admin does.
     pub async fn pause(&self, on: bool) {
         self.attempts.tell(Command::Pause(on)).await;

@@ -21,6 +21,9 @@ use crate::local::Local;
 /// Beyond `stop_grace`: for ending what still runs, and for the last reports.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
 
+/// For the journal's last bytes and the goodbye on the line.
+const TIDY_UP: Duration = Duration::from_secs(1);
+
 pub(super) async fn run(config: Config) -> Result<ExitCode, AgentError> {
     let home = Arc::new(Home::open(&config.data_dir)?);
     let _lock = Lock::take(&config.data_dir)?;
@@ -50,7 +53,12 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, AgentError> {
         }
         failure = lifecycle.failed() => Some(failure),
     };
-    lifecycle.shutdown(config.stop_grace + STOP_MARGIN).await;
+    lifecycle.begin_shutdown();
+    if failure.is_none() {
+        // The worker lives until nobody needs it any more, so the end is when the supervisor has ended.
+        let _ = tokio::time::timeout(config.stop_grace + STOP_MARGIN, agent.ended()).await;
+    }
+    lifecycle.shutdown(TIDY_UP).await;
     match failure.or_else(|| lifecycle.failure()) {
         None => Ok(ExitCode::SUCCESS),
         Some(failure) => Err(explain(failure)),
