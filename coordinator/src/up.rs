@@ -40,7 +40,7 @@ pub struct Options {
 pub async fn run(config: Config, options: Options) -> Result<(), StartError> {
     let binary = agent::find()?;
     let running = crate::start_process(config).await?;
-    let local = Arc::new(LocalAgent::new(binary, &running.app.config.data_dir));
+    let local = Arc::new(LocalAgent::new(binary, &running.app.config.data_dir, running.grpc_addr));
     let served = serve(&running, &local, options).await;
     local.stop(AGENT_GRACE).await;
     crate::conclude(running, served).await

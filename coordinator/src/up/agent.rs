@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -63,18 +64,21 @@ pub(super) struct LocalAgent {
     /// Holds the agent's id once it has joined.
     joined: PathBuf,
     process: PathBuf,
+    /// Where the coordinator really listens, which may differ from start to start.
+    coordinator: SocketAddr,
     child: watch::Sender<Option<Pid>>,
     ending: CancellationToken,
 }
 
 impl LocalAgent {
-    pub(super) fn new(binary: PathBuf, data: &Path) -> Self {
+    pub(super) fn new(binary: PathBuf, data: &Path, coordinator: SocketAddr) -> Self {
         Self {
             binary,
             folder: super::agent_folder(data),
             log: data.join("agent.log"),
             joined: data.join("agent.id"),
             process: data.join("agent.pid"),
+            coordinator,
             child: watch::Sender::new(None),
             ending: CancellationToken::new(),
         }
@@ -143,7 +147,7 @@ impl LocalAgent {
         let errors = log.try_clone().map_err(failed)?;
         // A group of its own: Ctrl-C is for us, and we end it in order.
         let child = self
-            .command(&["run"])
+            .command(&["run", "--coordinator", &self.coordinator.to_string()])
             .stdout(log)
             .stderr(errors)
             .kill_on_drop(true)

@@ -8,10 +8,14 @@ use serde_json::json;
 use crate::error::{Error, Result};
 use crate::service::logs::LogQuery;
 use crate::service::missions::{MissionView, NewMission, TaskView};
-use crate::service::{Caller, logs, missions};
+use crate::service::vault::{ArtifactFilter, ArtifactView};
+use crate::service::{Caller, PageRequest, logs, missions, vault};
 use crate::{Running, app::App};
 
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Logs are sealed and experience is awarded right behind the mission's end.
+const AFTERMATH: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Creates the mission, waits for its end, prints it.
 pub(super) async fn run(running: &Running, json: bool) -> Result<()> {
@@ -22,10 +26,22 @@ pub(super) async fn run(running: &Running, json: bool) -> Result<()> {
         created.into_iter().next().ok_or_else(|| Error::unavailable("the demo made no mission"))??;
     let waited = tokio::time::timeout(PATIENCE, finished(app, &mission)).await;
     let view = match waited {
-        Ok(view) => view?,
+        Ok(view) => {
+            let view = view?;
+            match tokio::time::timeout(AFTERMATH, settled(app, &view)).await {
+                Ok(settled) => settled?,
+                Err(_) => view,
+            }
+        }
         Err(_) => missions::get(app, mission.summary.id).await?,
     };
-    let text = if json { as_json(&view).to_string() } else { as_text(app, &view, running).await };
+    let filter = ArtifactFilter { mission: Some(view.summary.id), ..ArtifactFilter::default() };
+    let artifacts = vault::list(app, filter, PageRequest::default()).await?.items;
+    let text = if json {
+        as_json(&view, &artifacts).to_string()
+    } else {
+        as_text(app, &view, &artifacts, running).await
+    };
     println!("{text}");
     if view.summary.status == MissionStatus::Succeeded {
         Ok(())
@@ -62,11 +78,26 @@ async fn finished(app: &App, mission: &MissionView) -> Result<MissionView> {
         if view.summary.finished_at.is_some() {
             return Ok(view);
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(POLL).await;
     }
 }
 
-fn as_json(view: &MissionView) -> serde_json::Value {
+/// Once the logs are whole and the experience is counted.
+async fn settled(app: &App, mission: &MissionView) -> Result<MissionView> {
+    loop {
+        let view = missions::get(app, mission.summary.id).await?;
+        let mut sealed = view.summary.xp_awarded.is_some() || view.summary.status != MissionStatus::Succeeded;
+        for task in &view.tasks {
+            sealed &= logs::read(app, task.task_id, LogQuery::default()).await?.sealed;
+        }
+        if sealed {
+            return Ok(view);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn as_json(view: &MissionView, artifacts: &[ArtifactView]) -> serde_json::Value {
     json!({
         "mission": view.summary.id,
         "status": view.summary.status,
@@ -75,15 +106,15 @@ fn as_json(view: &MissionView) -> serde_json::Value {
             "id": task.id, "task_id": task.task_id, "status": task.status, "agent": task.agent_name,
             "outputs": task.outputs,
         })).collect::<Vec<_>>(),
-        "artifacts": view.artifacts.iter().map(|artifact| json!({
-            "name": artifact.name, "kind": artifact.kind, "task": artifact.task, "size": artifact.size,
-            "digest": artifact.digest, "version": artifact.number,
+        "artifacts": artifacts.iter().map(|artifact| json!({
+            "name": artifact.name, "kind": artifact.kind, "task": artifact.task, "size": artifact.latest.size,
+            "digest": artifact.latest.digest, "version": artifact.latest.number,
         })).collect::<Vec<_>>(),
         "xp_awarded": view.summary.xp_awarded,
     })
 }
 
-async fn as_text(app: &App, view: &MissionView, running: &Running) -> String {
+async fn as_text(app: &App, view: &MissionView, artifacts: &[ArtifactView], running: &Running) -> String {
     let summary = &view.summary;
     let mut text = format!("\nMission {}: {}\n", summary.id, summary.goal);
     text += &format!("  {} at rank {}", summary.status.as_str(), summary.rank);
@@ -96,7 +127,9 @@ async fn as_text(app: &App, view: &MissionView, running: &Running) -> String {
     text.push('\n');
     for task in &view.tasks {
         text += &format!("\n  {:<9} {:<10} on {}", task.id, task.status.as_str(), agent(task));
-        if let Some(outputs) = task.outputs.as_ref().filter(|outputs| outputs.as_object().is_some_and(|o| !o.is_empty())) {
+        if let Some(outputs) =
+            task.outputs.as_ref().filter(|outputs| outputs.as_object().is_some_and(|o| !o.is_empty()))
+        {
             text += &format!("  outputs {}", outputs);
         }
         if let Some(cause) = &task.cause {
@@ -109,14 +142,15 @@ async fn as_text(app: &App, view: &MissionView, running: &Running) -> String {
         }
     }
     text += "\n  Stored in the vault:\n";
-    for artifact in &view.artifacts {
+    for artifact in artifacts {
         text += &format!(
-            "    {:<12} {:<7} version {} of {:>7} bytes  sha256 {}…\n",
+            "    {:<8} {:<12} {:<7} version {}, {} bytes, sha256 {}…\n",
+            artifact.task.as_deref().unwrap_or_default(),
             artifact.name,
             artifact.kind,
-            artifact.number,
-            artifact.size,
-            &artifact.digest.to_string()[..12]
+            artifact.latest.number,
+            artifact.latest.size,
+            &artifact.latest.digest.to_string()[..12]
         );
     }
     text += &format!(
