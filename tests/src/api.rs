@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use futures::StreamExt;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 /// No wait in a test is longer; reaching it is a failure, never a result.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What an event stream gives: pieces of text, cut anywhere.
+pub type EventStream = BoxStream<'static, reqwest::Result<Vec<u8>>>;
 
 /// A logged-in client.
 #[derive(Debug)]
@@ -182,11 +186,11 @@ impl Api {
     pub async fn events(
         &self,
         path: &str,
-    ) -> Result<impl futures::Stream<Item = reqwest::Result<impl AsRef<[u8]>>> + Unpin + use<>> {
+    ) -> Result<EventStream> {
         let token = self.token().await?;
         let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(token);
         let response = request.header("accept", "text/event-stream").send().await?.error_for_status()?;
-        Ok(Box::pin(response.bytes_stream()))
+        Ok(response.bytes_stream().map_ok(|bytes| bytes.to_vec()).boxed())
     }
 
     async fn expect_success(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {

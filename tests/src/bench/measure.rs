@@ -65,7 +65,8 @@ fn tree(roots: &[u32]) -> Vec<u32> {
     let mut found = roots.to_vec();
     let mut next = 0;
     while next < found.len() {
-        found.extend(all.iter().filter(|(_, parent)| *parent == found[next]).map(|(id, _)| *id));
+        let parent = found[next];
+        found.extend(all.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id));
         next += 1;
     }
     found

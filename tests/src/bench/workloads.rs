@@ -113,7 +113,7 @@ pub async fn latency() -> Result<Vec<Row>> {
         let mission = cluster.api.create(body.clone()).await?;
         let mut seen = String::new();
         while let Some(chunk) = events.next().await {
-            seen.push_str(&String::from_utf8_lossy(chunk?.as_ref()));
+            seen.push_str(&String::from_utf8_lossy(&chunk?));
             if seen.split("\n\n").any(|event| event.contains("mission.completed") && event.contains(&mission)) {
                 break;
             }
