@@ -51,7 +51,11 @@ pub(super) async fn document(request: Request, limit: usize) -> Result<Bytes, Pr
     require_json(&parts.headers)?;
     let found = scan(&bytes);
     if found.depth > DEPTH_LIMIT {
-        return Err(Problem::field("", "too_deep", format!("The body nests deeper than {DEPTH_LIMIT} levels.")));
+        return Err(Problem::field(
+            "",
+            "too_deep",
+            format!("The body nests deeper than {DEPTH_LIMIT} levels."),
+        ));
     }
     if found.nul {
         // No name, script or comment needs it, and databases refuse it.
@@ -74,7 +78,8 @@ pub(super) async fn off_thread<T: Send + 'static>(
 /// Reads a body of at most `limit` bytes. Of a larger one a little more is read and thrown away, so that a client that
 /// sends first and listens later hears why it was refused.
 pub(super) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > (limit + THROWN_AWAY) as u64) {
         return Err(too_large(limit));
     }

@@ -82,29 +82,37 @@ mod tests {
 
     use super::*;
 
-    fn part(text: &str, total: u64) -> Option<Option<(u64, u64)>> {
-        parse(text).map(|asked| resolve(asked, total).map(|range| (range.first, range.last)))
+    #[derive(Debug, PartialEq, Eq)]
+    enum Answer {
+        Whole,
+        Part(u64, u64),
+        Unsatisfiable,
+    }
+
+    fn part(text: &str, total: u64) -> Answer {
+        let Some(asked) = parse(text) else { return Answer::Whole };
+        resolve(asked, total).map_or(Answer::Unsatisfiable, |range| Answer::Part(range.first, range.last))
     }
 
     #[test]
     fn ranges_as_the_rfc_has_them() {
-        assert_eq!(part("bytes=0-3", 10), Some(Some((0, 3))));
-        assert_eq!(part("bytes=4-", 10), Some(Some((4, 9))));
-        assert_eq!(part("bytes=-3", 10), Some(Some((7, 9))));
-        assert_eq!(part("bytes=-99", 10), Some(Some((0, 9))));
-        assert_eq!(part("bytes=5-999999999999999999999999", 10), Some(Some((5, 9))));
-        assert_eq!(part("bytes=10-", 10), Some(None));
-        assert_eq!(part("bytes=-0", 10), Some(None));
-        assert_eq!(part("bytes=0-", 0), Some(None));
+        assert_eq!(part("bytes=0-3", 10), Answer::Part(0, 3));
+        assert_eq!(part("bytes=4-", 10), Answer::Part(4, 9));
+        assert_eq!(part("bytes=-3", 10), Answer::Part(7, 9));
+        assert_eq!(part("bytes=-99", 10), Answer::Part(0, 9));
+        assert_eq!(part("bytes=5-999999999999999999999999", 10), Answer::Part(5, 9));
+        assert_eq!(part("bytes=10-", 10), Answer::Unsatisfiable);
+        assert_eq!(part("bytes=-0", 10), Answer::Unsatisfiable);
+        assert_eq!(part("bytes=0-", 0), Answer::Unsatisfiable);
         for ignored in ["bytes=3-1", "lines=1-2", "bytes=1-2,4-5", "bytes=", "bytes=a-b", "bytes=--1"] {
-            assert_eq!(part(ignored, 10), None, "{ignored}");
+            assert_eq!(part(ignored, 10), Answer::Whole, "{ignored}");
         }
     }
 
     proptest! {
         #[test]
         fn a_part_lies_inside(text in "(bytes=)?[0-9,-]{0,24}", total in 0_u64..50) {
-            if let Some(Some((first, last))) = part(&text, total) {
+            if let Answer::Part(first, last) = part(&text, total) {
                 prop_assert!(first <= last && last < total);
             }
         }

@@ -18,4 +18,5 @@ pub(super) mod organism;
 pub(super) mod reviews;
 mod shape;
 pub(super) mod stats;
+pub(super) mod task_view;
 pub(super) mod tasks;

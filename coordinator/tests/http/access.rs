@@ -4,14 +4,14 @@ use anyhow::Result;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::served::{KEY, Served, operations};
+use crate::served::{KEY, Operation, Served, operations};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_protected_route_refuses_strangers() -> Result<()> {
     let served = Served::start().await?;
     let document = served.get("/v1/openapi.json").await?;
     let mut checked = 0;
-    for operation in operations(&document).filter(|operation| operation.is_protected()) {
+    for operation in operations(&document).filter(Operation::is_protected) {
         for credentials in ["", "Bearer not.a.token", "Bearer ", "Basic b3duZXI6b3duZXI=", "nexusmon"] {
             let mut request = served.request(&operation.method, &operation.example_path());
             if !credentials.is_empty() {
@@ -39,7 +39,7 @@ async fn no_spelling_of_a_path_avoids_the_guard() -> Result<()> {
     let served = Served::start().await?;
     let document = served.get("/v1/openapi.json").await?;
     let open = ["/health", "/healthz", "/readyz", "/v1/version", "/v1/auth/login", "/assets/main.js"];
-    for operation in operations(&document).filter(|operation| operation.is_protected()) {
+    for operation in operations(&document).filter(Operation::is_protected) {
         let path = operation.example_path();
         let mut spellings: Vec<String> = open.iter().map(|suffix| format!("{path}{suffix}")).collect();
         spellings.extend(open.iter().map(|prefix| format!("{prefix}/..{path}")));

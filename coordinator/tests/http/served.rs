@@ -1,5 +1,6 @@
 //! A coordinator that serves HTTP on port 0, and a client that is logged in.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +16,13 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-pub const KEY: &str = "the operator key of the tests";
+pub(crate) const KEY: &str = "the operator key of the tests";
 
 /// No wait is longer; reaching it is a failure, never a result.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
-pub struct Served {
-    pub url: String,
+pub(crate) struct Served {
+    pub(crate) url: String,
     http: reqwest::Client,
     token: String,
     _running: Running,
@@ -29,7 +30,7 @@ pub struct Served {
 }
 
 impl Served {
-    pub async fn start() -> Result<Self> {
+    pub(crate) async fn start() -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let settings = Settings {
             data_dir: Some(folder.path().join("data")),
@@ -57,17 +58,22 @@ impl Served {
     }
 
     /// A request without credentials.
-    pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         self.http.request(method, format!("{}{path}", self.url))
     }
 
     /// A request of the owner.
-    pub fn authorized(&self, method: &str, path: &str) -> RequestBuilder {
+    pub(crate) fn authorized(&self, method: &str, path: &str) -> RequestBuilder {
         self.request(method, path).bearer_auth(&self.token)
     }
 
-    pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value)> {
         let mut request = self.authorized(method, path);
         if let Some(body) = body {
             request = request.json(body);
@@ -78,7 +84,7 @@ impl Served {
         Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
     }
 
-    pub async fn get(&self, path: &str) -> Result<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         let (status, answer) = self.call("GET", path, None).await?;
         if !status.is_success() {
             bail!("GET {path}: {status} {answer:#}");
@@ -87,15 +93,15 @@ impl Served {
     }
 
     /// The status of a request whose target is sent exactly as written.
-    pub async fn raw(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Result<u16> {
+    pub(crate) async fn raw(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Result<u16> {
         let address = self.url.trim_start_matches("http://");
         let mut line = tokio::net::TcpStream::connect(address).await?;
         let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
         if !headers.iter().any(|(name, _)| *name == "Host") {
-            head.push_str(&format!("Host: {address}\r\n"));
+            let _ = write!(head, "Host: {address}\r\n");
         }
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         head.push_str("\r\n");
         line.write_all(head.as_bytes()).await?;
@@ -106,7 +112,7 @@ impl Served {
         Ok(status.parse()?)
     }
 
-    pub async fn events(&self, path: &str, last: Option<i64>) -> Result<Events> {
+    pub(crate) async fn events(&self, path: &str, last: Option<i64>) -> Result<Events> {
         let mut request = self.authorized("GET", path).header("accept", "text/event-stream");
         if let Some(last) = last {
             request = request.header("last-event-id", last);
@@ -120,27 +126,27 @@ impl Served {
 
 /// One server-sent event.
 #[derive(Debug, Default)]
-pub struct Sent {
-    pub name: String,
-    pub id: Option<String>,
-    pub data: String,
+pub(crate) struct Sent {
+    pub(crate) name: String,
+    pub(crate) id: Option<String>,
+    pub(crate) data: String,
 }
 
-pub struct Events {
+pub(crate) struct Events {
     bytes: BoxStream<'static, Result<Vec<u8>>>,
     pending: Vec<u8>,
 }
 
 impl Events {
     /// The next event that has data.
-    pub async fn next(&mut self) -> Result<Sent> {
+    pub(crate) async fn next(&mut self) -> Result<Sent> {
         loop {
             while let Some(end) = self.pending.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.pending.drain(..end + 2).collect();
                 let mut sent = Sent::default();
                 for line in String::from_utf8_lossy(&block).lines() {
                     match line.split_once(": ").or_else(|| line.split_once(':')) {
-                        Some(("event", name)) => sent.name = name.to_owned(),
+                        Some(("event", name)) => name.clone_into(&mut sent.name),
                         Some(("id", id)) => sent.id = Some(id.to_owned()),
                         Some(("data", data)) => sent.data.push_str(data),
                         _ => {}
@@ -159,19 +165,19 @@ impl Events {
 }
 
 /// A route of the document.
-pub struct Operation<'a> {
-    pub method: String,
-    pub path: &'a str,
-    pub about: &'a Value,
+pub(crate) struct Operation<'a> {
+    pub(crate) method: String,
+    pub(crate) path: &'a str,
+    pub(crate) about: &'a Value,
 }
 
 impl Operation<'_> {
-    pub fn is_protected(&self) -> bool {
+    pub(crate) fn is_protected(&self) -> bool {
         self.about["security"].as_array().is_some_and(|schemes| !schemes.is_empty())
     }
 
     /// The path with an id of the right kind that names nothing.
-    pub fn example_path(&self) -> String {
+    pub(crate) fn example_path(&self) -> String {
         let prefix = match self.path.split('/').nth(3).unwrap_or_default() {
             "missions" => "mis",
             "tasks" => "tsk",
@@ -186,7 +192,7 @@ impl Operation<'_> {
 }
 
 /// Every route of the document.
-pub fn operations(document: &Value) -> impl Iterator<Item = Operation<'_>> {
+pub(crate) fn operations(document: &Value) -> impl Iterator<Item = Operation<'_>> {
     let paths = document["paths"].as_object().into_iter().flatten();
     paths.flat_map(|(path, item)| {
         let methods = ["get", "post", "put", "patch", "delete"];

@@ -9,9 +9,10 @@ use nexusmon_shared::id::MissionId;
 
 use super::approvals::Decision;
 use super::mission_body::{NewMission, NewPlan};
-use super::mission_view::{Mission, Prediction, Waiting};
+use super::mission_view::{Mission, Prediction};
 use super::missions::{created, read_mission, tagged};
 use super::shape::{self, Empty};
+use super::task_view::Waiting;
 use crate::http::Web;
 use crate::http::access::Known;
 use crate::http::etag;

@@ -12,7 +12,8 @@ use nexusmon_shared::task::TaskStatus;
 use nexusmon_shared::time::Timestamp;
 
 use super::mission_body::NewMission;
-use super::mission_view::{Mission, MissionSummary, Task};
+use super::mission_view::{Mission, MissionSummary};
+use super::task_view::Task;
 use crate::http::Web;
 use crate::http::access::Known;
 use crate::http::problem::Problem;

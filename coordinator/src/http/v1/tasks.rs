@@ -6,8 +6,8 @@ use nexusmon_shared::id::TaskId;
 use nexusmon_shared::outcome::Cause;
 use serde_json::Value;
 
-use super::mission_view::{Task, TaskAgent};
 use super::shape::{self, maybe};
+use super::task_view::{Task, TaskAgent};
 use crate::http::Web;
 use crate::http::access::Known;
 use crate::http::json::Json;
