@@ -33,10 +33,10 @@ use serde_json::{Map, Value, json};
 /// Longest a test waits for something that should happen at once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct World {
-    pub app: App,
-    pub clock: ManualClock,
-    pub database: TestDatabase,
+pub(crate) struct World {
+    pub(crate) app: App,
+    pub(crate) clock: ManualClock,
+    pub(crate) database: TestDatabase,
     folder: Arc<tempfile::TempDir>,
     lifecycle: Lifecycle,
 }
@@ -79,7 +79,7 @@ fn master_key(folder: &Path) -> std::path::PathBuf {
 }
 
 impl World {
-    pub async fn new(database: TestDatabase) -> Self {
+    pub(crate) async fn new(database: TestDatabase) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let clock = ManualClock::new(Timestamp::from_micros(1_900_000_000_000_000));
         let (app, lifecycle) = open(&database, folder.path(), &clock).await;
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Ends this coordinator and starts the next over the same database.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         let Self { app, clock, database, folder, lifecycle } = self;
         drop(app);
         lifecycle.shutdown(Duration::from_secs(5)).await;
@@ -95,36 +95,36 @@ impl World {
         Self { app, clock, database, folder, lifecycle }
     }
 
-    pub async fn owner(&self) -> Caller {
+    pub(crate) async fn owner(&self) -> Caller {
         let row = self.app.store.read().await.unwrap().owner().await.unwrap().unwrap();
         Caller { principal: row.id, name: row.name, ..Caller::system(&self.app) }
     }
 
-    pub async fn create(&self, body: Value) -> MissionView {
+    pub(crate) async fn create(&self, body: Value) -> MissionView {
         self.try_create(body).await.unwrap()
     }
 
-    pub async fn try_create(&self, body: Value) -> Result<MissionView, nexusmon_coordinator::error::Error> {
+    pub(crate) async fn try_create(&self, body: Value) -> Result<MissionView, nexusmon_coordinator::error::Error> {
         let mission = NewMission::from_value(&body)?;
         let owner = self.owner().await;
         missions::create(&self.app, &owner, vec![mission]).await?.remove(0)
     }
 
-    pub async fn mission(&self, id: MissionId) -> MissionView {
+    pub(crate) async fn mission(&self, id: MissionId) -> MissionView {
         missions::get(&self.app, id).await.unwrap()
     }
 
     /// The status of a mission, as a word.
-    pub async fn status(&self, id: MissionId) -> &'static str {
+    pub(crate) async fn status(&self, id: MissionId) -> &'static str {
         self.mission(id).await.summary.status.as_str()
     }
 
-    pub async fn statuses(&self, id: MissionId) -> Vec<(String, &'static str)> {
+    pub(crate) async fn statuses(&self, id: MissionId) -> Vec<(String, &'static str)> {
         let mission = self.mission(id).await;
         mission.tasks.iter().map(|task| (task.id.clone(), task.status.as_str())).collect()
     }
 
-    pub async fn tick(&self) -> usize {
+    pub(crate) async fn tick(&self) -> usize {
         let mut granted = 0;
         loop {
             let result = dispatch::tick(&self.app).await.unwrap();
@@ -136,13 +136,13 @@ impl World {
     }
 
     /// Time passes; timers look.
-    pub async fn pass(&self, seconds: u64) {
+    pub(crate) async fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
         leases::expire(&self.app).await.unwrap();
         leases::due(&self.app).await.unwrap();
     }
 
-    pub async fn enroll(&self, name: &str) -> AgentId {
+    pub(crate) async fn enroll(&self, name: &str) -> AgentId {
         let mut rng = StdRng::seed_from_u64(name.bytes().map(u64::from).sum());
         let now = self.clock.now();
         let row = AgentRow {
@@ -171,28 +171,28 @@ impl World {
         id
     }
 
-    pub async fn agent(&self, name: &str) -> Agent {
+    pub(crate) async fn agent(&self, name: &str) -> Agent {
         let id = self.enroll(name).await;
         Agent::connect(self, id, 1, Vec::new()).await
     }
 }
 
 /// What a simulated agent does with an order.
-pub fn succeed(outputs: Value) -> Ending {
+pub(crate) fn succeed(outputs: Value) -> Ending {
     let outputs: Map<String, Value> = outputs.as_object().cloned().unwrap_or_default();
     Ending::Succeeded { outputs }
 }
 
-pub fn exit(code: i32) -> Ending {
+pub(crate) fn exit(code: i32) -> Ending {
     Ending::Failed { cause: Cause::ExitStatus { code } }
 }
 
 /// One open session.
-pub struct Agent {
-    pub id: AgentId,
-    pub journal: JournalId,
-    pub live: Live,
-    pub welcome: Welcome,
+pub(crate) struct Agent {
+    pub(crate) id: AgentId,
+    pub(crate) journal: JournalId,
+    pub(crate) live: Live,
+    pub(crate) welcome: Welcome,
     outgoing: Outgoing,
     app: App,
     clock: ManualClock,
@@ -213,7 +213,7 @@ fn manifest() -> Manifest {
 }
 
 impl Agent {
-    pub async fn connect(world: &World, id: AgentId, journal: u128, held: Vec<HeldAttempt>) -> Self {
+    pub(crate) async fn connect(world: &World, id: AgentId, journal: u128, held: Vec<HeldAttempt>) -> Self {
         let journal = JournalId::from_bits(journal);
         let hello = Hello {
             protocol: ProtocolRange::OURS,
@@ -244,14 +244,14 @@ impl Agent {
     }
 
     /// Sends a heartbeat and waits until it is durable.
-    pub async fn beat(&mut self, credit: u32) {
+    pub(crate) async fn beat(&mut self, credit: u32) {
         self.heartbeats += 1;
         let heartbeat = Heartbeat { number: self.heartbeats, credit, ..Heartbeat::default() };
         agents::heartbeat(&self.app, &self.live, heartbeat);
     }
 
     /// The next message that is no renewal.
-    pub async fn next(&mut self) -> CoordinatorMessage {
+    pub(crate) async fn next(&mut self) -> CoordinatorMessage {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.outgoing.next()).await;
             match message.expect("a message in time").expect("an open session") {
@@ -262,7 +262,7 @@ impl Agent {
     }
 
     /// Everything that is waiting, orders only.
-    pub fn orders(&mut self) -> Vec<Order> {
+    pub(crate) fn orders(&mut self) -> Vec<Order> {
         let mut orders = Vec::new();
         while let Some(message) = self.outgoing.try_next() {
             if let CoordinatorMessage::Orders(batch) = message {
@@ -272,7 +272,7 @@ impl Agent {
         orders
     }
 
-    pub async fn report(&self, attempt: AttemptRef, ending: Ending) -> Vec<AttemptRef> {
+    pub(crate) async fn report(&self, attempt: AttemptRef, ending: Ending) -> Vec<AttemptRef> {
         let now = self.clock.now();
         let report = Report {
             attempt,
@@ -287,7 +287,7 @@ impl Agent {
     }
 
     /// Ticks and answers until nothing is granted any more; `act` decides how each order ends.
-    pub async fn work(
+    pub(crate) async fn work(
         &mut self,
         world: &World,
         mut act: impl FnMut(&TaskSpec, &Order) -> Ending,
@@ -313,7 +313,7 @@ impl Agent {
     }
 
     /// The connection breaks.
-    pub fn vanish(self) -> (AgentId, JournalId) {
+    pub(crate) fn vanish(self) -> (AgentId, JournalId) {
         let (id, journal) = (self.id, self.journal);
         agents::goodbye(&self.app, self.live, None);
         (id, journal)
