@@ -66,7 +66,7 @@ async fn serve(running: &Running, local: &Arc<LocalAgent>, options: Options) -> 
 
 /// Joins the local agent at the first start, runs it, and waits until it is connected.
 async fn connect(running: &Running, local: &Arc<LocalAgent>) -> Result<AgentId, StartError> {
-    local.end_orphan();
+    local.end_orphan(AGENT_GRACE).await;
     let agent = match local.joined() {
         Some(agent) => agent,
         None => local.join(&invite(running).await?).await?,

@@ -5,6 +5,8 @@
 mod scripted;
 #[path = "agent_port/site.rs"]
 mod site;
+#[path = "agent_port/starts.rs"]
+mod starts;
 #[path = "agent_port/streams.rs"]
 mod streams;
 
@@ -77,12 +79,16 @@ async fn work_is_ordered_reported_and_acknowledged() {
     let agent = Machine::new(1).enroll(&site.invite("nas").await).await;
     let mut session = agent.session().await;
     session.offer_credit(4).await;
-    let mission = site.mission(json!({"goal": "two steps", "tasks": [
-        {"id": "a", "uses": "test.work"}, {"id": "b", "uses": "test.work", "needs": ["a"]}]})).await;
+    let mission = site
+        .mission(json!({"goal": "two steps", "tasks": [
+        {"id": "a", "uses": "test.work"}, {"id": "b", "uses": "test.work", "needs": ["a"]}]}))
+        .await;
     for _ in 0..2 {
         let order = session.order().await;
         let started = Started { attempt: order.attempt, at: Timestamp::from_micros(1) };
-        session.say(AgentMessage::Events(Events { started: vec![started], credit: 3, ..Events::default() })).await;
+        session
+            .say(AgentMessage::Events(Events { started: vec![started], credit: 3, ..Events::default() }))
+            .await;
         session.finish(order.attempt, succeeded()).await;
         session.acknowledged(order.attempt).await;
     }
@@ -151,7 +157,11 @@ async fn batches_beyond_the_limits_break_the_session() {
     let mut session = agent.session().await;
     let started = proto::Started { attempt: Some(proto::AttemptRef::default()), at_micros: 0 };
     let events = proto::Events { started: vec![started; 501], ..proto::Events::default() };
-    session.out.send(proto::AgentMessage { kind: Some(proto::agent_message::Kind::Events(events)) }).await.unwrap();
+    session
+        .out
+        .send(proto::AgentMessage { kind: Some(proto::agent_message::Kind::Events(events)) })
+        .await
+        .unwrap();
     let refused = loop {
         match session.next().await {
             Ok(Some(_)) => {}

@@ -176,16 +176,29 @@ impl LocalAgent {
     }
 
     /// An agent left behind by a killed `up` holds the folder; it is ours, so it ends.
-    pub(super) fn end_orphan(&self) {
+    pub(super) async fn end_orphan(&self, grace: Duration) {
         let pid = std::fs::read_to_string(&self.process).ok().and_then(|text| text.trim().parse().ok());
         let Some(pid) = pid.and_then(Pid::from_raw) else { return };
+        if !self.is_ours(pid) {
+            return;
+        }
+        tracing::info!("ending the agent a killed coordinator left behind");
+        let _ = kill_process(pid, Signal::TERM);
+        let gone = async {
+            while self.is_ours(pid) {
+                tokio::time::sleep(FIRST_BACKOFF / 10).await;
+            }
+        };
+        if tokio::time::timeout(grace, gone).await.is_err() {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    /// Whether that process works on our folder.
+    fn is_ours(&self, pid: Pid) -> bool {
         let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
         let folder = self.folder.as_os_str().as_encoded_bytes();
-        let is_ours = line.split(|byte| *byte == 0).any(|word| word == folder);
-        if is_ours {
-            tracing::info!("ending the agent a killed coordinator left behind");
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        line.split(|byte| *byte == 0).any(|word| word == folder)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -18,10 +18,10 @@ use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::{SystemClock, Timestamp};
 use nexusmon_shared::tls::{ClientCredential, Connection, Connector, Trust};
 use nexusmon_shared::trust::enrollment::JoinProof;
+use nexusmon_shared::wire::proto;
 use nexusmon_shared::wire::proto::enrollment_client::EnrollmentClient;
 use nexusmon_shared::wire::proto::session_client::SessionClient;
 use nexusmon_shared::wire::proto::transfer_client::TransferClient;
-use nexusmon_shared::wire::proto;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::mpsc;
@@ -83,11 +83,21 @@ impl Machine {
     pub(crate) async fn enroll(self, token: &JoinToken) -> Scripted {
         let joined = self.join(token).await.unwrap();
         let authority = joined.certificate.chain.last().unwrap().to_vec();
-        Scripted { machine: self, address: token.address().clone(), authority, joined, journal: JournalId::from_bits(7) }
+        Scripted {
+            machine: self,
+            address: token.address().clone(),
+            authority,
+            joined,
+            journal: JournalId::from_bits(7),
+        }
     }
 }
 
-pub(crate) async fn connect(address: &Address, trust: Trust, credential: Option<ClientCredential>) -> Connection {
+pub(crate) async fn connect(
+    address: &Address,
+    trust: Trust,
+    credential: Option<ClientCredential>,
+) -> Connection {
     let clock = Arc::new(SystemClock);
     Connector::new(address.clone(), trust, credential, clock).unwrap().connect().await.unwrap()
 }
@@ -130,7 +140,11 @@ impl Scripted {
             sandbox_levels: [Level::L0, Level::L1, Level::L3Lite, Level::L3].into(),
             journal: self.journal,
             held: Vec::new(),
-            local_policy: LocalPolicy { max_rank: Rank::S, capabilities: Vec::new(), unsigned_consent: false },
+            local_policy: LocalPolicy {
+                max_rank: Rank::S,
+                capabilities: Vec::new(),
+                unsigned_consent: false,
+            },
             paused: false,
             facts: Facts::default(),
         }
@@ -140,7 +154,8 @@ impl Scripted {
     pub(crate) async fn stream(&self, first: proto::AgentMessage) -> Session {
         let (out, messages) = mpsc::channel(64);
         out.send(first).await.unwrap();
-        let opened = SessionClient::new(self.channel().await).open(ReceiverStream::new(messages)).await.unwrap();
+        let opened =
+            SessionClient::new(self.channel().await).open(ReceiverStream::new(messages)).await.unwrap();
         Session { out, inbound: opened.into_inner(), welcome: None, orders: Vec::new() }
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use nexusmon_coordinator::config::{Config, Settings};
+use nexusmon_coordinator::service::Caller;
 use nexusmon_coordinator::service::agents::{self, NewInvite};
 use nexusmon_coordinator::service::missions::{self, MissionView, NewMission};
-use nexusmon_coordinator::service::Caller;
 use nexusmon_coordinator::{Coordinator, Running};
 use nexusmon_shared::join_token::JoinToken;
 use nexusmon_shared::rank::Rank;

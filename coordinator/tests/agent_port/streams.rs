@@ -6,7 +6,7 @@ use nexusmon_coordinator::service::{logs, vault};
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::{
-    Events, LogAck, LogChunk, LogRun, LogSource, Offer, OfferAnswer, OfferItem, AgentMessage, UploadDone,
+    AgentMessage, Events, LogAck, LogChunk, LogRun, LogSource, Offer, OfferAnswer, OfferItem, UploadDone,
     UploadMessage, UploadStart,
 };
 use nexusmon_shared::outcome::{ProducedArtifact, Report};
@@ -44,7 +44,8 @@ impl LogLine {
 
     async fn send(&self, attempt: AttemptRef, offset: u64, data: Bytes, last: bool) {
         let size = u32::try_from(data.len()).unwrap();
-        let runs = if size == 0 { Vec::new() } else { vec![LogRun { source: LogSource::Stdout, length: size }] };
+        let runs =
+            if size == 0 { Vec::new() } else { vec![LogRun { source: LogSource::Stdout, length: size }] };
         let at = Timestamp::from_micros(1_700_000_000_000_000);
         let chunk = LogChunk { attempt, offset, data, compressed: false, size, at, runs, last };
         self.out.send(chunk.into()).await.unwrap();
@@ -69,7 +70,13 @@ fn text(lines: usize, seed: u64) -> Bytes {
 }
 
 /// Sends `log` over lines that are dropped after so many chunks each; returns when it is sealed.
-async fn send_over_broken_lines(agent: &Scripted, attempt: AttemptRef, log: &Bytes, chunk: usize, cuts: &[usize]) {
+async fn send_over_broken_lines(
+    agent: &Scripted,
+    attempt: AttemptRef,
+    log: &Bytes,
+    chunk: usize,
+    cuts: &[usize],
+) {
     let mut cuts = cuts.iter().copied();
     loop {
         let mut line = LogLine::open(agent).await;
@@ -141,7 +148,9 @@ async fn nobody_writes_the_log_of_anothers_attempt() {
     let refused = match within("an answer", line.acks.message()).await {
         Ok(Some(ack)) => LogAck::try_from(ack).unwrap().refused.is_some(),
         Ok(None) => false,
-        Err(status) => matches!(status.code(), Code::PermissionDenied | Code::NotFound | Code::FailedPrecondition),
+        Err(status) => {
+            matches!(status.code(), Code::PermissionDenied | Code::NotFound | Code::FailedPrecondition)
+        }
     };
     assert!(refused);
 }
@@ -169,7 +178,8 @@ async fn an_upload_goes_on_where_the_line_broke_and_feeds_the_next_task() {
         .await;
     let order = session.order().await;
     let attempt = order.attempt;
-    let bytes: Bytes = (0..5_000_000_u32).map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 24).unwrap()).collect();
+    let bytes: Bytes =
+        (0..5_000_000_u32).map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 24).unwrap()).collect();
     let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
     assert_eq!(offer(&agent, attempt, digest, size).await, OfferAnswer::Send { offset: 0 });
 
@@ -195,7 +205,9 @@ async fn an_upload_goes_on_where_the_line_broke_and_feeds_the_next_task() {
     }
     drop((out, transfer));
 
-    let OfferAnswer::Send { offset } = offer(&agent, attempt, digest, size).await else { panic!("not all is there") };
+    let OfferAnswer::Send { offset } = offer(&agent, attempt, digest, size).await else {
+        panic!("not all is there")
+    };
     assert!((1..size).contains(&offset));
     let rest = bytes.slice(usize::try_from(offset).unwrap()..);
     let messages: Vec<proto::UploadMessage> = std::iter::once(start(attempt, digest, size, offset))
@@ -209,8 +221,12 @@ async fn an_upload_goes_on_where_the_line_broke_and_feeds_the_next_task() {
     let refused = download(&agent, attempt, digest).await.unwrap_err();
     assert!(matches!(refused.code(), Code::PermissionDenied | Code::NotFound), "{refused:?}");
 
-    let produced =
-        ProducedArtifact { name: "a.bin".to_owned(), digest, size, media_type: "application/octet-stream".to_owned() };
+    let produced = ProducedArtifact {
+        name: "a.bin".to_owned(),
+        digest,
+        size,
+        media_type: "application/octet-stream".to_owned(),
+    };
     let report = Report {
         attempt,
         ending: succeeded(),
@@ -220,7 +236,9 @@ async fn an_upload_goes_on_where_the_line_broke_and_feeds_the_next_task() {
         log_bytes: 0,
         sandbox_level: None,
     };
-    session.say(AgentMessage::Events(Events { finished: vec![report], credit: 1, ..Events::default() })).await;
+    session
+        .say(AgentMessage::Events(Events { finished: vec![report], credit: 1, ..Events::default() }))
+        .await;
     let next = session.order().await;
     assert_eq!(next.inputs.len(), 1);
     assert_eq!(next.inputs[0].digest, digest);
@@ -229,7 +247,8 @@ async fn an_upload_goes_on_where_the_line_broke_and_feeds_the_next_task() {
     let other = Machine::new(2).enroll(&site.invite("other").await).await;
     let refused = download(&other, next.attempt, digest).await.unwrap_err();
     assert!(matches!(refused.code(), Code::PermissionDenied | Code::NotFound), "{refused:?}");
-    let listed = vault::list(&site.running.app, vault::ArtifactFilter::default(), Default::default()).await.unwrap();
+    let listed =
+        vault::list(&site.running.app, vault::ArtifactFilter::default(), Default::default()).await.unwrap();
     assert!(listed.items.iter().any(|artifact| artifact.name == "a.bin" && artifact.latest.digest == digest));
 }
 
@@ -247,7 +266,8 @@ async fn bytes_that_are_not_what_was_declared_are_refused() {
     let (_session, attempt) = attempt(&site, &agent).await;
     let digest = Digest::of(b"declared");
     let upload = |data: &'static [u8]| {
-        let messages = vec![start(attempt, digest, 8, 0), UploadMessage::Data(Bytes::from_static(data)).into()];
+        let messages =
+            vec![start(attempt, digest, 8, 0), UploadMessage::Data(Bytes::from_static(data)).into()];
         let agent = &agent;
         async move { agent.transfer().await.upload(tokio_stream::iter(messages)).await }
     };
