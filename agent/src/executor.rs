@@ -3,7 +3,7 @@
 //! Knows nothing of the coordinator. What must outlive the agent lies with the spawner, a process of its own.
 
 mod client;
-mod collect;
+pub(crate) mod collect;
 mod command;
 mod confine;
 mod descriptor;
@@ -35,7 +35,7 @@ use client::{Client, Tree};
 use protocol::{Event, Lease, Reason, Start, Status};
 use workspace::Workspace;
 
-pub use client::Process;
+pub use client::{Ended, Process};
 pub use confine::Host;
 
 /// What the executor needs to know.
@@ -156,7 +156,7 @@ impl Executor {
     }
 
     /// What `profile` means here; never less than asked for.
-    fn level_for(&self, profile: Profile) -> Option<Level> {
+    pub(crate) fn level_for(&self, profile: Profile) -> Option<Level> {
         let has = |level: &Level| self.0.levels.available.contains(level);
         match profile {
             Profile::Strict => [Level::L3, Level::L3Lite].into_iter().find(has),
@@ -415,11 +415,11 @@ fn finish(
 }
 
 /// An attempt's name in paths and in the environment of its processes.
-fn attempt_key(attempt: AttemptRef) -> String {
+pub(crate) fn attempt_key(attempt: AttemptRef) -> String {
     format!("{}.{}", attempt.task, attempt.fence)
 }
 
-fn uploads(data_dir: &std::path::Path, attempt: AttemptRef) -> PathBuf {
+pub(crate) fn uploads(data_dir: &std::path::Path, attempt: AttemptRef) -> PathBuf {
     data_dir.join("uploads").join(attempt_key(attempt))
 }
 

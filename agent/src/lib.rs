@@ -13,6 +13,7 @@ pub mod facts;
 pub mod journal;
 pub mod link;
 pub mod local;
+pub mod plugins;
 pub mod run;
 pub mod simulated;
 pub mod spool;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::manifest::Manifest;
-use nexusmon_shared::outcome::{Cause, Ending};
+use nexusmon_shared::outcome::Ending;
 use nexusmon_shared::sandbox::Level;
 use nexusmon_shared::time::{SharedClock, Timestamp};
 use tokio::sync::watch;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::error::AgentError;
 use crate::executor::{Executor, ExecutorConfig, Levels};
+use crate::plugins::{self, Plugins, PluginsConfig, Probe};
 use crate::run::{Exit, Job};
 use crate::worker::{CancelToken, Hooks, Later, Leftover, LogSpool, Worker};
 
@@ -31,7 +32,14 @@ impl Local {
         clock: SharedClock,
     ) -> Result<Self, AgentError> {
         let (executor, spool) = Executor::start(settings(config), lifecycle, Arc::clone(&clock)).await?;
-        let worker = LocalWorker { executor, manifests: watch::channel(Arc::new(built_in())).0, clock };
+        let settings = PluginsConfig {
+            folder: config.plugin_dir.clone(),
+            data_dir: config.data_dir.clone(),
+            built_in: built_in(),
+        };
+        let plugins = Plugins::start(settings, executor.clone(), lifecycle, Arc::clone(&clock))
+            .map_err(|error| AgentError::io("clean up after plugins in", &config.data_dir, error))?;
+        let worker = LocalWorker { executor, plugins, clock };
         Ok(Self { worker: Arc::new(worker), spool: Some(spool) })
     }
 }
@@ -50,6 +58,21 @@ pub async fn measure(config: &Config, lifecycle: &Lifecycle, clock: SharedClock)
     let settings = ExecutorConfig { data_dir: folder.path().to_owned(), ..settings(config) };
     let (executor, _) = Executor::start(settings, lifecycle, clock).await?;
     Ok(executor.levels().clone())
+}
+
+/// Starts the plugin of a folder as the agent would, without touching an agent that runs. The inner error says what is
+/// wrong with the plugin.
+pub async fn check_plugin(
+    config: &Config,
+    folder: &std::path::Path,
+    lifecycle: &Lifecycle,
+    clock: SharedClock,
+) -> Result<Result<Probe, String>, AgentError> {
+    let data_dir = tempfile::tempdir().map_err(|error| AgentError::io("use", &std::env::temp_dir(), error))?;
+    let hidden = [config.data_dir.clone(), config.plugin_dir.clone()];
+    let settings = ExecutorConfig { hidden_paths: hidden.to_vec(), ..ExecutorConfig::new(data_dir.path().to_owned()) };
+    let (executor, _) = Executor::start(settings, lifecycle, Arc::clone(&clock)).await?;
+    Ok(plugins::probe(&executor, data_dir.path(), folder, clock).await)
 }
 
 /// What every agent offers.
@@ -75,7 +98,7 @@ fn built_in() -> Vec<Manifest> {
 /// Routes a job to what provides its capability.
 struct LocalWorker {
     executor: Executor,
-    manifests: watch::Sender<Arc<Vec<Manifest>>>,
+    plugins: Plugins,
     clock: SharedClock,
 }
 
@@ -97,16 +120,13 @@ impl Worker for LocalWorker {
         Box::pin(async move {
             match job.spec.uses.as_str() {
                 "shell.run" | "script.run" => self.executor.execute(job, cancel, hooks).await,
-                other => {
-                    let detail = format!("nothing here provides {other}");
-                    self.exit(Ending::Failed { cause: Cause::PluginError { detail } }, self.clock.now())
-                }
+                _ => self.plugins.execute(job, cancel, hooks).await,
             }
         })
     }
 
     fn manifests(&self) -> watch::Receiver<Arc<Vec<Manifest>>> {
-        self.manifests.subscribe()
+        self.plugins.manifests()
     }
 
     fn levels(&self) -> BTreeSet<Level> {

@@ -15,6 +15,11 @@ pub(super) fn json(value: &impl serde::Serialize) {
     }
 }
 
+/// What is wrong with something that was looked at.
+pub(super) fn problem(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 pub(super) fn error(error: &(dyn std::error::Error + 'static)) {
     let _ = writeln!(std::io::stderr(), "nexusmon-agent: {}", chain(error));
 }

@@ -49,7 +49,7 @@ pub(super) async fn leave(config: &Config, yes: bool) -> Result<ExitCode, AgentE
     // Nobody may start in between.
     let _lock = Lock::take(data_dir)?;
     Home::remove(data_dir)?;
-    for name in ["journal", "spool", "cache", "work", "uploads"] {
+    for name in ["journal", "spool", "cache", "work", "uploads", "plugins-work"] {
         let path = data_dir.join(name);
         match std::fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -58,7 +58,7 @@ pub(super) async fn leave(config: &Config, yes: bool) -> Result<ExitCode, AgentE
             _ => {}
         }
     }
-    for name in ["status.json", "paused"] {
+    for name in ["status.json", "paused", "plugins.json"] {
         let _ = std::fs::remove_file(data_dir.join(name));
     }
     output::line(format_args!(

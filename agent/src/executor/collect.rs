@@ -1,12 +1,14 @@
 //! Takes what a task left and its globs name out of the workspace, before that goes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use nexusmon_shared::digest::Digest;
+use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
 use super::workspace::Workspace;
@@ -20,17 +22,29 @@ pub(crate) fn artifacts(workspace: &Workspace, globs: &[String], uploads: &Path)
     if globs.is_empty() {
         return Ok(Vec::new());
     }
-    let globs = compile(globs)?;
     let root = workspace.contents().map_err(|error| format!("the workspace cannot be read: {error}"))?;
+    let names = matching(&root, globs)?;
+    take_all(&root, names, uploads)
+}
+
+/// Names of the files that match. Links are never followed, nor named.
+pub(crate) fn matching(root: &Dir, globs: &[String]) -> Result<BTreeSet<String>, String> {
     let mut names = Vec::new();
-    walk(&root, "", &globs, 0, &mut names).map_err(|error| format!("the workspace cannot be read: {error}"))?;
+    if !globs.is_empty() {
+        let globs = compile(globs)?;
+        walk(root, "", &globs, 0, &mut names).map_err(|error| format!("the workspace cannot be read: {error}"))?;
+    }
+    Ok(names.into_iter().collect())
+}
+
+/// Moves files to `uploads`, whatever else goes on in the workspace meanwhile.
+pub(crate) fn take_all(root: &Dir, names: BTreeSet<String>, uploads: &Path) -> Result<Vec<Collected>, String> {
     if names.len() > MOST_FILES {
         return Err(format!("{} files match; {MOST_FILES} is the most a task may keep", names.len()));
     }
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    names.sort();
     fs::create_dir_all(uploads).map_err(|error| format!("{}: {error}", uploads.display()))?;
     let target = Dir::open_ambient_dir(uploads, cap_std::ambient_authority())
         .map_err(|error| format!("{}: {error}", uploads.display()))?;
@@ -38,7 +52,7 @@ pub(crate) fn artifacts(workspace: &Workspace, globs: &[String], uploads: &Path)
         .into_iter()
         .enumerate()
         .map(|(number, name)| {
-            take(&root, &name, &target, uploads, number).map_err(|error| format!("{name}: {error}"))
+            take(root, &name, &target, uploads, number).map_err(|error| format!("{name}: {error}"))
         })
         .collect()
 }
@@ -72,7 +86,18 @@ fn walk(folder: &Dir, prefix: &str, globs: &GlobSet, depth: usize, names: &mut V
 }
 
 fn take(root: &Dir, name: &str, target: &Dir, uploads: &Path, number: usize) -> std::io::Result<Collected> {
-    let mut file = root.open(name)?;
+    if !root.symlink_metadata(name)?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    let kept = number.to_string();
+    root.rename(name, target, &kept)?;
+    // Out of reach now; but what was moved may be another thing than what was looked at.
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    let mut file = target.open_with(&kept, &options)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
     let mut hasher = Sha256::new();
     let mut block = vec![0_u8; 256 * 1024];
     let mut size = 0;
@@ -84,8 +109,6 @@ fn take(root: &Dir, name: &str, target: &Dir, uploads: &Path, number: usize) -> 
         hasher.update(&block[..read]);
         size += read as u64;
     }
-    let kept = number.to_string();
-    root.rename(name, target, &kept)?;
     Ok(Collected {
         name: name.to_owned(),
         path: uploads.join(kept),
