@@ -3,6 +3,7 @@
 mod doctor;
 mod join;
 mod output;
+mod plugin;
 mod run;
 mod service;
 mod status;
@@ -68,6 +69,11 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Write, check and list plugins of this machine
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::PluginCommand,
+    },
     /// Print a completion script
     Completions { shell: clap_complete::Shell },
 }
@@ -106,6 +112,7 @@ fn dispatch(command: Command, config: Config) -> Result<ExitCode, AgentError> {
             Command::Pause => service::pause(&config, true),
             Command::Resume => service::pause(&config, false),
             Command::Leave { yes } => service::leave(&config, yes).await,
+            Command::Plugin { command } => plugin::plugin(command, &config).await,
             Command::Completions { .. } => Ok(ExitCode::SUCCESS),
         }
     })

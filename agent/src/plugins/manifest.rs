@@ -107,10 +107,6 @@ fn check_head(manifest: &Manifest, plugin: &str) -> Result<(), String> {
 }
 
 impl Admitted {
-    pub(super) fn provides(&self, capability: &Capability) -> bool {
-        self.schemas.contains_key(capability)
-    }
-
     pub(super) fn check_params(&self, capability: &Capability, params: &Map<String, Value>) -> Result<(), String> {
         check(self.schemas.get(capability).and_then(|schemas| schemas.params.as_ref()), params)
     }
