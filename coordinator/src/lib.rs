@@ -73,7 +73,8 @@ impl Coordinator {
         })
         .await?;
         let keyring = Keyring::open(&store, &config, &clock, StdRng::from_rng(&mut rng)).await?;
-        let app = App::open(config, Arc::clone(&clock), rng, store, blobs, keyring, lifecycle.clone()).await?;
+        let app =
+            App::open(config, Arc::clone(&clock), rng, store, blobs, keyring, lifecycle.clone()).await?;
         app.set_agent_address(grpc_addr);
         let new_operator_key = service::auth::prepare(&app).await?;
 
@@ -175,7 +176,9 @@ impl Told {
         println!("  agents        {}", self.grpc);
         println!("  data          {}", self.data_dir);
         match key {
-            Some(key) => println!("  operator key  {key}\n                (logs you in; shown this once, keep it)"),
+            Some(key) => {
+                println!("  operator key  {key}\n                (logs you in; shown this once, keep it)");
+            }
             None => println!("  log in with   the operator key of the first start, or OPERATOR_KEY"),
         }
     }
@@ -228,6 +231,10 @@ fn prepare_folder(folder: &Path) -> Result<(), StartError> {
     std::fs::remove_file(&probe).map_err(failed)
 }
 
-async fn bind(address: SocketAddr, what: &'static str, flag: &'static str) -> Result<TcpListener, StartError> {
+async fn bind(
+    address: SocketAddr,
+    what: &'static str,
+    flag: &'static str,
+) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Port { address, what, flag, source })
 }

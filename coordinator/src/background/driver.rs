@@ -16,7 +16,7 @@ use crate::error::Error;
 
 /// After a failure, at first; doubles up to the activation's period or a minute, whichever is longer.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// When to run again, unless woken before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,20 +157,17 @@ impl Slot {
     async fn drive(&self, activation: &Activation, clock: &SharedClock, stopping: &CancellationToken) {
         let mut failures = 0_u32;
         while !stopping.is_cancelled() {
-            let pause = match self.turn(activation, clock).await {
-                Ok(next) => {
-                    failures = 0;
-                    match next {
-                        Next::AtOnce => Duration::ZERO,
-                        Next::Within(pause) => pause.min(activation.period),
-                        Next::Period => activation.period,
-                    }
+            let pause = if let Some(next) = self.turn(activation, clock).await {
+                failures = 0;
+                match next {
+                    Next::AtOnce => Duration::ZERO,
+                    Next::Within(pause) => pause.min(activation.period),
+                    Next::Period => activation.period,
                 }
-                Err(()) => {
-                    failures += 1;
-                    let longest = activation.period.max(LONGEST_BACKOFF);
-                    FIRST_BACKOFF.saturating_mul(1 << (failures - 1).min(20)).min(longest)
-                }
+            } else {
+                failures += 1;
+                let longest = activation.period.max(LONGEST_BACKOFF);
+                FIRST_BACKOFF.saturating_mul(1 << (failures - 1).min(20)).min(longest)
             };
             if pause.is_zero() {
                 // Others want the thread too.
@@ -187,7 +184,8 @@ impl Slot {
         }
     }
 
-    async fn turn(&self, activation: &Activation, clock: &SharedClock) -> Result<Next, ()> {
+    /// `None`: it failed.
+    async fn turn(&self, activation: &Activation, clock: &SharedClock) -> Option<Next> {
         self.status.lock().expect("no holder panics").running = true;
         self.turns.send_modify(|(begun, _)| *begun += 1);
         let began = clock.boot();
@@ -201,7 +199,7 @@ impl Slot {
         let next = match result {
             Ok(next) => {
                 status.last_error = None;
-                Ok(next)
+                Some(next)
             }
             Err(error) => {
                 let reason = chain(&error);
@@ -212,7 +210,7 @@ impl Slot {
                 );
                 status.failures += 1;
                 status.last_error = Some(reason);
-                Err(())
+                None
             }
         };
         drop(status);

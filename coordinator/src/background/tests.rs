@@ -49,7 +49,7 @@ async fn failures_are_visible_and_tried_again_and_waking_does_not_spin() {
     .woken_by(|| async {});
     let background = Background::start(vec![flaky], &lifecycle, &clock());
     // Paused time runs ahead whenever everything waits: many backoffs pass.
-    tokio::time::sleep(Duration::from_secs(3600)).await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
     let status = background.status().remove(0);
     assert_eq!(status.last_error.as_deref(), Some("the disk is away"));
     assert_eq!(status.failures, status.runs);

@@ -25,14 +25,10 @@ fn noise(length: usize, seed: u64) -> Bytes {
 }
 
 fn files_below(folder: &std::path::Path) -> usize {
-    std::fs::read_dir(folder)
-        .map(|entries| {
-            entries
-                .flatten()
-                .map(|entry| if entry.path().is_dir() { files_below(&entry.path()) } else { 1 })
-                .sum()
-        })
-        .unwrap_or(0)
+    std::fs::read_dir(folder).map_or(0, |entries| {
+        let files = entries.flatten().map(|entry| entry.path());
+        files.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+    })
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ const SEGMENT_AGE: Duration = Duration::from_secs(5);
 /// or, while somebody watches, this old.
 const WATCHED_AGE: Duration = Duration::from_secs(1);
 /// A line without an end waits longer, for its end.
-const LINE_AGE: Duration = Duration::from_secs(60);
+const LINE_AGE: Duration = Duration::from_mins(1);
 /// Bytes in memory over all logs of this node; beyond, each chunk waits for its segment.
 const BUFFERED: usize = 48 * 1024 * 1024;
 /// A log that has not grown for this long leaves memory, and is sealed if its attempt is over.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_store::{ArtifactKind, VersionRow};
 use serde_json::json;
 
+use super::logs;
 use super::unit::{SYSTEM, Unit};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -12,10 +14,10 @@ use crate::error::{Error, Result};
 /// Rows looked at in one unit of work.
 const BATCH: u32 = 500;
 /// A blob nothing refers to is kept this long: an upload may be about to name it.
-const IDLE_BLOB: Duration = Duration::from_secs(24 * 3600);
+const IDLE_BLOB: Duration = Duration::from_hours(24);
 /// Ended login sessions are kept this long, to be looked at.
-const ENDED_SESSION: Duration = Duration::from_secs(7 * 24 * 3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const ENDED_SESSION: Duration = Duration::from_hours(7 * 24);
+const DAY: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Swept {
@@ -59,7 +61,8 @@ async fn purge(app: &App, old: Vec<VersionRow>) -> Result<usize> {
     let unit_app = app.clone();
     let ids: Vec<_> = old.iter().map(|version| version.id).collect();
     let rule = format!("retention_days={}", app.config.retention_days);
-    app.store
+    let purged = app
+        .store
         .write("retention", move |tx| {
             let (app, ids, rule) = (unit_app.clone(), ids.clone(), rule.clone());
             Box::pin(async move {
@@ -76,10 +79,19 @@ async fn purge(app: &App, old: Vec<VersionRow>) -> Result<usize> {
                     );
                 }
                 unit.finish().await?;
-                Ok::<_, Error>(purged.len())
+                Ok::<_, Error>(purged)
             })
         })
-        .await
+        .await?;
+    for version in &purged {
+        // A log's bytes lie in segments of its own, which no other version shares.
+        if let (ArtifactKind::Log, Some(task), Some(epoch), Some(number)) =
+            (version.kind, version.task, version.fence_epoch, version.fence_number)
+        {
+            logs::purge(app, AttemptRef { task, fence: Fence { epoch, number } }).await?;
+        }
+    }
+    Ok(purged.len())
 }
 
 /// Rows first, bytes after: a blob without a row is litter, a row without its blob would be a loss.

@@ -17,7 +17,7 @@ const PROGRAM: &str = "nexusmon-agent";
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// Running this long, it counts as well again.
-const WELL_AFTER: Duration = Duration::from_secs(60);
+const WELL_AFTER: Duration = Duration::from_mins(1);
 /// What the coordinator may know and its agent must not.
 const SECRETS: [&str; 9] = [
     "OPERATOR_KEY",
@@ -105,7 +105,7 @@ impl LocalAgent {
         let agent = line.as_ref().and_then(|line| line["agent_id"].as_str()?.parse().ok());
         match agent {
             Some(agent) if output.status.success() => {
-                self.note(&self.joined, &format!("{agent}\n"))?;
+                note(&self.joined, &format!("{agent}\n"))?;
                 Ok(agent)
             }
             _ => {
@@ -156,7 +156,7 @@ impl LocalAgent {
             .map_err(failed)?;
         if let Some(pid) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
             self.child.send_replace(Some(pid));
-            self.note(&self.process, &format!("{}\n", pid.as_raw_nonzero()))?;
+            note(&self.process, &format!("{}\n", pid.as_raw_nonzero()))?;
         }
         Ok(child)
     }
@@ -210,8 +210,8 @@ impl LocalAgent {
         }
         command
     }
+}
 
-    fn note(&self, path: &Path, text: &str) -> Result<(), AgentError> {
-        std::fs::write(path, text).map_err(|source| AgentError::Write { path: path.to_owned(), source })
-    }
+fn note(path: &Path, text: &str) -> Result<(), AgentError> {
+    std::fs::write(path, text).map_err(|source| AgentError::Write { path: path.to_owned(), source })
 }

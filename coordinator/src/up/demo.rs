@@ -1,5 +1,6 @@
 //! A real mission of several tasks, and what came of it.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use nexusmon_shared::mission::MissionStatus;
@@ -12,7 +13,7 @@ use crate::service::vault::{ArtifactFilter, ArtifactView};
 use crate::service::{Caller, PageRequest, logs, missions, vault};
 use crate::{Running, app::App};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Logs are sealed and experience is awarded right behind the mission's end.
 const AFTERMATH: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
@@ -115,51 +116,56 @@ fn as_json(view: &MissionView, artifacts: &[ArtifactView]) -> serde_json::Value 
 }
 
 async fn as_text(app: &App, view: &MissionView, artifacts: &[ArtifactView], running: &Running) -> String {
+    let mut text = String::new();
+    // Writing into a string cannot fail.
+    let _ = write_text(&mut text, app, view, artifacts, &running.http_url()).await;
+    text
+}
+
+async fn write_text(
+    text: &mut String,
+    app: &App,
+    view: &MissionView,
+    artifacts: &[ArtifactView],
+    url: &str,
+) -> std::fmt::Result {
     let summary = &view.summary;
-    let mut text = format!("\nMission {}: {}\n", summary.id, summary.goal);
-    text += &format!("  {} at rank {}", summary.status.as_str(), summary.rank);
+    writeln!(text, "\nMission {}: {}", summary.id, summary.goal)?;
+    write!(text, "  {} at rank {}", summary.status.as_str(), summary.rank)?;
     if let (Some(began), Some(ended)) = (summary.started_at, summary.finished_at) {
-        text += &format!(", {} ms", ended.since(began).as_millis());
+        write!(text, ", {} ms", ended.since(began).as_millis())?;
     }
     if let Some(xp) = summary.xp_awarded {
-        text += &format!(", {xp} XP");
+        write!(text, ", {xp} XP")?;
     }
-    text.push('\n');
+    writeln!(text)?;
     for task in &view.tasks {
-        text += &format!("\n  {:<9} {:<10} on {}", task.id, task.status.as_str(), agent(task));
-        if let Some(outputs) =
-            task.outputs.as_ref().filter(|outputs| outputs.as_object().is_some_and(|o| !o.is_empty()))
-        {
-            text += &format!("  outputs {}", outputs);
+        write!(text, "\n  {:<9} {:<10} on {}", task.id, task.status.as_str(), agent(task))?;
+        let outputs = task.outputs.as_ref().filter(|value| value.as_object().is_some_and(|o| !o.is_empty()));
+        if let Some(outputs) = outputs {
+            write!(text, "  outputs {outputs}")?;
         }
         if let Some(cause) = &task.cause {
-            text += &format!("  because {}", cause.kind());
+            write!(text, "  because {}", cause.kind())?;
         }
-        text.push('\n');
+        writeln!(text)?;
         let log = logs::read(app, task.task_id, LogQuery { lines: Some(5), ..LogQuery::default() }).await;
         for line in log.map(|page| page.lines).unwrap_or_default() {
-            text += &format!("            | {}\n", line.text);
+            writeln!(text, "            | {}", line.text)?;
         }
     }
-    text += "\n  Stored in the vault:\n";
+    writeln!(text, "\n  Stored in the vault:")?;
     for artifact in artifacts {
-        text += &format!(
-            "    {:<8} {:<12} {:<7} version {}, {} bytes, sha256 {}…\n",
-            artifact.task.as_deref().unwrap_or_default(),
-            artifact.name,
-            artifact.kind,
-            artifact.latest.number,
-            artifact.latest.size,
-            &artifact.latest.digest.to_string()[..12]
-        );
+        let (task, latest) = (artifact.task.as_deref().unwrap_or_default(), &artifact.latest);
+        let digest = &latest.digest.to_string()[..12];
+        let (name, kind, number, size) = (&artifact.name, &artifact.kind, latest.number, latest.size);
+        writeln!(
+            text,
+            "    {task:<8} {name:<12} {kind:<7} version {number}, {size} bytes, sha256 {digest}…"
+        )?;
     }
-    text += &format!(
-        "\n  Look at it     nexusmon --url {} mission show {}\n  Log in first   nexusmon --url {} login   (with the operator key)\n",
-        running.http_url(),
-        summary.id,
-        running.http_url()
-    );
-    text
+    writeln!(text, "\n  Look at it     nexusmon --url {url} mission show {}", summary.id)?;
+    writeln!(text, "  Log in first   nexusmon --url {url} login   (with the operator key)")
 }
 
 fn agent(task: &TaskView) -> &str {

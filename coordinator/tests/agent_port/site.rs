@@ -59,7 +59,7 @@ impl Site {
             name: name.parse().unwrap(),
             labels: Labels::default(),
             max_rank: Rank::B,
-            ttl: std::time::Duration::from_secs(900),
+            ttl: std::time::Duration::from_mins(15),
         };
         let made = agents::invite(app, &Caller::system(app), invite).await.unwrap();
         made.token.parse().unwrap()

@@ -66,7 +66,8 @@ impl LogLine {
 }
 
 fn text(lines: usize, seed: u64) -> Bytes {
-    (0..lines).map(|n| format!("line {n} of {seed} {}\n", "x".repeat(n % 97))).collect::<String>().into()
+    let line = |n: usize| format!("line {n} of {seed} {}\n", "x".repeat(n % 97));
+    (0..lines).fold(String::new(), |text, n| text + &line(n)).into()
 }
 
 /// Sends `log` over lines that are dropped after so many chunks each; returns when it is sealed.
@@ -183,9 +184,9 @@ async fn an_upload_goes_on_where_the_line_broke_and_feeds_the_next_task() {
     let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
     assert_eq!(offer(&agent, attempt, digest, size).await, OfferAnswer::Send { offset: 0 });
 
-    let mut transfer = agent.transfer().await;
+    let mut first = agent.transfer().await;
     let (out, messages) = mpsc::channel(16);
-    let upload = transfer.upload(ReceiverStream::new(messages));
+    let upload = first.upload(ReceiverStream::new(messages));
     let broken = async {
         out.send(start(attempt, digest, size, 0)).await.unwrap();
         for piece in 0..3 {
@@ -203,7 +204,7 @@ async fn an_upload_goes_on_where_the_line_broke_and_feeds_the_next_task() {
         done = upload => panic!("the upload cannot be done: {done:?}"),
         () = within("the first bytes", broken) => {}
     }
-    drop((out, transfer));
+    drop((out, first));
 
     let OfferAnswer::Send { offset } = offer(&agent, attempt, digest, size).await else {
         panic!("not all is there")
@@ -244,11 +245,16 @@ async fn an_upload_goes_on_where_the_line_broke_and_feeds_the_next_task() {
     assert_eq!(next.inputs[0].digest, digest);
     assert_eq!(download(&agent, next.attempt, digest).await.unwrap(), bytes);
 
-    let other = Machine::new(2).enroll(&site.invite("other").await).await;
-    let refused = download(&other, next.attempt, digest).await.unwrap_err();
+    let stranger = Machine::new(2).enroll(&site.invite("stranger").await).await;
+    let refused = download(&stranger, next.attempt, digest).await.unwrap_err();
     assert!(matches!(refused.code(), Code::PermissionDenied | Code::NotFound), "{refused:?}");
-    let listed =
-        vault::list(&site.running.app, vault::ArtifactFilter::default(), Default::default()).await.unwrap();
+    let listed = vault::list(
+        &site.running.app,
+        vault::ArtifactFilter::default(),
+        nexusmon_coordinator::service::PageRequest::default(),
+    )
+    .await
+    .unwrap();
     assert!(listed.items.iter().any(|artifact| artifact.name == "a.bin" && artifact.latest.digest == digest));
 }
 

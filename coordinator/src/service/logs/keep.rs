@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
+use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{ArtifactId, VersionId};
 use nexusmon_shared::selector::Labels;
 use nexusmon_store::{
-    ArtifactKind, ArtifactRow, Json, LogRow, NewVersion, SegmentRow, StoreError, Tx, VersionRow,
-    VersionStatus,
+    ArtifactKind, ArtifactRow, Json, LogRow, NewVersion, SegmentRow, Tx, VersionRow, VersionStatus,
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -238,13 +238,11 @@ pub(super) async fn seal_abandoned(app: &App, log: Arc<OpenLog>) -> Result<()> {
 }
 
 /// Forgets a log: rows, then bytes.
-pub(super) async fn purge(app: &App, key: nexusmon_shared::attempt::AttemptRef) -> Result<()> {
-    let blobs: Vec<String> = app
-        .store
-        .write("forgetting a log", move |tx| Box::pin(async move { tx.delete_segments(key).await }))
-        .await
-        .map_err(|error: StoreError| Error::from(error))?;
-    for blob in blobs {
+pub(super) async fn purge(app: &App, key: AttemptRef) -> Result<()> {
+    let blobs = app.store.write("forgetting a log", move |tx| {
+        Box::pin(async move { Ok::<_, Error>(tx.delete_segments(key).await?) })
+    });
+    for blob in blobs.await? {
         app.blobs.delete_segment(&blob).await?;
     }
     Ok(())
