@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use app::App;
 use background::{Activation, Background, Next};
 use blobs::{Blobs, BlobsConfig};
-use config::{Config, LogFormat, Secret};
+use config::{Config, LogFormat, ProcessEnvironment, Secret, Settings};
 use keys::Keyring;
 pub use start_error::StartError;
 
@@ -209,8 +209,18 @@ async fn conclude(running: Running, ended: Result<(), StartError>) -> Result<(),
     lifecycle.failure().map_or(Ok(()), |failure| Err(StartError::Task(failure)))
 }
 
+/// Runs `body` with the configuration these settings give, once logs and traces are set up.
+pub async fn configured(
+    settings: Settings,
+    body: impl AsyncFnOnce(Config) -> Result<(), StartError>,
+) -> Result<(), StartError> {
+    let config = Config::load(settings, &ProcessEnvironment)?;
+    let _telemetry = telemetry(&config)?;
+    body(config).await
+}
+
 /// Logs and traces of this process; to be kept until its end.
-pub fn telemetry(config: &Config) -> Result<TelemetryGuard, StartError> {
+fn telemetry(config: &Config) -> Result<TelemetryGuard, StartError> {
     let quiet = std::io::IsTerminal::is_terminal(&std::io::stderr());
     Ok(telemetry::init(&TelemetryConfig {
         service: "nexusmon",

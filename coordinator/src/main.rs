@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use nexusmon_coordinator::config::{Config, ProcessEnvironment, Settings};
-use nexusmon_coordinator::{StartError, cli, telemetry, up};
+use nexusmon_coordinator::config::Settings;
+use nexusmon_coordinator::{cli, configured, serve, up};
 use nexusmon_shared::lifecycle::chain;
 
 /// NEXUSMON: work on your machines, and proof of it.
@@ -38,27 +38,21 @@ enum Command {
 async fn main() -> ExitCode {
     let Arguments { connection, command } = Arguments::parse();
     let json = connection.json;
-    let (result, code) = match command {
-        Command::Serve(settings) => run(settings, async |config| nexusmon_coordinator::serve(config, json).await).await,
+    let done = match command {
+        Command::Serve(settings) => configured(settings, async |config| serve(config, json).await).await,
         Command::Up { settings, demo } => {
-            run(settings, async |config| up::run(config, up::Options { demo, json }).await).await
+            configured(settings, async |config| up::run(config, up::Options { demo, json }).await).await
         }
         Command::Client(command) => {
             let done = cli::run(connection, command, &mut Arguments::command()).await;
-            done.map_or_else(|e| (Err(e.to_string()), e.exit_code()), |()| (Ok(()), 0))
+            return done
+                .map_or_else(|error| failed(&error.to_string(), error.exit_code()), |()| ExitCode::SUCCESS);
         }
     };
-    if let Err(error) = result {
-        eprintln!("error: {error}");
-    }
-    ExitCode::from(code)
+    done.map_or_else(|error| failed(&chain(&error), error.exit_code()), |()| ExitCode::SUCCESS)
 }
 
-async fn run(settings: Settings, body: impl AsyncFnOnce(Config) -> Result<(), StartError>) -> (Result<(), String>, u8) {
-    let done = async {
-        let config = Config::load(settings, &ProcessEnvironment)?;
-        let _telemetry = telemetry(&config)?;
-        body(config).await
-    };
-    done.await.map_or_else(|e| (Err(chain(&e)), e.exit_code()), |()| (Ok(()), 0))
+fn failed(reason: &str, code: u8) -> ExitCode {
+    eprintln!("error: {reason}");
+    ExitCode::from(code)
 }

@@ -53,9 +53,10 @@ pub enum StartError {
 impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Telemetry(_) | Self::Blobs(BlobError::Config { .. }) | Self::Store(StoreError::Url { .. }) => {
-                2
-            }
+            Self::Config(_)
+            | Self::Telemetry(_)
+            | Self::Blobs(BlobError::Config { .. })
+            | Self::Store(StoreError::Url { .. }) => 2,
             Self::Port { .. } | Self::Address(_) => 3,
             Self::DataFolder { .. } | Self::Blobs(_) | Self::Store(StoreError::Full) => 4,
             Self::Store(_) | Self::Keys(KeyringError::Store(_)) => 5,

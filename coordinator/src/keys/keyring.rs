@@ -58,9 +58,7 @@ impl Keyring {
         let sources = sources(config);
         let may_create = known.is_empty();
         let mut key_rng = StdRng::from_rng(&mut rng);
-        let loaded = tokio::task::spawn_blocking(move || {
-            MasterKey::load(&sources, may_create, &mut key_rng)
-        });
+        let loaded = tokio::task::spawn_blocking(move || MasterKey::load(&sources, may_create, &mut key_rng));
         let master = loaded.await.map_err(|_| MasterKeyError::Missing)??;
 
         let now = clock.now();
