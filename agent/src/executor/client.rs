@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nexusmon_shared::lifecycle::Lifecycle;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, socketpair};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::net::unix::pipe;
@@ -165,7 +165,10 @@ impl Client {
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(io::Error::other("it does not answer")),
         }
-        lifecycle.spawn_quiet("spawner.events", listen(Arc::clone(&socket), Arc::clone(&trees), Arc::clone(&gone)));
+        lifecycle.spawn_quiet(
+            "spawner.events",
+            listen(Arc::clone(&socket), Arc::clone(&trees), Arc::clone(&gone)),
+        );
         lifecycle.spawn_quiet("spawner.requests", send_all(socket, queue));
         Ok(Self(Arc::new(Shared { requests, trees, next: AtomicU64::new(1), gone })))
     }
@@ -219,7 +222,8 @@ fn first_stage(program: &Path, mode: &str, socket: OwnedFd) -> io::Result<Born> 
     let stdout = child.stdout.take().ok_or_else(|| io::Error::other("its output is a pipe"))?;
     let mut line = String::new();
     io::BufReader::new(stdout).read_line(&mut line)?;
-    let born = serde_json::from_str::<Born>(&line).map_err(|_| io::Error::other("refused by this kernel or container"));
+    let born = serde_json::from_str::<Born>(&line)
+        .map_err(|_| io::Error::other("refused by this kernel or container"));
     if born.as_ref().map_or(true, |born| born.guardian.is_none()) {
         child.wait()?;
     }
@@ -239,7 +243,8 @@ fn mark(data_dir: &Path, born: &Born) -> io::Result<()> {
 
 /// Ends the spawner of an earlier life with all it started, and waits until it is gone.
 pub(crate) fn end_earlier(data_dir: &Path) {
-    let Some(mark) = std::fs::read(data_dir.join(MARK)).ok().and_then(|text| serde_json::from_slice::<Mark>(&text).ok())
+    let Some(mark) =
+        std::fs::read(data_dir.join(MARK)).ok().and_then(|text| serde_json::from_slice::<Mark>(&text).ok())
     else {
         return;
     };
@@ -253,7 +258,8 @@ pub(crate) fn end_earlier(data_dir: &Path) {
 }
 
 async fn receive(socket: &UnixDatagram, buffer: &mut [u8]) -> io::Result<Option<Vec<Event>>> {
-    let received = socket.async_io(Interest::READABLE, || protocol::receive::<Vec<Event>>(socket, buffer)).await?;
+    let received =
+        socket.async_io(Interest::READABLE, || protocol::receive::<Vec<Event>>(socket, buffer)).await?;
     Ok(received.map(|(events, _)| events))
 }
 
@@ -292,5 +298,6 @@ async fn send_all(socket: Arc<UnixDatagram>, mut queue: mpsc::UnboundedReceiver<
         let descriptors: Vec<BorrowedFd<'_>> = message.descriptors.iter().map(|each| each.as_fd()).collect();
         socket.async_io(Interest::WRITABLE, || message.packet.send(&*socket, &descriptors)).await?;
     }
-    Ok(())
+    // Nobody has a use for it any more; its end is what the other task here waits for.
+    Ok(rustix::net::shutdown(&*socket, Shutdown::Write)?)
 }

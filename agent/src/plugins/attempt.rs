@@ -82,15 +82,21 @@ impl Doing {
         };
         let request = request(&job, &key, &folder);
         if request.to_string().len() > MOST_LINE - 200 {
-            return failed(Cause::BadParameters { detail: "the parameters are more than a plugin is sent".to_owned() });
+            return failed(Cause::BadParameters {
+                detail: "the parameters are more than a plugin is sent".to_owned(),
+            });
         }
 
         let (log_sender, pieces) = mpsc::unbounded_channel();
         let (progress_sender, progress) = watch::channel(None);
         let named = Arc::new(Mutex::new(Named::default()));
         let own_log = log_sender.clone();
-        instance.listen(key.clone(), Ears { log: log_sender, progress: progress_sender, named: Arc::clone(&named) });
-        let mut talk = Talk { instance: &instance, clock: &clock, key: &key, stop: None, cancel, started_at: None };
+        instance.listen(
+            key.clone(),
+            Ears { log: log_sender, progress: progress_sender, named: Arc::clone(&named) },
+        );
+        let mut talk =
+            Talk { instance: &instance, clock: &clock, key: &key, stop: None, cancel, started_at: None };
         let mut logging = std::pin::pin!(spool(pieces, log, &clock));
         let mut log_bytes = None;
         let outcome = {
@@ -234,7 +240,8 @@ fn ending(outcome: Outcome, why: Option<Why>, instance: &Instance, job: &Job) ->
         },
         Outcome::Answered(Err(failure)) => stopped.unwrap_or_else(|| {
             let detail = failure.message;
-            let cause = if failure.parameters { Cause::BadParameters { detail } } else { plugin_error(detail) };
+            let cause =
+                if failure.parameters { Cause::BadParameters { detail } } else { plugin_error(detail) };
             Ending::Failed { cause }
         }),
         Outcome::Orphaned | Outcome::Disobeyed => stopped.unwrap_or_else(|| {
@@ -292,7 +299,11 @@ fn collect(
 
 /// Writes pieces of log as they come, until no more can come; gives the bytes. A spool that cannot be written costs the
 /// log, never the attempt.
-async fn spool(mut pieces: mpsc::UnboundedReceiver<LogPiece>, mut log: LogWriter, clock: &SharedClock) -> u64 {
+async fn spool(
+    mut pieces: mpsc::UnboundedReceiver<LogPiece>,
+    mut log: LogWriter,
+    clock: &SharedClock,
+) -> u64 {
     let mut batch = Vec::new();
     let mut broken = false;
     while pieces.recv_many(&mut batch, 64).await > 0 {

@@ -24,7 +24,10 @@ pub(super) enum Standing {
     Starting,
     Ready(Arc<Instance>),
     /// Comes back by itself; what it offered stays offered.
-    Restarting { offered: Option<Arc<Admitted>>, reason: String },
+    Restarting {
+        offered: Option<Arc<Admitted>>,
+        reason: String,
+    },
     Refused(String),
     Quarantined(String),
     /// Its folder changed or went, or the agent stops.
@@ -125,7 +128,9 @@ impl Board {
 
     pub(super) fn post(&self, plugin: &str, generation: u64, standing: Standing) {
         let plugins = self.plugins.lock().expect("no holder panics");
-        let Some(posted) = plugins.get(plugin).filter(|posted| posted.generation == generation) else { return };
+        let Some(posted) = plugins.get(plugin).filter(|posted| posted.generation == generation) else {
+            return;
+        };
         posted.standing.send_replace(standing);
         self.publish(&plugins);
     }
@@ -157,7 +162,8 @@ impl Board {
                     }
                     None => {
                         state.state = State::Refused;
-                        state.reason = Some("the manifests of this machine together are too large".to_owned());
+                        state.reason =
+                            Some("the manifests of this machine together are too large".to_owned());
                     }
                 }
             }

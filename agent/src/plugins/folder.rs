@@ -60,7 +60,10 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
         && name.as_bytes()[0].is_ascii_alphanumeric();
     if !good {
-        return Err("the folder's name must be 1 to 64 of a-z, 0-9, `_` and `-`, and begin with a letter or digit".to_owned());
+        return Err(
+            "the folder's name must be 1 to 64 of a-z, 0-9, `_` and `-`, and begin with a letter or digit"
+                .to_owned(),
+        );
     }
     if RESERVED.contains(&name) {
         return Err(format!("`{name}` is a name of the agent's own; call the folder something else"));
@@ -91,7 +94,9 @@ fn parse(text: &str) -> Result<Declared, String> {
     })?;
     let Written { command, profile, env, digest, concurrency } = written;
     if command.first().is_none_or(String::is_empty) || command.iter().any(|word| word.contains('\0')) {
-        return Err("command: must be a list with a program first, such as [\"python3\", \"plugin.py\"]".to_owned());
+        return Err(
+            "command: must be a list with a program first, such as [\"python3\", \"plugin.py\"]".to_owned()
+        );
     }
     for name in &env {
         if name.is_empty() || name.contains(['=', '\0']) || name.starts_with("NEXUSMON_") {
@@ -119,7 +124,11 @@ impl Declared {
     pub(super) fn check_pin(&self, folder: &Path) -> Result<(), String> {
         let Some(pin) = self.digest else { return Ok(()) };
         let found = content_digest(folder).map_err(|error| format!("{DECLARATION}: digest: {error}"))?;
-        if found == pin { Ok(()) } else { Err(format!("{DECLARATION}: digest: the folder's is {found}, not {pin}")) }
+        if found == pin {
+            Ok(())
+        } else {
+            Err(format!("{DECLARATION}: digest: the folder's is {found}, not {pin}"))
+        }
     }
 }
 
@@ -139,7 +148,10 @@ pub(super) fn content_digest(folder: &Path) -> std::io::Result<Digest> {
             fs::File::open(&path)?.take(left + 1).read_to_end(&mut content)?;
             (if data.mode() & 0o111 == 0 { b'f' } else { b'x' }, content)
         } else {
-            return Err(std::io::Error::other(format!("{} is neither file, folder nor link", path.display())));
+            return Err(std::io::Error::other(format!(
+                "{} is neither file, folder nor link",
+                path.display()
+            )));
         };
         left = left
             .checked_sub(content.len() as u64)
@@ -163,7 +175,8 @@ fn fingerprint(folder: &Path) -> std::io::Result<Fingerprint> {
     for (name, data) in entries(folder, false)? {
         hasher.update(name.as_os_str().as_bytes());
         // A folder changes with its entries, of which some do not count.
-        let (size, changed) = if data.is_dir() { (0, (0, 0)) } else { (data.size(), (data.mtime(), data.mtime_nsec())) };
+        let (size, changed) =
+            if data.is_dir() { (0, (0, 0)) } else { (data.size(), (data.mtime(), data.mtime_nsec())) };
         for number in [u64::from(data.mode()), data.ino(), size] {
             hasher.update(number.to_be_bytes());
         }

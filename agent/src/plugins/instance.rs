@@ -155,6 +155,7 @@ impl Instance {
 
     /// Asks for the end of the process: SIGTERM, SIGKILL after the grace.
     pub(super) fn kill(&self, grace: Duration, reason: &str) {
+        self.permits.close();
         self.kill.send_if_modified(|asked| {
             let sooner = asked.as_ref().is_none_or(|(known, _)| grace < *known);
             if sooner {
@@ -210,7 +211,12 @@ impl Instance {
         self.open().calls.remove(&id);
     }
 
-    async fn run(self: Arc<Self>, process: Process, queue: mpsc::Receiver<Vec<u8>>, clock: SharedClock) -> End {
+    async fn run(
+        self: Arc<Self>,
+        process: Process,
+        queue: mpsc::Receiver<Vec<u8>>,
+        clock: SharedClock,
+    ) -> End {
         let (stdin, stdout, errors, mut ended) = process.split();
         let said = Mutex::new(VecDeque::new());
         let mut killed = self.kill.subscribe();
@@ -222,6 +228,7 @@ impl Instance {
             tokio::select! {
                 how = ended.wait() => break how,
                 outcome = &mut reading, if read.is_none() => {
+                    self.permits.close();
                     if outcome.is_err() {
                         ended.end(Duration::ZERO);
                     }
@@ -318,7 +325,10 @@ impl Instance {
                 let mut named = ears.named.lock().expect("no holder panics");
                 let media_type = media_type.filter(|text| workspace::is_media_type(text));
                 if !workspace::is_artifact_name(&name) {
-                    named.problem = Some(format!("`{}` cannot be an artifact's name", wire::bounded(&name, 100).escape_debug()));
+                    named.problem = Some(format!(
+                        "`{}` cannot be an artifact's name",
+                        wire::bounded(&name, 100).escape_debug()
+                    ));
                 } else if named.files.len() >= MOST_ARTIFACTS {
                     named.problem = Some(format!("more than {MOST_ARTIFACTS} artifacts"));
                 } else {

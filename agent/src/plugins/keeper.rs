@@ -71,14 +71,18 @@ impl Birth {
     pub(super) async fn start(&self, life: u32) -> Result<(Arc<Instance>, Serving), Failed> {
         if self.executor.level_for(self.declared.profile).is_none() {
             let profile = self.declared.profile.as_str();
-            return Err(Failed::Refused(format!("profile: this machine cannot give the sandbox profile `{profile}`")));
+            return Err(Failed::Refused(format!(
+                "profile: this machine cannot give the sandbox profile `{profile}`"
+            )));
         }
         let environment = self.prepare(life).await?;
         let Declared { profile, command, .. } = &self.declared;
         let (key, writable) = (key(&self.scratch, life), [self.scratch.path().to_owned()]);
-        let process = self.executor.start_process(&key, *profile, &self.folder, command, environment, &writable);
+        let process =
+            self.executor.start_process(&key, *profile, &self.folder, command, environment, &writable);
         let process = process.await.map_err(Failed::Crashed)?;
-        let (instance, serving) = Instance::serve(self.plugin.clone(), Arc::clone(&self.scratch), process, Arc::clone(&self.clock));
+        let (instance, serving) =
+            Instance::serve(self.plugin.clone(), Arc::clone(&self.scratch), process, Arc::clone(&self.clock));
         let mut serving = Serving { future: Box::pin(serving), end: None };
         match self.initialize(&instance, &mut serving).await {
             Ok(admitted) => {
@@ -95,13 +99,15 @@ impl Birth {
 
     /// The pin, the Python package, the environment.
     async fn prepare(&self, life: u32) -> Result<BTreeMap<String, String>, Failed> {
-        let (declared, folder, scratch) = (self.declared.clone(), self.folder.clone(), Arc::clone(&self.scratch));
+        let (declared, folder, scratch) =
+            (self.declared.clone(), self.folder.clone(), Arc::clone(&self.scratch));
         let prepared = tokio::task::spawn_blocking(move || {
             declared.check_pin(&folder).map_err(Failed::Refused)?;
             scratch.put_python().map_err(|error| Failed::Crashed(format!("its scratch folder: {error}")))
         });
         let python = prepared.await.map_err(|error| Failed::Crashed(error.to_string()))??;
-        let allowed = self.declared.env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
+        let allowed =
+            self.declared.env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
         let mut environment: BTreeMap<String, String> = allowed.collect();
         let text = |path: PathBuf| path.display().to_string();
         environment.extend([
@@ -124,7 +130,9 @@ impl Birth {
             answer = tokio::time::timeout(PATIENCE, asking) => answer,
         };
         match answer {
-            Ok(Ok(Ok(answer))) => manifest::admit(answer, &self.plugin, &self.declared).map_err(Failed::Refused),
+            Ok(Ok(Ok(answer))) => {
+                manifest::admit(answer, &self.plugin, &self.declared).map_err(Failed::Refused)
+            }
             Ok(Ok(Err(failure))) => Err(Failed::Refused(format!("initialize: {}", failure.message))),
             Ok(Err(_)) => Err(Failed::Crashed(reason(serving.ended().await))),
             Err(_) => Err(Failed::Crashed(format!("it did not answer `initialize` within {PATIENCE:?}"))),
@@ -179,8 +187,15 @@ enum Life {
     Retired,
     Refused(String),
     /// `proved`: it had worked before.
-    Crashed { reason: String, proved: bool, offered: Option<Arc<Admitted>> },
-    Killed { reason: String, offered: Arc<Admitted> },
+    Crashed {
+        reason: String,
+        proved: bool,
+        offered: Option<Arc<Admitted>>,
+    },
+    Killed {
+        reason: String,
+        offered: Arc<Admitted>,
+    },
 }
 
 impl Keeper {
@@ -202,7 +217,8 @@ impl Keeper {
         let name = format!("{}.{}", self.plugin, self.generation);
         let opened = tokio::task::spawn_blocking(move || {
             let declared = folder::declared(&folder)?;
-            let scratch = Scratch::open(&data_dir, name).map_err(|error| format!("its scratch folder: {error}"))?;
+            let scratch =
+                Scratch::open(&data_dir, name).map_err(|error| format!("its scratch folder: {error}"))?;
             Ok::<_, String>((declared, scratch))
         });
         let (declared, scratch) = opened.await.map_err(|error| error.to_string())??;
@@ -233,7 +249,9 @@ impl Keeper {
                     crashes = if proved { 1 } else { crashes + 1 };
                     tracing::warn!(plugin = %self.plugin, %reason, crashes, "a plugin crashed");
                     if crashes >= MOST_CRASHES {
-                        self.post(Standing::Quarantined(format!("{MOST_CRASHES} crashes in a row; the last: {reason}")));
+                        self.post(Standing::Quarantined(format!(
+                            "{MOST_CRASHES} crashes in a row; the last: {reason}"
+                        )));
                         return self.stop.cancelled().await;
                     }
                     known = offered.or(known);

@@ -38,12 +38,13 @@ pub(super) fn admit(answer: Value, plugin: &str, declared: &Declared) -> Result<
     }
     let Value::Object(mut fields) = answer else { return Err("the manifest is not an object".to_owned()) };
     let concurrency = concurrency(fields.remove("concurrency"))?;
-    let mut manifest: Manifest = serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
-        match error.path().to_string().as_str() {
-            "." => error.inner().to_string(),
-            path => format!("{path}: {}", error.inner()),
-        }
-    })?;
+    let mut manifest: Manifest =
+        serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
+            match error.path().to_string().as_str() {
+                "." => error.inner().to_string(),
+                path => format!("{path}: {}", error.inner()),
+            }
+        })?;
     check_head(&manifest, plugin)?;
     let floor = Sandbox { profile: declared.profile, ..Sandbox::default() }.rank_floor(false);
     let mut names = BTreeSet::new();
@@ -63,10 +64,17 @@ pub(super) fn admit(answer: Value, plugin: &str, declared: &Declared) -> Result<
             && declared.profile > least
         {
             let (least, given) = (least.as_str(), declared.profile.as_str());
-            return Err(format!("{}: wants `{least}` or stricter, plugin.toml runs it in `{given}`", at("sandbox")));
+            return Err(format!(
+                "{}: wants `{least}` or stricter, plugin.toml runs it in `{given}`",
+                at("sandbox")
+            ));
         }
         let compile = |field: &str, schema: &Option<Value>| {
-            schema.as_ref().map(Schema::compile).transpose().map_err(|error| format!("{}: {error}", at(field)))
+            schema
+                .as_ref()
+                .map(Schema::compile)
+                .transpose()
+                .map_err(|error| format!("{}: {error}", at(field)))
         };
         let compiled =
             Schemas { params: compile("params", &spec.params)?, outputs: compile("outputs", &spec.outputs)? };
@@ -107,11 +115,19 @@ fn check_head(manifest: &Manifest, plugin: &str) -> Result<(), String> {
 }
 
 impl Admitted {
-    pub(super) fn check_params(&self, capability: &Capability, params: &Map<String, Value>) -> Result<(), String> {
+    pub(super) fn check_params(
+        &self,
+        capability: &Capability,
+        params: &Map<String, Value>,
+    ) -> Result<(), String> {
         check(self.schemas.get(capability).and_then(|schemas| schemas.params.as_ref()), params)
     }
 
-    pub(super) fn check_outputs(&self, capability: &Capability, outputs: &Map<String, Value>) -> Result<(), String> {
+    pub(super) fn check_outputs(
+        &self,
+        capability: &Capability,
+        outputs: &Map<String, Value>,
+    ) -> Result<(), String> {
         check(self.schemas.get(capability).and_then(|schemas| schemas.outputs.as_ref()), outputs)
     }
 }
@@ -146,7 +162,8 @@ mod tests {
     fn the_profile_raises_every_capability() {
         let ranks = |profile| {
             let admitted = admit(good(), "greeter", &declared(profile)).unwrap();
-            let ranks: Vec<Rank> = admitted.manifest.capabilities.iter().map(|spec| spec.risk_level).collect();
+            let ranks: Vec<Rank> =
+                admitted.manifest.capabilities.iter().map(|spec| spec.risk_level).collect();
             assert!(admitted.manifest.capabilities.iter().all(|spec| spec.sandbox == Some(profile)));
             assert_eq!(admitted.concurrency, 3, "plugin.toml bounds it");
             ranks
@@ -174,11 +191,17 @@ mod tests {
             (changed("/concurrency", json!(0)), "concurrency"),
             (changed("/concurrency", json!(-1.5)), "concurrency"),
             (changed("/capabilities", json!([])), "capabilities"),
-            (changed("/capabilities/0/name", json!("shell.run")), "capabilities[0].name: `shell.run` must begin"),
+            (
+                changed("/capabilities/0/name", json!("shell.run")),
+                "capabilities[0].name: `shell.run` must begin",
+            ),
             (changed("/capabilities/0/name", json!("greeter")), "capabilities[0].name"),
             (changed("/capabilities/0/name", json!("greeter.bye")), "twice"),
             (changed("/capabilities/0/params", json!({"type": "strnig"})), "capabilities[0].params"),
-            (changed("/capabilities/0/params", json!({"$ref": "file:///etc/passwd"})), "capabilities[0].params"),
+            (
+                changed("/capabilities/0/params", json!({"$ref": "file:///etc/passwd"})),
+                "capabilities[0].params",
+            ),
             (changed("/capabilities/1/risk_level", json!("Z")), "capabilities[1].risk_level"),
             (changed("/capabilities/1", json!({"name": "greeter.bye", "root": true})), "capabilities[1]"),
             (changed("/capabilities/1/sandbox", json!("strict")), "capabilities[1].sandbox: wants `strict`"),
@@ -197,11 +220,19 @@ mod tests {
             "[a-z._]{0,12}".prop_map(Value::from)
         ];
         leaf.prop_recursive(3, 20, 4, |inner| {
-            let keys = prop_oneof![Just("name"), Just("version"), Just("capabilities"), Just("params"), Just("sandbox")];
+            let keys = prop_oneof![
+                Just("name"),
+                Just("version"),
+                Just("capabilities"),
+                Just("params"),
+                Just("sandbox")
+            ];
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                proptest::collection::vec((keys, inner), 0..4)
-                    .prop_map(|pairs| pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+                proptest::collection::vec((keys, inner), 0..4).prop_map(|pairs| pairs
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect())
             ]
         })
     }

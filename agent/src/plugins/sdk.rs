@@ -23,7 +23,8 @@ pub(super) fn template(name: &str) -> [(&'static str, String); 2] {
         })
         .collect();
     // A class cannot begin with a digit.
-    let class = if class.starts_with(|c: char| c.is_ascii_digit()) { format!("Plugin{class}") } else { class };
+    let class =
+        if class.starts_with(|c: char| c.is_ascii_digit()) { format!("Plugin{class}") } else { class };
     let fill = |text: &str| text.replace("{name}", name).replace("{class}", &class);
     [("plugin.py", fill(CODE)), (super::folder::DECLARATION, fill(DECLARATION))]
 }

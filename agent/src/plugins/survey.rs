@@ -40,7 +40,9 @@ pub fn read_states(data_dir: &Path) -> Option<Vec<PluginState>> {
 /// The plugins of a folder by what can be told without starting them.
 pub fn survey(plugins: &Path) -> Vec<PluginState> {
     let describe = |(name, seen): (String, Result<_, String>)| {
-        let declared = seen.and_then(|_| folder::check_name(&name)).and_then(|()| folder::declared(&plugins.join(&name)));
+        let declared = seen
+            .and_then(|_| folder::check_name(&name))
+            .and_then(|()| folder::declared(&plugins.join(&name)));
         let (state, reason) = match &declared {
             Ok(_) => (State::Unknown, None),
             Err(reason) => (State::Refused, Some(reason.clone())),
@@ -63,7 +65,12 @@ pub struct Probe {
 }
 
 /// Starts the plugin of a folder, takes its manifest in as the agent would, and ends it. An error says what is wrong.
-pub async fn probe(executor: &Executor, data_dir: &Path, folder: &Path, clock: SharedClock) -> Result<Probe, String> {
+pub async fn probe(
+    executor: &Executor,
+    data_dir: &Path,
+    folder: &Path,
+    clock: SharedClock,
+) -> Result<Probe, String> {
     let folder = fs::canonicalize(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let plugin = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     folder::check_name(&plugin)?;
@@ -129,7 +136,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("my-plugin");
         new(&target).unwrap();
-        assert!(fs::read_to_string(target.join("plugin.py")).unwrap().contains("class MyPlugin(WorkerPlugin)"));
+        assert!(
+            fs::read_to_string(target.join("plugin.py")).unwrap().contains("class MyPlugin(WorkerPlugin)")
+        );
         assert!(folder::declared(&target).is_ok());
         assert!(new(&target).is_err());
         assert!(new(&folder.path().join("shell")).unwrap_err().contains("`shell`"));

@@ -17,8 +17,14 @@ const INVALID_PARAMS: i64 = -32602;
 /// One line from a plugin.
 #[derive(Debug, PartialEq)]
 pub(super) enum Incoming {
-    Answer { id: u64, outcome: Result<Value, Failure> },
-    Note { attempt: String, note: Note },
+    Answer {
+        id: u64,
+        outcome: Result<Value, Failure>,
+    },
+    Note {
+        attempt: String,
+        note: Note,
+    },
     /// Says nothing this agent understands, and why.
     Nonsense(&'static str),
 }
@@ -43,7 +49,8 @@ pub(super) struct Failure {
 
 /// A request as a line.
 pub(super) fn request(id: u64, method: &str, params: &Value) -> Vec<u8> {
-    let mut line = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string().into_bytes();
+    let mut line =
+        json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string().into_bytes();
     line.push(b'\n');
     line
 }
@@ -186,7 +193,11 @@ mod tests {
         for block in [1, 2, 3, 7, 100] {
             let found = lines(b"ab\n123456789\n\ncd", 4, block).await;
             let whole = |text: &str| Line::Whole(text.as_bytes().to_vec());
-            assert_eq!(found, [whole("ab"), Line::Cut(b"1234".to_vec()), whole(""), whole("cd")], "block {block}");
+            assert_eq!(
+                found,
+                [whole("ab"), Line::Cut(b"1234".to_vec()), whole(""), whole("cd")],
+                "block {block}"
+            );
         }
     }
 
@@ -202,10 +213,20 @@ mod tests {
         let progress = parse(br#"{"method":"progress","params":{"attempt":"a","fraction":7,"text":"x"}}"#);
         let note = Note::Progress { fraction: None, text: "x".into() };
         assert_eq!(progress, Incoming::Note { attempt: "a".into(), note });
-        for nonsense in ["", "hello", "[]", "{}", r#"{"id":"1","result":{}}"#, r#"{"id":1}"#, r#"{"id":-1,"result":1}"#,
-            r#"{"id":1,"result":1,"error":{}}"#, r#"{"method":3}"#, r#"{"method":"log"}"#,
-            r#"{"method":"log","params":{"attempt":"a"}}"#, r#"{"method":"exec","params":{"attempt":"a"}}"#]
-        {
+        for nonsense in [
+            "",
+            "hello",
+            "[]",
+            "{}",
+            r#"{"id":"1","result":{}}"#,
+            r#"{"id":1}"#,
+            r#"{"id":-1,"result":1}"#,
+            r#"{"id":1,"result":1,"error":{}}"#,
+            r#"{"method":3}"#,
+            r#"{"method":"log"}"#,
+            r#"{"method":"log","params":{"attempt":"a"}}"#,
+            r#"{"method":"exec","params":{"attempt":"a"}}"#,
+        ] {
             assert!(matches!(parse(nonsense.as_bytes()), Incoming::Nonsense(_)), "{nonsense}");
         }
     }

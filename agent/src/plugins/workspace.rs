@@ -164,7 +164,9 @@ pub(super) fn is_artifact_name(name: &str) -> bool {
 
 /// Whether a text looks like a media type.
 pub(super) fn is_media_type(text: &str) -> bool {
-    let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
+    let word = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
+    };
     text.len() <= 100 && text.split_once('/').is_some_and(|(kind, sort)| word(kind) && word(sort))
 }
 
@@ -220,9 +222,11 @@ mod tests {
             assert!(take(name).is_err(), "{name}");
         }
         assert_eq!(fs::read_to_string(data.path().join("secret")).unwrap(), "key");
-        let collected =
-            folder.collect(&[("b.bin".to_owned(), Some("x/y".to_owned()))], &["**/*.txt".to_owned()], &uploads).unwrap();
-        let found: Vec<_> = collected.iter().map(|one| (one.name.as_str(), one.media_type.as_str(), one.size)).collect();
+        let collected = folder
+            .collect(&[("b.bin".to_owned(), Some("x/y".to_owned()))], &["**/*.txt".to_owned()], &uploads)
+            .unwrap();
+        let found: Vec<_> =
+            collected.iter().map(|one| (one.name.as_str(), one.media_type.as_str(), one.size)).collect();
         assert_eq!(found, [("b.bin", "x/y", 1), ("sub/a.txt", "text/plain", 1)]);
         folder.remove();
         assert!(!workspace.exists());
