@@ -83,9 +83,11 @@ async fn a_plugin_that_reads_nothing_is_ended_in_time() {
     host.put_raw("one", "", deaf);
     host.offered("one").await;
     let filler = "x".repeat(500_000);
-    let mut running: Vec<_> =
-        (0..4).map(|_| host.begin(host.job("one.go", &json!({"filler": filler}), |_| {}))).collect();
+    let begin = || host.begin(host.job("one.go", &json!({"filler": filler}), |_| {}));
+    let mut running = vec![begin()];
     running[0].at_work().await;
+    // More than its pipe holds.
+    running.extend((0..3).map(|_| begin()));
     for each in &running {
         each.canceller.cancel(Duration::from_millis(50));
     }

@@ -173,7 +173,7 @@ impl Host {
                 started_sender.send_replace(true);
             }),
             progress: Arc::new(move |fraction, text| {
-                progress_sender.send_modify(|all| all.push((fraction, text)))
+                progress_sender.send_modify(|all| all.push((fraction, text)));
             }),
         };
         let (attempt, plugins) = (job.attempt, self.plugins.clone());
