@@ -216,7 +216,8 @@ impl Executor {
         let (workspace, command) = prepared.await.map_err(|error| internal(&error))?.map_err(failed)?;
         let workspace = Arc::new(workspace);
         let confinement =
-            confine::of(&self.0.config, &self.0.host, level, &job.spec.sandbox, &workspace, &command).map_err(failed)?;
+            confine::of(&self.0.config, &self.0.host, level, &job.spec.sandbox, &workspace, &command)
+                .map_err(failed)?;
         let pipes = pump::Pipes::open().map_err(|error| internal(&error))?;
         let start = Start {
             id: 0,

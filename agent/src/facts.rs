@@ -27,8 +27,8 @@ pub fn cpus() -> u32 {
 /// Load average over a minute, times 100.
 pub fn load_percent() -> u32 {
     // Fixed point with 16 bits behind the point.
-    let load = u64::from(rustix::system::sysinfo().loads[0]);
-    u32::try_from(load * 100 >> 16).unwrap_or(u32::MAX)
+    let load = rustix::system::sysinfo().loads[0];
+    u32::try_from((load * 100) >> 16).unwrap_or(u32::MAX)
 }
 
 pub fn memory_free_bytes() -> u64 {

@@ -261,9 +261,9 @@ impl Writer {
             // Off the async threads: a busy disk takes tens of milliseconds.
             let done = tokio::task::spawn_blocking(move || {
                 if compact {
-                    self.file.replace(&content)?
+                    self.file.replace(&content)?;
                 } else {
-                    self.file.append(&content)?
+                    self.file.append(&content)?;
                 }
                 self.file.sync()?;
                 Ok(self)

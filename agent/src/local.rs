@@ -53,8 +53,13 @@ fn settings(config: &Config) -> ExecutorConfig {
 }
 
 /// Tries each confinement, without touching an agent that runs.
-pub async fn measure(config: &Config, lifecycle: &Lifecycle, clock: SharedClock) -> Result<Levels, AgentError> {
-    let folder = tempfile::tempdir_in(&config.data_dir).map_err(|e| AgentError::io("use", &config.data_dir, e))?;
+pub async fn measure(
+    config: &Config,
+    lifecycle: &Lifecycle,
+    clock: SharedClock,
+) -> Result<Levels, AgentError> {
+    let folder =
+        tempfile::tempdir_in(&config.data_dir).map_err(|e| AgentError::io("use", &config.data_dir, e))?;
     let settings = ExecutorConfig { data_dir: folder.path().to_owned(), ..settings(config) };
     let (executor, _) = Executor::start(settings, lifecycle, clock).await?;
     Ok(executor.levels().clone())
@@ -68,9 +73,11 @@ pub async fn check_plugin(
     lifecycle: &Lifecycle,
     clock: SharedClock,
 ) -> Result<Result<Probe, String>, AgentError> {
-    let data_dir = tempfile::tempdir().map_err(|error| AgentError::io("use", &std::env::temp_dir(), error))?;
+    let data_dir =
+        tempfile::tempdir().map_err(|error| AgentError::io("use", &std::env::temp_dir(), error))?;
     let hidden = [config.data_dir.clone(), config.plugin_dir.clone()];
-    let settings = ExecutorConfig { hidden_paths: hidden.to_vec(), ..ExecutorConfig::new(data_dir.path().to_owned()) };
+    let settings =
+        ExecutorConfig { hidden_paths: hidden.to_vec(), ..ExecutorConfig::new(data_dir.path().to_owned()) };
     let (executor, _) = Executor::start(settings, lifecycle, Arc::clone(&clock)).await?;
     Ok(plugins::probe(&executor, data_dir.path(), folder, clock).await)
 }

@@ -78,7 +78,12 @@ impl Plugins {
         workspace::clean(&config.data_dir)?;
         let board = Arc::new(Board::new(config.built_in.clone()));
         let plugins = Self(Arc::new(Parts { config, executor, clock, board }));
-        let watcher = Watcher { plugins: plugins.clone(), lifecycle: lifecycle.clone(), known: BTreeMap::new(), generation: 0 };
+        let watcher = Watcher {
+            plugins: plugins.clone(),
+            lifecycle: lifecycle.clone(),
+            known: BTreeMap::new(),
+            generation: 0,
+        };
         lifecycle.spawn("plugins", watcher.watch());
         Ok(plugins)
     }
@@ -152,8 +157,12 @@ impl Plugins {
 }
 
 /// Waits until a plugin either runs or will not. `None`: look for it again.
-async fn settled(standing: &mut watch::Receiver<Standing>, job: &Job) -> Result<Option<Arc<Instance>>, Ending> {
-    let unsettled = |now: &Standing| matches!(now, Standing::Starting | Standing::Restarting { .. } | Standing::Gone);
+async fn settled(
+    standing: &mut watch::Receiver<Standing>,
+    job: &Job,
+) -> Result<Option<Arc<Instance>>, Ending> {
+    let unsettled =
+        |now: &Standing| matches!(now, Standing::Starting | Standing::Restarting { .. } | Standing::Gone);
     let Ok(now) = standing.wait_for(|now| !unsettled(now)).await else { return Ok(None) };
     match &*now {
         Standing::Ready(instance) => Ok(Some(Arc::clone(instance))),
@@ -174,11 +183,13 @@ fn check(instance: &Instance, job: &Job) -> Result<(), Ending> {
     let runs_in = spec.sandbox.unwrap_or_default();
     if sandbox.profile != runs_in {
         let (wanted, given) = (sandbox.profile.as_str(), runs_in.as_str());
-        let detail = format!("the plugin runs in profile `{given}` on this machine, the task wants `{wanted}`");
+        let detail =
+            format!("the plugin runs in profile `{given}` on this machine, the task wants `{wanted}`");
         return refused(Refusal::SandboxUnavailable, detail);
     }
     if !sandbox.paths.is_empty() || !sandbox.network.is_empty() {
-        let detail = "a plugin's confinement is its plugin.toml's; a task cannot open paths or hosts in it".to_owned();
+        let detail =
+            "a plugin's confinement is its plugin.toml's; a task cannot open paths or hosts in it".to_owned();
         return refused(Refusal::SandboxUnavailable, detail);
     }
     Ok(())

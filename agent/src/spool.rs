@@ -124,7 +124,8 @@ impl Spool {
     fn take_room(&self, attempt: AttemptRef, bytes: u64) -> bool {
         let mut used = self.used.lock().expect("no holder panics");
         loop {
-            if self.held(attempt).is_some_and(|(log, _)| log.lock().expect("no holder panics").is_unwanted()) {
+            if self.held(attempt).is_some_and(|(log, _)| log.lock().expect("no holder panics").is_unwanted())
+            {
                 return false;
             }
             if *used == 0 || *used + bytes <= self.limit {
@@ -199,7 +200,8 @@ impl LogSpool for Spool {
     }
 
     fn forget(&self, attempt: AttemptRef) {
-        let held = self.logs.lock().expect("no holder panics").get(&attempt).map(|held| Arc::clone(&held.log));
+        let held =
+            self.logs.lock().expect("no holder panics").get(&attempt).map(|held| Arc::clone(&held.log));
         let Some(log) = held else { return };
         let (freed, ended) = {
             let mut log = log.lock().expect("no holder panics");

@@ -17,8 +17,8 @@ mod watch;
 
 use clap::{Args, Subcommand};
 
-pub use client::CommandError;
 use client::Client;
+pub use client::CommandError;
 
 /// How to reach the coordinator, and how to print.
 #[derive(Debug, Clone, Args)]
@@ -26,7 +26,7 @@ pub struct Connection {
     /// Address of the coordinator
     #[arg(long, global = true, env = "NEXUSMON_URL", default_value = "http://127.0.0.1:7300")]
     pub url: String,
-    /// Access token; without one, what `nexusmon login` kept, else OPERATOR_KEY is used
+    /// Access token; without one, what `nexusmon login` kept, else `OPERATOR_KEY` is used
     #[arg(long, global = true, env = "NEXUSMON_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Print JSON for programs instead of text for people

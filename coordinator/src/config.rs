@@ -357,7 +357,7 @@ fn public_url(text: Option<String>) -> Result<Option<String>, ConfigError> {
     let scheme_is_good = matches!(uri.scheme_str(), Some("http" | "https"));
     if !scheme_is_good
         || uri.host().is_none()
-        || uri.path().trim_end_matches('/') != ""
+        || !uri.path().trim_end_matches('/').is_empty()
         || uri.query().is_some()
     {
         return Err(ConfigError::new(

@@ -1,5 +1,7 @@
 //! The use cases against a real store, with agents that are simulated in the process: both databases, no network.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "service/harness.rs"]
 mod harness;
 #[path = "service/lifecycle.rs"]

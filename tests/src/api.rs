@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 /// No wait in a test is longer; reaching it is a failure, never a result.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What an event stream gives: pieces of text, cut anywhere.
 pub type EventStream = BoxStream<'static, reqwest::Result<Vec<u8>>>;
@@ -43,10 +43,16 @@ impl Api {
     }
 
     /// Status and body, whatever they are.
-    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value)> {
         for _ in 0..2 {
             let token = self.token().await?;
-            let mut request = self.http.request(method.clone(), format!("{}{path}", self.url)).bearer_auth(&token);
+            let mut request =
+                self.http.request(method.clone(), format!("{}{path}", self.url)).bearer_auth(&token);
             if let Some(body) = body {
                 request = request.json(body);
             }
@@ -65,7 +71,8 @@ impl Api {
     /// A body as it is.
     pub async fn bytes(&self, path: &str, accept: &str) -> Result<Vec<u8>> {
         let token = self.token().await?;
-        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(token).header("accept", accept);
+        let request =
+            self.http.get(format!("{}{path}", self.url)).bearer_auth(token).header("accept", accept);
         let response = request.send().await?.error_for_status()?;
         Ok(response.bytes().await?.to_vec())
     }
@@ -105,7 +112,9 @@ impl Api {
                 match events {
                     Ok(mut events) => {
                         // An event, or its absence for a while, is a reason to look again.
-                        while let Ok(Some(Ok(_))) = tokio::time::timeout(Duration::from_secs(2), events.next()).await {
+                        while let Ok(Some(Ok(_))) =
+                            tokio::time::timeout(Duration::from_secs(2), events.next()).await
+                        {
                             let Ok(state) = self.get(&path).await else { break };
                             last = state;
                             if done(&last) {
@@ -128,7 +137,10 @@ impl Api {
     /// Waits until the mission has ended.
     pub async fn finished(&self, mission: &str) -> Result<Value> {
         let over = ["succeeded", "failed", "cancelled", "rejected", "expired"];
-        self.wait(mission, "over", |state| state["status"].as_str().is_some_and(|status| over.contains(&status))).await
+        self.wait(mission, "over", |state| {
+            state["status"].as_str().is_some_and(|status| over.contains(&status))
+        })
+        .await
     }
 
     /// Waits until it has the status.
@@ -139,7 +151,9 @@ impl Api {
     /// Waits until the task (by its id in the plan) has the status.
     pub async fn task_reaches(&self, mission: &str, task: &str, status: &str) -> Result<Value> {
         let state = self
-            .wait(mission, &format!("at task {task} {status}"), |state| self::task(state, task)["status"] == status)
+            .wait(mission, &format!("at task {task} {status}"), |state| {
+                self::task(state, task)["status"] == status
+            })
             .await?;
         Ok(self::task(&state, task).clone())
     }
@@ -166,7 +180,13 @@ impl Api {
     }
 
     /// Polls a body that is not one JSON document until `done`.
-    pub async fn until_bytes(&self, path: &str, accept: &str, what: &str, done: impl Fn(&[u8]) -> bool) -> Result<()> {
+    pub async fn until_bytes(
+        &self,
+        path: &str,
+        accept: &str,
+        what: &str,
+        done: impl Fn(&[u8]) -> bool,
+    ) -> Result<()> {
         let waiting = async {
             let mut pace = tokio::time::interval(Duration::from_millis(5));
             loop {
@@ -183,10 +203,7 @@ impl Api {
     }
 
     /// An event stream.
-    pub async fn events(
-        &self,
-        path: &str,
-    ) -> Result<EventStream> {
+    pub async fn events(&self, path: &str) -> Result<EventStream> {
         let token = self.token().await?;
         let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(token);
         let response = request.header("accept", "text/event-stream").send().await?.error_for_status()?;

@@ -23,10 +23,13 @@ pub struct Row {
     pub peak_memory_mib: Option<f64>,
 }
 
+/// A workload under way.
+type Running = Pin<Box<dyn Future<Output = Result<Vec<Row>>>>>;
+
 pub struct Workload {
     pub name: &'static str,
     pub what: &'static str,
-    pub run: fn() -> Pin<Box<dyn Future<Output = Result<Vec<Row>>>>>,
+    pub run: fn() -> Running,
 }
 
 macro_rules! workload {
@@ -52,7 +55,9 @@ pub fn print(rows: &[Row]) {
         "", "workload", "value", "unit", "limit", "ratio", "CPU-s per 1000", "peak MiB"
     );
     for row in rows {
-        let optional = |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
+        let optional = |value: Option<f64>, digits: usize| {
+            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+        };
         let ratio = row.limit.map(|limit| row.value / limit);
         println!(
             "{:<5} {:<44} {:>12.2} {:<10} {:>12} {:>7} {:>14} {:>9}",

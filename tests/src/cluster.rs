@@ -86,14 +86,22 @@ impl Cluster {
             environment.push(("NEXUSMON_DATABASE_URL".to_owned(), database.url().to_owned()));
         }
         let data = self.path().join("coordinator");
-        let arguments =
-            ["serve", "--json", "--data-dir", data.to_str().context("UTF-8")?, "--http", &self.http, "--grpc", &self.grpc];
+        let arguments = [
+            "serve",
+            "--json",
+            "--data-dir",
+            data.to_str().context("UTF-8")?,
+            "--http",
+            &self.http,
+            "--grpc",
+            &self.grpc,
+        ];
         let mut process =
             Process::start("coordinator", &binaries::path("nexusmon"), arguments, &environment, self.path())?;
         let ready: Value = serde_json::from_str(&process.line().await?)?;
         let http = ready["http"].as_str().context("serve --json says http")?.to_owned();
-        self.grpc = ready["grpc"].as_str().context("serve --json says grpc")?.to_owned();
-        self.http = http.trim_start_matches("http://").to_owned();
+        ready["grpc"].as_str().context("serve --json says grpc")?.clone_into(&mut self.grpc);
+        http.trim_start_matches("http://").clone_into(&mut self.http);
         self.api = Api::new(&http, OPERATOR_KEY);
         self.coordinator = Some(process);
         Ok(())
@@ -127,17 +135,26 @@ impl Cluster {
             ("RUST_LOG".to_owned(), "info".to_owned()),
         ];
         let arguments = ["join", token, "--data-dir", &data];
-        let mut join =
-            Process::start(&format!("{name}-join"), &binaries::path("nexusmon-agent"), arguments, &environment, self.path())?;
+        let mut join = Process::start(
+            &format!("{name}-join"),
+            &binaries::path("nexusmon-agent"),
+            arguments,
+            &environment,
+            self.path(),
+        )?;
         let status = join.wait().await?;
         if !status.success() {
             bail!("join ended with {status}\n{}", join.log_end());
         }
         let logs = self.path().to_owned();
-        let mut agent = Agent { name: name.to_owned(), id: String::new(), folder, process: None, environment, logs };
+        let mut agent =
+            Agent { name: name.to_owned(), id: String::new(), folder, process: None, environment, logs };
         agent.start()?;
-        let known = self.api.until(&format!("/v1/fleet/agents/{name}"), "online", |agent| agent["status"] == "online").await?;
-        agent.id = known["id"].as_str().context("an agent has an id")?.to_owned();
+        let known = self
+            .api
+            .until(&format!("/v1/fleet/agents/{name}"), "online", |agent| agent["status"] == "online")
+            .await?;
+        known["id"].as_str().context("an agent has an id")?.clone_into(&mut agent.id);
         self.agents.push(agent);
         Ok(())
     }

@@ -71,7 +71,8 @@ async fn agent_dies(postgres: bool) -> Result<()> {
         .api
         .wait(&mission, "settled but for the uncertain", |state| {
             let tasks = state["tasks"].as_array().cloned().unwrap_or_default();
-            !tasks.is_empty() && tasks.iter().all(|task| task["status"] == "succeeded" || task["status"] == "uncertain")
+            !tasks.is_empty()
+                && tasks.iter().all(|task| task["status"] == "succeeded" || task["status"] == "uncertain")
         })
         .await?;
     let uncertain: Vec<_> = settled["tasks"]

@@ -25,7 +25,16 @@ async fn log_of(cluster: &Cluster, task: &Value) -> Result<String> {
 async fn one_command_starts_everything_and_does_real_work() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
-    let arguments = ["up", "--json", "--data-dir", data.to_str().unwrap_or_default(), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
+    let arguments = [
+        "up",
+        "--json",
+        "--data-dir",
+        data.to_str().unwrap_or_default(),
+        "--http",
+        "127.0.0.1:0",
+        "--grpc",
+        "127.0.0.1:0",
+    ];
     let mut up = Process::start("up", &binaries::path("nexusmon"), arguments, &[], folder.path())?;
     let ready: Value = serde_json::from_str(&up.line().await?)?;
     let key = ready["operator_key"].as_str().expect("the first start shows the operator key");
@@ -74,7 +83,7 @@ async fn outputs_are_versions_that_can_be_compared() -> Result<()> {
     assert_eq!(artifacts.len(), 1, "{artifacts:?}");
     let id = artifacts[0]["id"].as_str().expect("an id");
     let content = cluster.api.bytes(&format!("/v1/vault/artifacts/{id}/content"), "*/*").await?;
-    let expected: String = (1..=1000).map(|n| format!("{n}\n")).collect();
+    let expected = (1..=1000).map(|n| n.to_string()).collect::<Vec<_>>().join("\n") + "\n";
     assert_eq!(String::from_utf8(content)?, expected);
 
     let logs = cluster.api.list(&format!("/v1/vault/artifacts?mission={mission}&kind=log")).await?;
@@ -84,7 +93,8 @@ async fn outputs_are_versions_that_can_be_compared() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dangerous_work_waits_for_a_person_and_for_the_machine() -> Result<()> {
-    let cluster = Cluster::start(Options { max_rank: "A", unsigned_consent: true, ..Options::default() }).await?;
+    let cluster =
+        Cluster::start(Options { max_rank: "A", unsigned_consent: true, ..Options::default() }).await?;
     let mission = cluster
         .api
         .create(json!({"goal": "unconfined", "tasks": [
@@ -97,8 +107,10 @@ async fn dangerous_work_waits_for_a_person_and_for_the_machine() -> Result<()> {
     let (status, _) = cluster.api.call(reqwest::Method::POST, &path, Some(&wrong)).await?;
     assert_eq!(status, 409, "another digest is another plan");
     let digest = &waiting["plan"]["digest"];
-    let (status, _) =
-        cluster.api.call(reqwest::Method::POST, &path, Some(&json!({"digest": digest, "verdict": "approve"}))).await?;
+    let (status, _) = cluster
+        .api
+        .call(reqwest::Method::POST, &path, Some(&json!({"digest": digest, "verdict": "approve"})))
+        .await?;
     assert_eq!(status, 400, "rank A wants a reason");
     cluster.api.post(&path, json!({"digest": digest, "verdict": "approve", "comment": "I typed it"})).await?;
     let done = cluster.api.finished(&mission).await?;
@@ -106,38 +118,61 @@ async fn dangerous_work_waits_for_a_person_and_for_the_machine() -> Result<()> {
     Ok(())
 }
 
+/// The class of the documentation, saying hello under another name.
+fn greeter(name: &str) -> String {
+    format!(
+        "from nexusmon_plugin import Result, WorkerPlugin, run\n\n\
+         class Greeter(WorkerPlugin):\n    name = \"{name}\"\n    capabilities = [\"{name}.hello\"]\n    \
+         risk_level = \"E\"\n    requires_approval = False\n\n    \
+         async def execute(self, task, who: str):\n        task.log(f\"greeting {{who}}\")\n        \
+         (task.workspace / \"card.txt\").write_text(who)\n        task.artifact(\"card.txt\")\n        \
+         return Result(outputs={{\"greeting\": f\"hello {{who}}\"}})\n\n\
+         run(Greeter)\n"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_python_plugin_adds_a_capability_while_the_agent_runs() -> Result<()> {
     let cluster = Cluster::start(Options::default()).await?;
-    let folder = cluster.agents[0].folder.join("plugins/greeter");
-    std::fs::create_dir_all(&folder)?;
-    let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/sdk/python").canonicalize()?;
-    std::fs::write(
-        folder.join("greeter.py"),
-        format!(
-            "import sys\nsys.path.insert(0, {package:?})\n\
-             from nexusmon_plugin import Result, WorkerPlugin, run\n\n\
-             class Greeter(WorkerPlugin):\n    name = \"greeter\"\n    capabilities = [\"greeter.hello\"]\n    \
-             risk_level = \"E\"\n    requires_approval = False\n\n    \
-             async def execute(self, task):\n        task.log(\"hi\")\n        \
-             return Result(outputs={{\"greeting\": \"hello \" + task.params[\"name\"]}})\n\n\
-             run(Greeter)\n"
-        ),
-    )?;
-    std::fs::write(folder.join("plugin.toml"), "command = [\"python3\", \"greeter.py\"]\nprofile = \"none\"\n")?;
+    // One unconfined, one in the default profile; nothing is installed for either.
+    for (name, profile) in [("butler", "profile = \"none\"\n"), ("greeter", "")] {
+        let folder = cluster.agents[0].folder.join("plugins").join(name);
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("plugin.py"), greeter(name))?;
+        std::fs::write(
+            folder.join("plugin.toml"),
+            format!("command = [\"python3\", \"plugin.py\"]\n{profile}"),
+        )?;
+    }
     cluster
         .api
-        .until("/v1/fleet/capabilities", "offering greeter.hello", |fleet| {
-            fleet["items"].as_array().is_some_and(|items| items.iter().any(|item| item["name"] == "greeter.hello"))
+        .until("/v1/fleet/capabilities", "offering both", |fleet| {
+            let offers = |name: &str| {
+                fleet["items"].as_array().is_some_and(|items| items.iter().any(|item| item["name"] == name))
+            };
+            offers("greeter.hello") && offers("butler.hello")
         })
         .await?;
-    let mission = cluster
-        .api
-        .create(json!({"goal": "greet", "tasks": [{"id": "a", "uses": "greeter.hello", "with": {"name": "world"}}]}))
-        .await?;
-    let state = cluster.api.wait(&mission, "decided", |state| state["status"] != "running").await?;
+    let mission = |name: &str, who: Value| json!({"goal": "greet", "tasks": [{"id": "a", "uses": format!("{name}.hello"), "with": {"who": who}}]});
+    let unconfined = cluster.api.create(mission("butler", json!("world"))).await?;
+    let state = cluster.api.wait(&unconfined, "decided", |state| state["status"] != "running").await?;
     // The profile `none` counts whatever the manifest says: the plugin asked for E, and is A.
     assert_eq!(state["rank"], "A", "{state:#}");
     assert_eq!(state["status"], "awaiting_approval");
+
+    let confined = cluster.api.create(mission("greeter", json!("world"))).await?;
+    let done = cluster.api.finished(&confined).await?;
+    assert_eq!(done["status"], "succeeded", "{done:#}");
+    assert!(matches!(done["rank"].as_str(), Some("E" | "D")), "{done:#}");
+    assert_eq!(task(&done, "a")["outputs"], json!({"greeting": "hello world"}));
+    assert_eq!(log_of(&cluster, task(&done, "a")).await?, "greeting world\n");
+    let artifacts = cluster.api.list(&format!("/v1/vault/artifacts?mission={confined}&kind=output")).await?;
+    assert_eq!(artifacts.len(), 1, "{artifacts:?}");
+
+    // The schema made from the type hints holds before anything runs.
+    let body = mission("greeter", json!(3));
+    let (status, answer) =
+        cluster.api.call(reqwest::Method::POST, "/v1/engine/missions", Some(&body)).await?;
+    assert_eq!(status, 422, "{answer:#}");
     Ok(())
 }

@@ -18,8 +18,18 @@ struct Room {
 
 /// Crates that only some rooms may name.
 const GUARDED: [&str; 12] = [
-    "axum", "tonic", "sqlx", "object_store", "reqwest", "tokio", "cedar_policy", "cel", "nexusmon_core",
-    "nexusmon_store", "nexusmon_coordinator", "nexusmon_agent",
+    "axum",
+    "tonic",
+    "sqlx",
+    "object_store",
+    "reqwest",
+    "tokio",
+    "cedar_policy",
+    "cel",
+    "nexusmon_core",
+    "nexusmon_store",
+    "nexusmon_coordinator",
+    "nexusmon_agent",
 ];
 
 const COORDINATOR: &str = "coordinator/src";
@@ -34,15 +44,45 @@ const ROOMS: &[Room] = &[
     Room { source: COORDINATOR, module: "start_error", own: &["*"], outside: &["tokio", "nexusmon_store"] },
     Room { source: COORDINATOR, module: "serve", own: &["*"], outside: &["tokio"] },
     Room { source: COORDINATOR, module: "up", own: &["*"], outside: &["tokio", "reqwest"] },
-    Room { source: COORDINATOR, module: "app", own: &["*"], outside: &["tokio", "nexusmon_core", "nexusmon_store"] },
+    Room {
+        source: COORDINATOR,
+        module: "app",
+        own: &["*"],
+        outside: &["tokio", "nexusmon_core", "nexusmon_store"],
+    },
     Room { source: COORDINATOR, module: "config", own: &[], outside: &[] },
     Room { source: COORDINATOR, module: "error", own: &[], outside: &[] },
-    Room { source: COORDINATOR, module: "service", own: &["app", "error", "blobs", "config"], outside: &["tokio", "nexusmon_core", "nexusmon_store"] },
+    Room {
+        source: COORDINATOR,
+        module: "service",
+        own: &["app", "error", "blobs", "config"],
+        outside: &["tokio", "nexusmon_core", "nexusmon_store"],
+    },
     Room { source: COORDINATOR, module: "blobs", own: &["error"], outside: &["tokio", "object_store"] },
-    Room { source: COORDINATOR, module: "keys", own: &["error", "config"], outside: &["tokio", "nexusmon_store"] },
-    Room { source: COORDINATOR, module: "http", own: &["service", "app", "error"], outside: &["tokio", "axum"] },
-    Room { source: COORDINATOR, module: "grpc", own: &["service", "app", "error"], outside: &["tokio", "tonic"] },
-    Room { source: COORDINATOR, module: "background", own: &["service", "app", "error"], outside: &["tokio"] },
+    Room {
+        source: COORDINATOR,
+        module: "keys",
+        own: &["error", "config"],
+        outside: &["tokio", "nexusmon_store"],
+    },
+    Room {
+        source: COORDINATOR,
+        module: "http",
+        own: &["service", "app", "error"],
+        outside: &["tokio", "axum"],
+    },
+    Room {
+        source: COORDINATOR,
+        module: "grpc",
+        own: &["service", "app", "error"],
+        outside: &["tokio", "tonic"],
+    },
+    Room {
+        source: COORDINATOR,
+        module: "background",
+        own: &["service", "app", "error"],
+        outside: &["tokio"],
+    },
     Room { source: COORDINATOR, module: "cli", own: &[], outside: &["tokio", "reqwest"] },
     Room { source: AGENT, module: "lib", own: &["*"], outside: &["tokio"] },
     Room { source: AGENT, module: "main", own: &["*"], outside: &["tokio", "nexusmon_agent"] },
@@ -50,20 +90,40 @@ const ROOMS: &[Room] = &[
     Room { source: AGENT, module: "agent", own: &["*"], outside: &["tokio"] },
     Room { source: AGENT, module: "local", own: &["*"], outside: &["tokio"] },
     Room { source: AGENT, module: "control", own: &["attempts", "error", "link"], outside: &["tokio"] },
-    Room { source: AGENT, module: "error", own: &["config", "enroll", "executor", "journal", "link", "plugins"], outside: &[] },
+    Room {
+        source: AGENT,
+        module: "error",
+        own: &["config", "enroll", "executor", "journal", "link", "plugins"],
+        outside: &[],
+    },
     Room { source: AGENT, module: "config", own: &["facts"], outside: &[] },
     Room { source: AGENT, module: "facts", own: &[], outside: &[] },
     Room { source: AGENT, module: "run", own: &[], outside: &[] },
     Room { source: AGENT, module: "consent", own: &["run"], outside: &[] },
     Room { source: AGENT, module: "worker", own: &["run"], outside: &["tokio"] },
     Room { source: AGENT, module: "journal", own: &["run"], outside: &["tokio"] },
-    Room { source: AGENT, module: "attempts", own: &["run", "consent", "journal", "worker"], outside: &["tokio"] },
+    Room {
+        source: AGENT,
+        module: "attempts",
+        own: &["run", "consent", "journal", "worker"],
+        outside: &["tokio"],
+    },
     Room { source: AGENT, module: "enroll", own: &["journal", "facts"], outside: &["tokio", "tonic"] },
-    Room { source: AGENT, module: "link", own: &["run", "consent", "journal", "attempts", "worker", "enroll", "facts"], outside: &["tokio", "tonic"] },
+    Room {
+        source: AGENT,
+        module: "link",
+        own: &["run", "consent", "journal", "attempts", "worker", "enroll", "facts"],
+        outside: &["tokio", "tonic"],
+    },
     Room { source: AGENT, module: "simulated", own: &["run", "worker"], outside: &["tokio"] },
     Room { source: AGENT, module: "spool", own: &["worker"], outside: &["tokio"] },
     Room { source: AGENT, module: "executor", own: &["run", "spool", "worker"], outside: &["tokio"] },
-    Room { source: AGENT, module: "plugins", own: &["run", "spool", "worker", "executor"], outside: &["tokio"] },
+    Room {
+        source: AGENT,
+        module: "plugins",
+        own: &["run", "spool", "worker", "executor"],
+        outside: &["tokio"],
+    },
 ];
 
 #[test]
@@ -72,9 +132,10 @@ fn imports_follow_the_table() {
     for (source, files) in by_source() {
         for file in files {
             let module = module_of(&file, source);
-            let Some(room) = ROOMS.iter().find(|room| {
-                room.source == source && (room.module == module || room.module == "*")
-            }) else {
+            let Some(room) = ROOMS
+                .iter()
+                .find(|room| room.source == source && (room.module == module || room.module == "*"))
+            else {
                 wrong.push(format!("{}: module `{module}` has no row in the table", file.display()));
                 continue;
             };
@@ -98,7 +159,8 @@ fn imports_follow_the_table() {
 
 #[test]
 fn the_core_can_do_no_io() {
-    let manifest = fs::read_to_string(root().join("coordinator/core/Cargo.toml")).expect("core has a manifest");
+    let manifest =
+        fs::read_to_string(root().join("coordinator/core/Cargo.toml")).expect("core has a manifest");
     for name in ["tokio", "sqlx", "axum", "tonic", "reqwest", "object_store", "rustix", "rt"] {
         assert!(
             !manifest.lines().any(|line| line.starts_with(name) || line.contains(&format!("\"{name}\""))),
@@ -110,7 +172,8 @@ fn the_core_can_do_no_io() {
 #[test]
 fn files_are_short_and_say_what_they_are_for() {
     let mut wrong = Vec::new();
-    for file in files_below(&root(), &["rs", "ts", "mjs", "js", "py", "sql", "proto", "css", "svelte", "sh"]) {
+    for file in files_below(&root(), &["rs", "ts", "mjs", "js", "py", "sql", "proto", "css", "svelte", "sh"])
+    {
         let text = fs::read_to_string(&file).expect("source files are UTF-8");
         let lines = text.lines().count();
         if lines > LONGEST_FILE {
@@ -131,8 +194,12 @@ fn files_are_short_and_say_what_they_are_for() {
 #[test]
 fn nothing_is_left_unfinished() {
     let forbidden = [
-        concat!("to", "do!("), concat!("unimple", "mented!("), concat!("#[ig", "nore"), concat!("FIX", "ME"),
-        concat!("thread::sl", "eep("), concat!("/ro", "ot/"),
+        concat!("to", "do!("),
+        concat!("unimple", "mented!("),
+        concat!("#[ig", "nore"),
+        concat!("FIX", "ME"),
+        concat!("thread::sl", "eep("),
+        concat!("/ro", "ot/"),
     ];
     let mut wrong = Vec::new();
     for file in files_below(&root(), &["rs", "py", "mjs", "js", "ts", "sh", "md", "toml", "sql"]) {
@@ -166,7 +233,8 @@ fn files_below(folder: &Path, extensions: &[&str]) -> Vec<PathBuf> {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if path.is_dir() {
-                let skipped = ["target", "node_modules", "dist", "data", "test-results", "__pycache__", "snapshots"];
+                let skipped =
+                    ["target", "node_modules", "dist", "data", "test-results", "__pycache__", "snapshots"];
                 if !name.starts_with('.') && !skipped.contains(&&*name) {
                     folders.push(path);
                 }
@@ -181,7 +249,8 @@ fn files_below(folder: &Path, extensions: &[&str]) -> Vec<PathBuf> {
 
 fn module_of(file: &Path, source: &str) -> String {
     let inside = file.strip_prefix(root().join(source)).expect("the file lies below its source folder");
-    let first = inside.components().next().expect("a file has a name").as_os_str().to_string_lossy().into_owned();
+    let first =
+        inside.components().next().expect("a file has a name").as_os_str().to_string_lossy().into_owned();
     first.trim_end_matches(".rs").to_owned()
 }
 
@@ -203,7 +272,8 @@ fn code_without_tests(file: &Path) -> String {
 
 /// The words that follow `prefix`, also inside `crate::{a, b}`.
 fn names_after(text: &str, prefix: &str) -> Vec<String> {
-    let word = |rest: &str| -> String { rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+    let word =
+        |rest: &str| -> String { rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
     let mut names = Vec::new();
     for (at, _) in text.match_indices(prefix) {
         if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {

@@ -124,10 +124,13 @@ impl Supervisor {
         }
         let idempotent = job.spec.idempotent;
         let superseded: Vec<AttemptRef> = self.older(attempt).map(|(older, _)| *older).collect();
-        if superseded.is_empty() && order.inputs.is_empty() && instance.is_none() && idempotent {
-            if let Some(exit) = self.parts.worker.immediate(&job, self.parts.clock.now()) {
-                return self.done(attempt, exit, idempotent);
-            }
+        if superseded.is_empty()
+            && order.inputs.is_empty()
+            && instance.is_none()
+            && idempotent
+            && let Some(exit) = self.parts.worker.immediate(&job, self.parts.clock.now())
+        {
+            return self.done(attempt, exit, idempotent);
         }
         for older in superseded {
             self.end(older, Reason::Stale, std::time::Duration::ZERO);

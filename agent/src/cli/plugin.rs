@@ -78,8 +78,10 @@ async fn check(folder: &Path, config: &Config, as_json: bool) -> Result<ExitCode
         Ok(Probe { manifest, profile, concurrency, digest }) => {
             let digest = digest.to_string();
             if as_json {
-                output::json(&json!({"ok": true, "profile": profile, "concurrency": concurrency, "digest": digest,
-                    "manifest": manifest}));
+                output::json(
+                    &json!({"ok": true, "profile": profile, "concurrency": concurrency, "digest": digest,
+                    "manifest": manifest}),
+                );
             } else {
                 output::line(serde_json::to_string_pretty(&manifest).unwrap_or_default());
                 output::line(format_args!("profile      {}", profile.as_str()));

@@ -18,7 +18,11 @@ const MOST_FILES: usize = 1000;
 const DEEPEST: usize = 32;
 
 /// Files that match, moved to `uploads`. Links are never followed, nor taken. Called once the whole tree is gone.
-pub(crate) fn artifacts(workspace: &Workspace, globs: &[String], uploads: &Path) -> Result<Vec<Collected>, String> {
+pub(crate) fn artifacts(
+    workspace: &Workspace,
+    globs: &[String],
+    uploads: &Path,
+) -> Result<Vec<Collected>, String> {
     if globs.is_empty() {
         return Ok(Vec::new());
     }
@@ -32,13 +36,18 @@ pub(crate) fn matching(root: &Dir, globs: &[String]) -> Result<BTreeSet<String>,
     let mut names = Vec::new();
     if !globs.is_empty() {
         let globs = compile(globs)?;
-        walk(root, "", &globs, 0, &mut names).map_err(|error| format!("the workspace cannot be read: {error}"))?;
+        walk(root, "", &globs, 0, &mut names)
+            .map_err(|error| format!("the workspace cannot be read: {error}"))?;
     }
     Ok(names.into_iter().collect())
 }
 
 /// Moves files to `uploads`, whatever else goes on in the workspace meanwhile.
-pub(crate) fn take_all(root: &Dir, names: BTreeSet<String>, uploads: &Path) -> Result<Vec<Collected>, String> {
+pub(crate) fn take_all(
+    root: &Dir,
+    names: BTreeSet<String>,
+    uploads: &Path,
+) -> Result<Vec<Collected>, String> {
     if names.len() > MOST_FILES {
         return Err(format!("{} files match; {MOST_FILES} is the most a task may keep", names.len()));
     }
@@ -66,7 +75,13 @@ fn compile(globs: &[String]) -> Result<GlobSet, String> {
     set.build().map_err(|error| error.to_string())
 }
 
-fn walk(folder: &Dir, prefix: &str, globs: &GlobSet, depth: usize, names: &mut Vec<String>) -> std::io::Result<()> {
+fn walk(
+    folder: &Dir,
+    prefix: &str,
+    globs: &GlobSet,
+    depth: usize,
+    names: &mut Vec<String>,
+) -> std::io::Result<()> {
     for entry in folder.entries()? {
         let entry = entry?;
         // Names that are not text cannot be shown or asked for.

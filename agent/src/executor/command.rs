@@ -29,7 +29,8 @@ pub(crate) fn of(job: &Job, workspace: &Workspace, path: &str) -> Result<Command
         "script.run" => script(with, workspace)?,
         other => return Err(bad(format!("the executor does not know {other}"))),
     };
-    let program = find(&program, path).ok_or_else(|| bad(format!("there is no program `{program}` in {path}")))?;
+    let program =
+        find(&program, path).ok_or_else(|| bad(format!("there is no program `{program}` in {path}")))?;
     let mut environment = workspace.environment(job);
     environment.insert("PATH".to_owned(), path.to_owned());
     environment.insert("LANG".to_owned(), "C.UTF-8".to_owned());
@@ -55,7 +56,8 @@ fn shell(with: &Map<String, Value>, workspace: &Workspace) -> Result<(String, Ve
 }
 
 fn script(with: &Map<String, Value>, workspace: &Workspace) -> Result<(String, Vec<String>), Cause> {
-    let interpreter = text(with, "interpreter")?.ok_or_else(|| bad("interpreter: is missing".to_owned()))?.to_owned();
+    let interpreter =
+        text(with, "interpreter")?.ok_or_else(|| bad("interpreter: is missing".to_owned()))?.to_owned();
     let file = match (text(with, "source")?, text(with, "artifact")?) {
         (Some(source), None) => workspace.put_script(source)?,
         (None, Some(name)) => workspace.input(name)?,
@@ -63,7 +65,8 @@ fn script(with: &Map<String, Value>, workspace: &Workspace) -> Result<(String, V
     };
     let mut arguments = vec![file];
     for argument in list(with, "args")? {
-        arguments.push(plain(argument).ok_or_else(|| bad("args: must be texts, numbers or booleans".to_owned()))?);
+        arguments
+            .push(plain(argument).ok_or_else(|| bad("args: must be texts, numbers or booleans".to_owned()))?);
     }
     Ok((interpreter, arguments))
 }
@@ -77,7 +80,8 @@ fn given_environment(with: &Map<String, Value>) -> Result<BTreeMap<String, Strin
     given
         .iter()
         .map(|(name, value)| {
-            let value = plain(value).ok_or_else(|| bad(format!("env.{name}: must be a text, number or boolean")))?;
+            let value =
+                plain(value).ok_or_else(|| bad(format!("env.{name}: must be a text, number or boolean")))?;
             let good = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
             if !good {
                 return Err(bad(format!("env.{name}: cannot be an environment variable")));
@@ -127,7 +131,8 @@ pub(crate) fn find(program: &str, path: &str) -> Option<String> {
         return Some(program.to_owned());
     }
     path.split(':').map(|folder| Path::new(folder).join(program)).find_map(|file| {
-        let found = std::fs::metadata(&file).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
+        let found = std::fs::metadata(&file)
+            .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
         found.then(|| file.display().to_string())
     })
 }

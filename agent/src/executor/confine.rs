@@ -15,8 +15,24 @@ use super::workspace::Workspace;
 const SYSTEM: [&str; 8] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt"];
 /// Of `/etc`, what programs need and nobody has to hide.
 const ETC: [&str; 19] = [
-    "alternatives", "ca-certificates", "group", "hosts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime",
-    "mime.types", "nsswitch.conf", "passwd", "pki", "profile", "protocols", "python3", "python3.11", "services", "ssl",
+    "alternatives",
+    "ca-certificates",
+    "group",
+    "hosts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "nsswitch.conf",
+    "passwd",
+    "pki",
+    "profile",
+    "protocols",
+    "python3",
+    "python3.11",
+    "services",
+    "ssl",
     "timezone",
 ];
 const DEVICES: [&str; 7] =
@@ -56,7 +72,8 @@ impl Host {
             .map(|path| Visible { path, access: Access::Read })
             .collect();
         visible.extend(DEVICES.map(|path| Visible { path: path.to_owned(), access: Access::Use }));
-        let exposed = hidden.iter().find(|path| SYSTEM.iter().any(|system| path.starts_with(system))).cloned();
+        let exposed =
+            hidden.iter().find(|path| SYSTEM.iter().any(|system| path.starts_with(system))).cloned();
         Self { visible, mounts: mounts(&etc), hidden, exposed }
     }
 
@@ -134,7 +151,9 @@ pub(crate) fn process(
     let cwd = folder.display().to_string();
     let command = Command { program, arguments: arguments.to_vec(), environment, cwd: cwd.clone() };
     let mut visible = vec![Visible { path: cwd.clone(), access: Access::Read }];
-    visible.extend(writable.iter().map(|path| Visible { path: path.display().to_string(), access: Access::Write }));
+    visible.extend(
+        writable.iter().map(|path| Visible { path: path.display().to_string(), access: Access::Write }),
+    );
     Ok(match level {
         Level::L3 | Level::L2 => {
             let mut mounts = vec!["--ro-bind".to_owned(), cwd.clone(), cwd];
@@ -176,8 +195,19 @@ fn direct(command: &Command, confinement: Confinement) -> Confined {
 
 fn bubblewrap(config: &ExecutorConfig, host: &Host, own: Vec<String>, command: &Command) -> Confined {
     let mut arguments: Vec<String> = [
-        "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-        "--die-with-parent", "--new-session", "--hostname", "task", "--clearenv", "--cap-drop", "ALL",
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--die-with-parent",
+        "--new-session",
+        "--hostname",
+        "task",
+        "--clearenv",
+        "--cap-drop",
+        "ALL",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -194,7 +224,10 @@ fn bubblewrap(config: &ExecutorConfig, host: &Host, own: Vec<String>, command: &
     let program = config.bubblewrap.display().to_string();
     Confined {
         program: super::command::find(&program, &config.path).unwrap_or(program),
-        arguments: ["--".to_owned(), command.program.clone()].into_iter().chain(command.arguments.clone()).collect(),
+        arguments: ["--".to_owned(), command.program.clone()]
+            .into_iter()
+            .chain(command.arguments.clone())
+            .collect(),
         environment: BTreeMap::new(),
         cwd: "/".to_owned(),
         confinement: Confinement::Bubblewrap { arguments },

@@ -15,7 +15,10 @@ pub(crate) fn inherit(command: &mut Command, descriptors: Vec<OwnedFd>) {
         }
         Ok(())
     };
-    #[expect(unsafe_code, reason = "runs between fork and exec, where only async-signal-safe calls are allowed")]
+    #[expect(
+        unsafe_code,
+        reason = "runs between fork and exec, where only async-signal-safe calls are allowed"
+    )]
     // SAFETY: the closure makes plain system calls on descriptors it owns; it neither allocates nor locks.
     unsafe {
         command.pre_exec(keep);

@@ -60,10 +60,10 @@ async fn attempt(
     let secret = config.data_dir.join("work/.secret");
     std::fs::write(&secret, "secret").map_err(|error| error.to_string())?;
     let folder = tempfile::tempdir_in(config.data_dir.join("work")).map_err(|error| error.to_string())?;
-    let words: Vec<String> = ["sh", "-c", script, "sh", &text(&secret), &text(folder.path())].map(str::to_owned).to_vec();
+    let words: Vec<String> =
+        ["sh", "-c", script, "sh", &text(&secret), &text(folder.path())].map(str::to_owned).to_vec();
     let writable = [folder.path().to_owned()];
-    let confined =
-        confine::process(config, host, level, folder.path(), &words, BTreeMap::new(), &writable)?;
+    let confined = confine::process(config, host, level, folder.path(), &words, BTreeMap::new(), &writable)?;
     let pipes = Pipes::open().map_err(|error| error.to_string())?;
     let start = Start {
         id: 0,

@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::MemfdFlags;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,9 @@ pub(crate) enum Confinement {
         visible: Vec<Visible>,
     },
     /// `program` is bubblewrap; `arguments` go to it through a descriptor, with the seccomp filter in another.
-    Bubblewrap { arguments: Vec<String> },
+    Bubblewrap {
+        arguments: Vec<String>,
+    },
 }
 
 /// Spawner to agent; a packet holds a list of them.
@@ -192,12 +194,11 @@ pub(crate) fn receive<M: DeserializeOwned>(
             descriptors.extend(received);
         }
     }
-    let message = match buffer[0] {
-        0 => serde_json::from_slice(&buffer[1..length])?,
-        _ => {
-            let file = descriptors.pop().ok_or(io::ErrorKind::InvalidData)?;
-            serde_json::from_slice(&read_all(&file)?)?
-        }
+    let message = if buffer[0] == 0 {
+        serde_json::from_slice(&buffer[1..length])?
+    } else {
+        let file = descriptors.pop().ok_or(io::ErrorKind::InvalidData)?;
+        serde_json::from_slice(&read_all(&file)?)?
     };
     Ok(Some((message, descriptors)))
 }

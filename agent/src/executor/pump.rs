@@ -72,11 +72,13 @@ impl Pipes {
 
 /// Reads until both pipes are closed, which is when the whole tree is gone. Gives the bytes that came. Blocks.
 pub(crate) fn run(inner: Inner, mut log: LogWriter, clock: &dyn Clock) -> u64 {
-    let mut open = vec![(LogSource::Stdout, File::from(inner.stdout)), (LogSource::Stderr, File::from(inner.stderr))];
+    let mut open =
+        vec![(LogSource::Stdout, File::from(inner.stdout)), (LogSource::Stderr, File::from(inner.stderr))];
     let mut block = Vec::new();
     let mut broken = false;
     while !open.is_empty() {
-        let mut waiting: Vec<PollFd<'_>> = open.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)).collect();
+        let mut waiting: Vec<PollFd<'_>> =
+            open.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)).collect();
         if poll(&mut waiting, None).is_err_and(|error| error != rustix::io::Errno::INTR) {
             break;
         }

@@ -35,14 +35,22 @@ fn allowed(access: Access) -> BitFlags<AccessFs> {
     match access {
         Access::Read => AccessFs::from_read(NEWEST),
         Access::Use => {
-            AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::ReadDir | AccessFs::Truncate | AccessFs::IoctlDev
+            AccessFs::ReadFile
+                | AccessFs::WriteFile
+                | AccessFs::ReadDir
+                | AccessFs::Truncate
+                | AccessFs::IoctlDev
         }
         Access::Write => everything & !(AccessFs::MakeChar | AccessFs::MakeBlock),
     }
 }
 
 /// Confines this thread for good. With no `sockets`, TCP is refused here too, beside the filter that refuses sockets.
-pub(crate) fn restrict(shared: &Opened, own: &[Visible], sockets: bool) -> Result<(), landlock::RulesetError> {
+pub(crate) fn restrict(
+    shared: &Opened,
+    own: &[Visible],
+    sockets: bool,
+) -> Result<(), landlock::RulesetError> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(LEAST))?

@@ -117,9 +117,10 @@ pub(crate) fn filter(sockets: bool) -> Result<BpfProgram, seccompiler::BackendEr
 fn without_clone3(filter: BpfProgram) -> BpfProgram {
     let number = u32::try_from(libc::SYS_clone3).expect("system call numbers are small");
     let errno = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
-    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let jump = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let answer = (libc::BPF_RET | libc::BPF_K) as u16;
+    let code = |bits: u32| u16::try_from(bits).expect("instruction codes are small");
+    let load = code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS);
+    let jump = code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K);
+    let answer = code(libc::BPF_RET | libc::BPF_K);
     let mut program = vec![
         sock_filter { code: load, jt: 0, jf: 0, k: 0 },
         sock_filter { code: jump, jt: 0, jf: 1, k: number },

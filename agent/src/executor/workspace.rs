@@ -131,7 +131,8 @@ impl Workspace {
     /// Keeps a script beside the workspace; gives its path as the process names it.
     pub(crate) fn put_script(&self, source: &str) -> Result<String, Cause> {
         let write = || fs::File::create(self.folder.join(SCRIPT))?.write_all(source.as_bytes());
-        write().map_err(|error: std::io::Error| Cause::PluginError { detail: format!("the script: {error}") })?;
+        write()
+            .map_err(|error: std::io::Error| Cause::PluginError { detail: format!("the script: {error}") })?;
         Ok(format!("{}/{SCRIPT}", self.beside))
     }
 
@@ -152,13 +153,18 @@ impl Workspace {
             use cap_std::fs::OpenOptionsExt as _;
             options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
         }
-        let file = self.held.open_with(OUTPUTS, &options).map_err(|error| unusable(format!("cannot be read: {error}")))?;
+        let file = self
+            .held
+            .open_with(OUTPUTS, &options)
+            .map_err(|error| unusable(format!("cannot be read: {error}")))?;
         let size = file.metadata().map_err(|error| unusable(error.to_string()))?.len();
         if size > MAX_OUTPUT_BYTES as u64 {
             return Err(Cause::OutputTooLarge { bytes: size, limit: MAX_OUTPUT_BYTES as u64 });
         }
         let mut text = Vec::new();
-        file.take(MAX_OUTPUT_BYTES as u64).read_to_end(&mut text).map_err(|error| unusable(error.to_string()))?;
+        file.take(MAX_OUTPUT_BYTES as u64)
+            .read_to_end(&mut text)
+            .map_err(|error| unusable(error.to_string()))?;
         if text.iter().all(u8::is_ascii_whitespace) {
             return Ok(Outputs::new());
         }

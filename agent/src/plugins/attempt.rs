@@ -343,7 +343,7 @@ async fn tell(mut progress: watch::Receiver<Progress>, hook: Arc<dyn Fn(Option<f
         }
         tokio::time::sleep(PACE).await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The next request to end that says something new.

@@ -122,7 +122,13 @@ impl Log {
         if self.unwanted || offset >= self.length {
             let over = self.unwanted || self.ended;
             let at = Timestamp::from_micros(0);
-            return Ok(over.then(|| LogPiece { offset, data: Bytes::new(), runs: Vec::new(), at, last: true }));
+            return Ok(over.then(|| LogPiece {
+                offset,
+                data: Bytes::new(),
+                runs: Vec::new(),
+                at,
+                last: true,
+            }));
         }
         let Some(segment) = self.segments.iter().rev().find(|segment| segment.start <= offset) else {
             return Err(io::Error::other(format!("byte {offset} of this log was freed already")));
@@ -236,7 +242,8 @@ impl Segment {
     fn frame(&self, place: u64) -> io::Result<Frame> {
         let mut header = [0; HEADER];
         self.file.read_exact_at(&mut header, place)?;
-        Frame::read(&header).ok_or_else(|| io::Error::other(format!("{} is damaged at {place}", self.path.display())))
+        Frame::read(&header)
+            .ok_or_else(|| io::Error::other(format!("{} is damaged at {place}", self.path.display())))
     }
 }
 

@@ -81,7 +81,7 @@ proptest! {
         spool.close_leftovers();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (bytes, _) = runtime.block_on(read_all(&spool, 0));
-        let whole = (size.saturating_sub(cut) / 113 * 100) as usize;
+        let whole = usize::try_from(size.saturating_sub(cut) / 113 * 100).unwrap();
         prop_assert_eq!(bytes.len(), whole);
         prop_assert!(bytes.iter().enumerate().all(|(at, byte)| *byte == u8::try_from(at / 100).unwrap()));
     }

@@ -85,7 +85,7 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
 #[tokio::test]
 async fn a_machine_that_was_off_for_weeks_comes_back() {
     let stage = Stage::new().await;
-    stage.clock.advance(Duration::from_secs(20 * 24 * 3600));
+    stage.clock.advance(Duration::from_hours(480));
     let actor = stage.agent(|_| Act::UntilCancelled).await;
     let session = stage.fake.session().await;
     assert_eq!(stage.fake.state().renewals.len(), 1);
@@ -97,7 +97,7 @@ async fn a_machine_that_was_off_for_weeks_comes_back() {
 async fn certificates_are_renewed_over_the_session() {
     let stage = Stage::new().await;
     // Past the time renewal is due, well before the end.
-    stage.clock.advance(Duration::from_secs(2 * 3600));
+    stage.clock.advance(Duration::from_hours(2));
     let before = Home::open(stage.folder.path()).unwrap().renewal(0.0).unwrap();
     let actor = stage.agent(|_| Act::UntilCancelled).await;
     let mut session = stage.fake.session().await;

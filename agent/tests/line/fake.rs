@@ -200,7 +200,9 @@ impl FakeSession {
     }
 
     /// Breaks the line.
-    pub(crate) fn cut(self) {}
+    pub(crate) fn cut(self) {
+        drop(self);
+    }
 }
 
 #[tonic::async_trait]

@@ -1,5 +1,7 @@
 //! The agent against a coordinator that does what a test tells it, over real TLS on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod enrollment;
 mod fake;
 mod plan;

@@ -167,7 +167,7 @@ async fn without_renewal_repeatable_work_ends_and_other_work_may_finish() {
     assert_eq!((ended[0].attempt, &ended[0].ending), (attempt(0, 1), &Ending::Unknown));
     assert_eq!((ended[1].attempt, &ended[1].ending), (attempt(2, 1), &Ending::Returned), "never started");
     assert_eq!(actor.agent.summary().await.running, 1);
-    stage.clock.advance(Duration::from_secs(900));
+    stage.clock.advance(Duration::from_mins(15));
     let ended = session.reports(1).await;
     assert_eq!((ended[0].attempt, &ended[0].ending), (attempt(1, 1), &Ending::Unknown));
     actor.kill().await;

@@ -25,7 +25,7 @@ impl Randomness {
 
     /// A generator of its own for a longer piece of work.
     pub fn fork(&self) -> StdRng {
-        self.with(|rng| StdRng::from_rng(rng))
+        self.with(StdRng::from_rng)
     }
 }
 

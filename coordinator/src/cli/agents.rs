@@ -64,7 +64,7 @@ pub struct InviteArgs {
     ttl: String,
 }
 
-pub async fn run(client: &Client, command: AgentCommand) -> Result<(), CommandError> {
+pub(super) async fn run(client: &Client, command: AgentCommand) -> Result<(), CommandError> {
     match command {
         AgentCommand::Invite(arguments) => invite(client, arguments).await,
         AgentCommand::List => list(client).await,

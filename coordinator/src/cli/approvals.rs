@@ -27,7 +27,7 @@ pub struct ReviewsArgs {
     comment: Option<String>,
 }
 
-pub async fn approvals(client: &Client, arguments: ApprovalsArgs) -> Result<(), CommandError> {
+pub(super) async fn approvals(client: &Client, arguments: ApprovalsArgs) -> Result<(), CommandError> {
     let items = client.list(&filtered("/v1/governance/approvals", &arguments.status), usize::MAX).await?;
     if client.json {
         render::json(&Value::Array(items));
@@ -50,7 +50,7 @@ pub async fn approvals(client: &Client, arguments: ApprovalsArgs) -> Result<(), 
     Ok(())
 }
 
-pub async fn reviews(client: &Client, arguments: ReviewsArgs) -> Result<(), CommandError> {
+pub(super) async fn reviews(client: &Client, arguments: ReviewsArgs) -> Result<(), CommandError> {
     if let (Some(review), Some(verdict)) = (&arguments.decide, &arguments.verdict) {
         let body = json!({ "review": review, "verdict": verdict, "comment": arguments.comment });
         let answer = client.post("/v1/governance/reviews", &body).await?;

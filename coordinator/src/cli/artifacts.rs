@@ -70,7 +70,7 @@ pub struct ListArgs {
     limit: usize,
 }
 
-pub async fn run(client: &Client, command: ArtifactCommand) -> Result<(), CommandError> {
+pub(super) async fn run(client: &Client, command: ArtifactCommand) -> Result<(), CommandError> {
     match command {
         ArtifactCommand::List(arguments) => list(client, &arguments).await,
         ArtifactCommand::Show { artifact } => {
@@ -89,7 +89,7 @@ pub async fn run(client: &Client, command: ArtifactCommand) -> Result<(), Comman
             let answer = client.get(&format!("{}/diff{query}", path(&artifact))).await?;
             match answer["unified"].as_str() {
                 Some(text) if !client.json => {
-                    text.lines().for_each(|line| println!("{}", render::plain(line)))
+                    text.lines().for_each(|line| println!("{}", render::plain(line)));
                 }
                 _ => render::json(&answer),
             }
@@ -109,7 +109,7 @@ pub async fn run(client: &Client, command: ArtifactCommand) -> Result<(), Comman
 }
 
 /// The table of artifacts, also at the end of a mission.
-pub fn print(artifacts: &[Value]) {
+pub(super) fn print(artifacts: &[Value]) {
     let rows = artifacts.iter().map(|artifact| {
         let latest = &artifact["latest"];
         vec![

@@ -62,7 +62,7 @@ fn problem_text(body: &Value, status: u16) -> String {
 
 /// A connection to one coordinator.
 #[derive(Debug)]
-pub struct Client {
+pub(super) struct Client {
     http: reqwest::Client,
     pub url: String,
     token: tokio::sync::Mutex<Option<String>>,
@@ -71,7 +71,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(connection: &Connection) -> Result<Self, CommandError> {
+    pub(super) fn new(connection: &Connection) -> Result<Self, CommandError> {
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .user_agent(concat!("nexusmon-cli/", env!("CARGO_PKG_VERSION")))
@@ -88,16 +88,16 @@ impl Client {
         })
     }
 
-    pub async fn get(&self, path: &str) -> Result<Value, CommandError> {
+    pub(super) async fn get(&self, path: &str) -> Result<Value, CommandError> {
         self.call(Method::GET, path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
         self.call(Method::POST, path, Some(body)).await
     }
 
     /// Every item of a list, up to `most`.
-    pub async fn list(&self, path: &str, most: usize) -> Result<Vec<Value>, CommandError> {
+    pub(super) async fn list(&self, path: &str, most: usize) -> Result<Vec<Value>, CommandError> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
         while items.len() < most {
@@ -119,7 +119,7 @@ impl Client {
         Ok(items)
     }
 
-    pub async fn call(
+    pub(super) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -137,7 +137,7 @@ impl Client {
     }
 
     /// A response to be streamed.
-    pub async fn stream(&self, path: &str, accept: &str) -> Result<reqwest::Response, CommandError> {
+    pub(super) async fn stream(&self, path: &str, accept: &str) -> Result<reqwest::Response, CommandError> {
         self.send(Method::GET, path, None, accept).await
     }
 
@@ -179,7 +179,7 @@ impl Client {
     }
 
     /// Uploads bytes as they are.
-    pub async fn upload(
+    pub(super) async fn upload(
         &self,
         path: &str,
         media_type: &str,
@@ -208,7 +208,7 @@ impl Client {
     }
 
     /// Logs in and keeps the token for this command.
-    pub async fn log_in(&self, operator_key: &str) -> Result<Value, CommandError> {
+    pub(super) async fn log_in(&self, operator_key: &str) -> Result<Value, CommandError> {
         let body = serde_json::json!({"operator_key": operator_key});
         let request = self.http.post(format!("{}/v1/auth/login", self.url)).json(&body);
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
@@ -264,7 +264,7 @@ impl Client {
 }
 
 /// Percent-encodes a query value or path part (RFC 3986, unreserved kept).
-pub fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));

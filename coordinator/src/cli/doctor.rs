@@ -12,7 +12,7 @@ struct Finding {
     advice: &'static str,
 }
 
-pub async fn run(client: &Client) -> Result<(), CommandError> {
+pub(super) async fn run(client: &Client) -> Result<(), CommandError> {
     let mut findings = Vec::new();
     let version = client.get("/v1/version").await?;
     findings.push(Finding {

@@ -24,7 +24,7 @@ pub struct LogArgs {
     search: Option<String>,
 }
 
-pub async fn run(client: &Client, arguments: LogArgs) -> Result<(), CommandError> {
+pub(super) async fn run(client: &Client, arguments: LogArgs) -> Result<(), CommandError> {
     let tasks = tasks(client, &arguments).await?;
     let several = tasks.len() > 1;
     for (id, key) in tasks {

@@ -18,7 +18,7 @@ pub struct LoginArgs {
     key_file: Option<PathBuf>,
 }
 
-pub async fn login(client: &Client, arguments: LoginArgs) -> Result<(), CommandError> {
+pub(super) async fn login(client: &Client, arguments: LoginArgs) -> Result<(), CommandError> {
     let key = match (&arguments.key_file, operator_key_from_environment()) {
         (Some(path), _) => fs::read_to_string(path)
             .map_err(|error| CommandError::Usage(format!("cannot read {}: {error}", path.display())))?,
@@ -38,7 +38,7 @@ pub async fn login(client: &Client, arguments: LoginArgs) -> Result<(), CommandE
     Ok(())
 }
 
-pub async fn logout(client: &Client) -> Result<(), CommandError> {
+pub(super) async fn logout(client: &Client) -> Result<(), CommandError> {
     let ended = client.post("/v1/auth/logout", &json!({})).await;
     forget(&client.url)?;
     match ended {
@@ -53,16 +53,16 @@ pub async fn logout(client: &Client) -> Result<(), CommandError> {
     Ok(())
 }
 
-pub fn operator_key_from_environment() -> Option<String> {
+pub(super) fn operator_key_from_environment() -> Option<String> {
     std::env::var("OPERATOR_KEY").ok().filter(|key| !key.is_empty())
 }
 
-pub fn kept_token(url: &str) -> Option<String> {
+pub(super) fn kept_token(url: &str) -> Option<String> {
     let kept: Value = serde_json::from_slice(&fs::read(tokens_file()?).ok()?).ok()?;
     kept[url].as_str().map(str::to_owned)
 }
 
-pub fn keep(url: &str, token: &str) -> Result<PathBuf, CommandError> {
+pub(super) fn keep(url: &str, token: &str) -> Result<PathBuf, CommandError> {
     change(|kept| kept[url] = Value::String(token.to_owned()))
 }
 

@@ -120,7 +120,7 @@ pub struct DecideArgs {
     watch: bool,
 }
 
-pub async fn run(client: &Client, command: MissionCommand) -> Result<(), CommandError> {
+pub(super) async fn run(client: &Client, command: MissionCommand) -> Result<(), CommandError> {
     match command {
         MissionCommand::Create(arguments) => {
             let body = match (&arguments.file, &arguments.goal) {
@@ -200,7 +200,7 @@ async fn created(client: &Client, mission: &Value, watch: bool) -> Result<(), Co
     println!("{id}  rank {}  {}", render::text(&mission["rank"]), render::status(status));
     match status {
         "awaiting_approval" => {
-            println!("It waits for approval: nexusmon mission approve {id} --comment \"…\"")
+            println!("It waits for approval: nexusmon mission approve {id} --comment \"…\"");
         }
         "needs_plan" => println!("{}", render::text(&mission["status_detail"]["reason"])),
         "ready" => println!("It is held: nexusmon mission run {id}"),

@@ -18,7 +18,7 @@ pub struct AuditArgs {
     limit: usize,
 }
 
-pub async fn evolution(client: &Client) -> Result<(), CommandError> {
+pub(super) async fn evolution(client: &Client) -> Result<(), CommandError> {
     let organism = client.get("/v1/nexusmon/organism/status").await?;
     if client.json {
         render::json(&organism);
@@ -39,6 +39,7 @@ pub async fn evolution(client: &Client) -> Result<(), CommandError> {
         let evidence = match &each["evidence"] {
             Value::Null => String::new(),
             Value::String(text) => render::plain(text),
+            Value::Object(fields) if fields.contains_key("text") => render::text(&fields["text"]),
             other => other.to_string(),
         };
         vec![render::text(&each["trait"]), render::text(&each["state"]), render::short(&evidence, 80)]
@@ -47,7 +48,7 @@ pub async fn evolution(client: &Client) -> Result<(), CommandError> {
     Ok(())
 }
 
-pub async fn audit(client: &Client, arguments: AuditArgs) -> Result<(), CommandError> {
+pub(super) async fn audit(client: &Client, arguments: AuditArgs) -> Result<(), CommandError> {
     let mut path = "/v1/governance/audit?sort=-seq".to_owned();
     for (name, value) in
         [("actor", &arguments.actor), ("action", &arguments.action), ("subject", &arguments.subject)]

@@ -6,12 +6,12 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 /// Pretty JSON on standard output.
-pub fn json(value: &Value) {
+pub(super) fn json(value: &Value) {
     println!("{}", serde_json::to_string_pretty(value).expect("a JSON value prints"));
 }
 
 /// A table with a header; columns give way to the terminal's width.
-pub fn table(header: &[&str], rows: Vec<Vec<String>>) {
+pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) {
     if rows.is_empty() {
         return;
     }
@@ -28,7 +28,7 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) {
 }
 
 /// Text of a field: strings bare, null as a dash. Control characters are shown, not obeyed.
-pub fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => plain(text),
@@ -37,7 +37,7 @@ pub fn text(value: &Value) -> String {
 }
 
 /// Makes outside text harmless on a terminal.
-pub fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars()
         .map(|letter| {
             let hidden =
@@ -48,7 +48,7 @@ pub fn plain(text: &str) -> String {
 }
 
 /// At most `width` characters, with an ellipsis.
-pub fn short(text: &str, width: usize) -> String {
+pub(super) fn short(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -56,7 +56,7 @@ pub fn short(text: &str, width: usize) -> String {
 }
 
 /// `2026-05-01 12:00:00` of an RFC 3339 time.
-pub fn time(value: &Value) -> String {
+pub(super) fn time(value: &Value) -> String {
     match value.as_str() {
         Some(time) if time.len() >= 19 => time[..19].replace('T', " "),
         _ => "-".to_owned(),
@@ -64,7 +64,7 @@ pub fn time(value: &Value) -> String {
 }
 
 /// `12.3 MB` of a number of bytes.
-pub fn size(value: &Value) -> String {
+pub(super) fn size(value: &Value) -> String {
     let Some(bytes) = value.as_f64() else { return "-".to_owned() };
     let units = ["B", "kB", "MB", "GB", "TB"];
     let mut amount = bytes;
@@ -77,7 +77,7 @@ pub fn size(value: &Value) -> String {
 }
 
 /// The status with its colour.
-pub fn status(word: &str) -> String {
+pub(super) fn status(word: &str) -> String {
     let code = match word {
         "succeeded" | "active" | "online" | "approved" | "accepted" => "32",
         "failed" | "rejected" | "revoked" | "quarantined" | "expired" => "31",

@@ -15,7 +15,7 @@ use super::render;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Follows until the mission ends or waits for a person.
-pub async fn mission(client: &Client, id: &str) -> Result<(), CommandError> {
+pub(super) async fn mission(client: &Client, id: &str) -> Result<(), CommandError> {
     let path = format!("/v1/engine/missions/{}", escape(id));
     let mut screen = Screen::new(client.json);
     let mut events = None;
@@ -67,7 +67,7 @@ fn summary(client: &Client, mission: &Value) -> Result<(), CommandError> {
         super::artifacts::print(mission["artifacts"].as_array().map_or(&[], Vec::as_slice));
         match status {
             "awaiting_approval" => {
-                println!("It waits for approval: nexusmon mission approve {id} --comment \"…\"")
+                println!("It waits for approval: nexusmon mission approve {id} --comment \"…\"");
             }
             "ready" => println!("It is held: nexusmon mission run {id}"),
             "paused" => println!("It is paused: nexusmon mission resume {id}"),
@@ -79,7 +79,7 @@ fn summary(client: &Client, mission: &Value) -> Result<(), CommandError> {
 }
 
 /// What there is to say about a task in one line.
-pub fn note(task: &Value) -> String {
+pub(super) fn note(task: &Value) -> String {
     if let Some(sentence) = task["waiting"]["detail"].as_str().or(task["waiting"]["reason"].as_str()) {
         return render::plain(sentence);
     }

@@ -22,11 +22,11 @@ use crate::error::{Error, Result};
 pub(crate) use guard::Guard;
 
 /// A session nobody uses ends after this.
-const IDLE: Duration = Duration::from_secs(30 * 60);
+const IDLE: Duration = Duration::from_mins(30);
 /// Every session ends after this.
-const ABSOLUTE: Duration = Duration::from_secs(12 * 3600);
+const ABSOLUTE: Duration = Duration::from_hours(12);
 /// Uses within this need no write.
-const TOUCH: Duration = Duration::from_secs(60);
+const TOUCH: Duration = Duration::from_mins(1);
 
 /// How the caller will prove who it is from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::error::Result;
 
 /// Predictions and failures are looked at this far back.
-const WINDOW: Duration = Duration::from_secs(90 * 24 * 3600);
+const WINDOW: Duration = Duration::from_hours(2160);
 /// Newest predictions that are scored.
 const MOST_PREDICTIONS: u32 = 10_000;
 /// Newest ones shown one by one.

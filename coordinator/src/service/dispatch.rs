@@ -53,11 +53,10 @@ pub async fn woken(app: &App) {
         () = app.dispatch.notified() => {}
         changed = ready.changed() => {
             // The wake-up says that some class has ready tasks, not which: ask.
-            if changed.is_ok() && !app.store.is_single_node() {
-                if let Err(error) = refresh(app).await {
+            if changed.is_ok() && !app.store.is_single_node()
+                && let Err(error) = refresh(app).await {
                     tracing::warn!(%error, "cannot read which classes have ready tasks");
                 }
-            }
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 
 /// A challenge lives this long.
-const CHALLENGE_LIFE: Duration = Duration::from_secs(60);
+const CHALLENGE_LIFE: Duration = Duration::from_mins(1);
 /// Challenges open at once.
 const MOST_CHALLENGES: usize = 10_000;
 
@@ -224,21 +224,21 @@ async fn renewed(app: &App, agent: AgentId, csr: &[u8], counter: Option<u64>) ->
         })
         .await?;
     after.run(app);
-    match answer {
-        Some(counter) => Ok(certificate(issued, counter)),
-        None => {
-            super::agents::refresh_fleet(app).await?;
-            app.sessions.cut(
-                agent,
-                nexusmon_shared::message::GoodbyeCode::Quarantined,
-                "two machines use this agent's identity",
-            );
-            Err(Error::Forbidden {
-                code: "cloned",
-                detail: "another machine has renewed this identity since: both are locked until an operator decides"
+    if let Some(counter) = answer {
+        Ok(certificate(issued, counter))
+    } else {
+        super::agents::refresh_fleet(app).await?;
+        app.sessions.cut(
+            agent,
+            nexusmon_shared::message::GoodbyeCode::Quarantined,
+            "two machines use this agent's identity",
+        );
+        Err(Error::Forbidden {
+            code: "cloned",
+            detail:
+                "another machine has renewed this identity since: both are locked until an operator decides"
                     .to_owned(),
-            })
-        }
+        })
     }
 }
 
@@ -266,20 +266,17 @@ async fn count(
         Some(counter) if counter == current => Some(current + 1),
         Some(_) => None,
     };
-    match answer {
-        Some(counter) => {
-            row.join_counter = counter;
-            row.certificate_until = Some(until);
-            let body = json!({"join_counter": counter, "certificate_until": until, "repeated": repeated});
-            unit.audit(agent.to_string(), "agent.renewed", ("agent", agent.to_string()), None, body);
-            unit.tx.put_setting(&newest_request(agent), &csr, now).await?;
-        }
-        None => {
-            row.state = AgentState::Quarantined;
-            let body = json!({"alert": "a join counter that is behind: two machines use one identity",
-                "given": counter, "expected": current});
-            unit.audit(SYSTEM, "agent.cloned", ("agent", agent.to_string()), None, body);
-        }
+    if let Some(counter) = answer {
+        row.join_counter = counter;
+        row.certificate_until = Some(until);
+        let body = json!({"join_counter": counter, "certificate_until": until, "repeated": repeated});
+        unit.audit(agent.to_string(), "agent.renewed", ("agent", agent.to_string()), None, body);
+        unit.tx.put_setting(&newest_request(agent), &csr, now).await?;
+    } else {
+        row.state = AgentState::Quarantined;
+        let body = json!({"alert": "a join counter that is behind: two machines use one identity",
+            "given": counter, "expected": current});
+        unit.audit(SYSTEM, "agent.cloned", ("agent", agent.to_string()), None, body);
     }
     unit.tx.update_agent(&row).await?;
     unit.tx.wake(Topic::Fleet);

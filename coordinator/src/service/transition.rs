@@ -13,7 +13,7 @@ use nexusmon_store::{
 use serde_json::{Value, json};
 
 use super::unit::{Actor, SYSTEM, Unit, attempt_of};
-use super::unlock::{self, Missions, Over};
+use super::unlock::{self, Missions};
 use crate::error::Result;
 
 /// What a transition stopped.
@@ -262,9 +262,4 @@ async fn end_if_nothing_lives(unit: &mut Unit<'_>, row: &mut MissionRow) -> Resu
         *row = fresh;
     }
     Ok(())
-}
-
-/// What becomes terminal outside a report counts for those who wait for it.
-pub(super) fn over(rows: &[nexusmon_store::TaskRow]) -> Vec<Over> {
-    rows.iter().filter(|row| row.state.is_terminal()).map(Over::of).collect()
 }

@@ -107,23 +107,19 @@ async fn collect(unit: &mut Unit<'_>, parent: TaskRow) -> Result<Over> {
         .iter()
         .find(|child| !matches!(child.state, TaskStatus::Succeeded | TaskStatus::Skipped))
         .map(|child| child.id);
-    let outcome = match failed {
-        Some(child) => {
-            let cause = unit.tx.task(child).await?.and_then(|row| row.cause).map(|cause| cause.0);
-            Err(cause.unwrap_or(Cause::LostAgent))
-        }
-        None => {
-            let bytes: usize =
-                children.iter().filter_map(|child| child.outputs.as_ref()).map(String::len).sum();
-            if bytes > MAX_FOR_EACH_OUTPUT_BYTES {
-                Err(Cause::OutputTooLarge { bytes: bytes as u64, limit: MAX_FOR_EACH_OUTPUT_BYTES as u64 })
-            } else {
-                let list = children
-                    .iter()
-                    .map(|child| child.outputs.as_deref().map_or(Value::Null, outputs_value))
-                    .collect();
-                Ok(Outputs::from_iter([(LIST.to_owned(), Value::Array(list))]))
-            }
+    let outcome = if let Some(child) = failed {
+        let cause = unit.tx.task(child).await?.and_then(|row| row.cause).map(|cause| cause.0);
+        Err(cause.unwrap_or(Cause::LostAgent))
+    } else {
+        let bytes: usize = children.iter().filter_map(|child| child.outputs.as_ref()).map(String::len).sum();
+        if bytes > MAX_FOR_EACH_OUTPUT_BYTES {
+            Err(Cause::OutputTooLarge { bytes: bytes as u64, limit: MAX_FOR_EACH_OUTPUT_BYTES as u64 })
+        } else {
+            let list = children
+                .iter()
+                .map(|child| child.outputs.as_deref().map_or(Value::Null, outputs_value))
+                .collect();
+            Ok(Outputs::from_iter([(LIST.to_owned(), Value::Array(list))]))
         }
     };
     end(unit, parent, |task| task::collect(task, outcome)).await

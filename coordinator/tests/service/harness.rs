@@ -104,7 +104,10 @@ impl World {
         self.try_create(body).await.unwrap()
     }
 
-    pub(crate) async fn try_create(&self, body: Value) -> Result<MissionView, nexusmon_coordinator::error::Error> {
+    pub(crate) async fn try_create(
+        &self,
+        body: Value,
+    ) -> Result<MissionView, nexusmon_coordinator::error::Error> {
         let mission = NewMission::from_value(&body)?;
         let owner = self.owner().await;
         missions::create(&self.app, &owner, vec![mission]).await?.remove(0)

@@ -354,7 +354,7 @@ both! {
             let codes: Vec<_> = error.fields().iter().map(|field| field.code).collect();
             assert!(codes.contains(&code), "{codes:?} lacks {code}");
         }
-        let page = missions::list(&world.app, Default::default(), Default::default()).await.unwrap();
+        let page = missions::list(&world.app, missions::MissionFilter::default(), nexusmon_coordinator::service::PageRequest::default()).await.unwrap();
         assert!(page.items.is_empty());
     }
 }

@@ -17,12 +17,13 @@ async fn sqlite(folder: &std::path::Path) -> Result<sqlx::SqlitePool> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-    pool.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, state INTEGER NOT NULL, body TEXT NOT NULL) STRICT").await?;
+    pool.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, state INTEGER NOT NULL, body TEXT NOT NULL) STRICT")
+        .await?;
     Ok(pool)
 }
 
 /// Tasks per second when insert, claim and finish are three fully synced transactions over 100 bare rows.
-pub async fn sqlite_batches() -> Result<f64> {
+pub(super) async fn sqlite_batches() -> Result<f64> {
     const BATCH: i64 = 100;
     const ROUNDS: i64 = 150;
     let folder = tempfile::tempdir()?;
@@ -51,7 +52,7 @@ pub async fn sqlite_batches() -> Result<f64> {
 }
 
 /// Fully synced transactions of one row per second.
-pub async fn sqlite_singles() -> Result<f64> {
+pub(super) async fn sqlite_singles() -> Result<f64> {
     const ROWS: i64 = 2000;
     let folder = tempfile::tempdir()?;
     let pool = sqlite(folder.path()).await?;
@@ -63,7 +64,7 @@ pub async fn sqlite_singles() -> Result<f64> {
 }
 
 /// Processes per second with piped output, 16 at once.
-pub fn spawns() -> Result<f64> {
+pub(super) fn spawns() -> Result<f64> {
     const THREADS: usize = 16;
     const EACH: usize = 125;
     let watch = Watch::start();
@@ -89,7 +90,7 @@ pub fn spawns() -> Result<f64> {
 }
 
 /// Milliseconds of the median append of 4 KiB with fdatasync.
-pub fn fdatasync_ms() -> Result<f64> {
+pub(super) fn fdatasync_ms() -> Result<f64> {
     let folder = tempfile::tempdir()?;
     let mut file = File::create(folder.path().join("sync"))?;
     let block = [7_u8; 4096];
@@ -105,7 +106,7 @@ pub fn fdatasync_ms() -> Result<f64> {
 }
 
 /// Megabytes per second of a pipe read in 64 KiB blocks into a file.
-pub fn pipe_to_file() -> Result<f64> {
+pub(super) fn pipe_to_file() -> Result<f64> {
     let folder = tempfile::tempdir()?;
     let mut file = File::create(folder.path().join("log"))?;
     let watch = Watch::start();

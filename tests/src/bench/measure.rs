@@ -7,31 +7,31 @@ use nexusmon_shared::time::{Clock, SystemClock};
 
 /// Elapsed time on the boot clock.
 #[derive(Debug, Clone, Copy)]
-pub struct Watch(Duration);
+pub(super) struct Watch(Duration);
 
 impl Watch {
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self(SystemClock.boot())
     }
 
-    pub fn elapsed(self) -> Duration {
-        SystemClock.boot() - self.0
+    pub(super) fn elapsed(self) -> Duration {
+        SystemClock.boot().saturating_sub(self.0)
     }
 }
 
 /// Processor seconds used so far by these processes and everything below them, ended children included.
-pub fn cpu_seconds(roots: &[u32]) -> f64 {
+pub(super) fn cpu_seconds(roots: &[u32]) -> f64 {
     let ticks = rustix::param::clock_ticks_per_second() as f64;
     tree(roots).into_iter().filter_map(stat).map(|fields| fields.cpu_ticks as f64 / ticks).sum()
 }
 
 /// Peak resident memory of these processes and everything below them, in MiB.
-pub fn peak_memory_mib(roots: &[u32]) -> f64 {
+pub(super) fn peak_memory_mib(roots: &[u32]) -> f64 {
     tree(roots).into_iter().map(|id| status_kib(id, "VmHWM:")).sum::<f64>() / 1024.0
 }
 
 /// Resident memory now of one process, in MiB.
-pub fn memory_mib(id: u32) -> f64 {
+pub(super) fn memory_mib(id: u32) -> f64 {
     status_kib(id, "VmRSS:") / 1024.0
 }
 

@@ -9,8 +9,7 @@ use super::{Row, limits};
 use crate::{Cluster, Options};
 
 /// Prints 1,000,000 lines of 100 bytes, as fast as a pipe takes them.
-pub const PRINTER: &str =
-    "yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 \
+pub(super) const PRINTER: &str = "yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 \
      | cut -c 1-99 | head -n 1000000";
 
 fn noops(count: usize) -> Value {
@@ -38,7 +37,14 @@ impl Cost {
         Self { watch: Watch::start(), cpu: cpu_seconds(&roots), roots }
     }
 
-    fn row(&self, workload: &'static str, what: &str, units: usize, limit: Option<f64>, limit_is: &'static str) -> Row {
+    fn row(
+        &self,
+        workload: &'static str,
+        what: &str,
+        units: usize,
+        limit: Option<f64>,
+        limit_is: &'static str,
+    ) -> Row {
         Row {
             workload,
             what: what.to_owned(),
@@ -52,7 +58,7 @@ impl Cost {
     }
 }
 
-pub async fn bulk() -> Result<Vec<Row>> {
+pub(super) async fn bulk() -> Result<Vec<Row>> {
     const MISSIONS: usize = 20;
     const TASKS: usize = 1000;
     let limit = limits::sqlite_batches().await?;
@@ -66,20 +72,23 @@ pub async fn bulk() -> Result<Vec<Row>> {
     Ok(vec![cost.row("W1", "no-op tasks in bulk", MISSIONS * TASKS, Some(limit), is)])
 }
 
-pub async fn single() -> Result<Vec<Row>> {
+pub(super) async fn single() -> Result<Vec<Row>> {
     const MISSIONS: usize = 5000;
     let limit = limits::sqlite_singles().await?;
     let cluster = Cluster::start(Options { agents: 2, slots: 8, ..Options::default() }).await?;
     let body = noops(1);
     let cost = Cost::start(&cluster);
-    let missions: Vec<_> =
-        stream::iter(0..MISSIONS).map(|_| cluster.api.create(body.clone())).buffered(16).try_collect().await?;
+    let missions: Vec<_> = stream::iter(0..MISSIONS)
+        .map(|_| cluster.api.create(body.clone()))
+        .buffered(16)
+        .try_collect()
+        .await?;
     all_succeed(&cluster, &missions).await?;
     let is = "SQLite, full sync: one row per transaction, one after another";
     Ok(vec![cost.row("W1b", "missions of one task", MISSIONS, Some(limit), is)])
 }
 
-pub async fn processes() -> Result<Vec<Row>> {
+pub(super) async fn processes() -> Result<Vec<Row>> {
     const TASKS: usize = 2000;
     let limit = limits::spawns()?;
     let mut rows = Vec::new();
@@ -101,7 +110,7 @@ pub async fn processes() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-pub async fn latency() -> Result<Vec<Row>> {
+pub(super) async fn latency() -> Result<Vec<Row>> {
     const MISSIONS: usize = 300;
     let sync = limits::fdatasync_ms()?;
     let cluster = Cluster::start(Options { agents: 1, slots: 8, ..Options::default() }).await?;
@@ -114,7 +123,8 @@ pub async fn latency() -> Result<Vec<Row>> {
         let mut seen = String::new();
         while let Some(chunk) = events.next().await {
             seen.push_str(&String::from_utf8_lossy(&chunk?));
-            if seen.split("\n\n").any(|event| event.contains("mission.completed") && event.contains(&mission)) {
+            if seen.split("\n\n").any(|event| event.contains("mission.completed") && event.contains(&mission))
+            {
                 break;
             }
         }
@@ -131,17 +141,18 @@ pub async fn latency() -> Result<Vec<Row>> {
         cpu_seconds_per_thousand: None,
         peak_memory_mib: None,
     };
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
     Ok(vec![
-        row("submit to completed, p50", at(0.5), Some(3.0 * sync + 1.0)),
-        row("submit to completed, p99", at(0.99), None),
+        row("submit to completed, p50", at(50), Some(3.0 * sync + 1.0)),
+        row("submit to completed, p99", at(99), None),
     ])
 }
 
-pub async fn log() -> Result<Vec<Row>> {
+pub(super) async fn log() -> Result<Vec<Row>> {
     let limit = limits::pipe_to_file()?;
     let cluster = Cluster::start(Options { agents: 1, ..Options::default() }).await?;
-    let body = json!({"goal": "print", "tasks": [{"id": "a", "uses": "shell.run", "with": {"script": PRINTER}}]});
+    let body =
+        json!({"goal": "print", "tasks": [{"id": "a", "uses": "shell.run", "with": {"script": PRINTER}}]});
     let cost = Cost::start(&cluster);
     let mission = cluster.api.create(body).await?;
     let done = cluster.api.finished(&mission).await?;
@@ -154,13 +165,17 @@ pub async fn log() -> Result<Vec<Row>> {
             serde_json::from_slice::<Value>(body).is_ok_and(|line| line["n"] == 1_000_000)
         })
         .await?;
-    let mut row = cost.row("W4", "log stored and readable", 100, Some(limit), "pipe read in 64 KiB blocks to a file");
+    let mut row =
+        cost.row("W4", "log stored and readable", 100, Some(limit), "pipe read in 64 KiB blocks to a file");
     row.unit = "MB/s";
     row.cpu_seconds_per_thousand = None;
     let watch = Watch::start();
     let middle = format!("/v1/engine/tasks/{task}/log?from_line=500000&lines=100");
     let lines = cluster.api.bytes(&middle, "application/x-ndjson").await?;
-    ensure!(lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() == 100, "a hundred lines");
+    ensure!(
+        lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() == 100,
+        "a hundred lines"
+    );
     let range = Row {
         workload: "W4",
         what: "100 lines from the middle".to_owned(),
@@ -174,7 +189,7 @@ pub async fn log() -> Result<Vec<Row>> {
     Ok(vec![row, range])
 }
 
-pub async fn chains() -> Result<Vec<Row>> {
+pub(super) async fn chains() -> Result<Vec<Row>> {
     const MISSIONS: usize = 1000;
     let cluster = Cluster::start(Options { agents: 2, slots: 8, ..Options::default() }).await?;
     let body = json!({"goal": "a chain", "tasks": [
@@ -182,13 +197,16 @@ pub async fn chains() -> Result<Vec<Row>> {
         {"id": "b", "uses": "core.noop", "needs": ["a"]},
         {"id": "c", "uses": "core.noop", "needs": ["b"]}]});
     let cost = Cost::start(&cluster);
-    let missions: Vec<_> =
-        stream::iter(0..MISSIONS).map(|_| cluster.api.create(body.clone())).buffered(16).try_collect().await?;
+    let missions: Vec<_> = stream::iter(0..MISSIONS)
+        .map(|_| cluster.api.create(body.clone()))
+        .buffered(16)
+        .try_collect()
+        .await?;
     all_succeed(&cluster, &missions).await?;
     Ok(vec![cost.row("W5", "chains of three", MISSIONS, None, "")])
 }
 
-pub async fn idle() -> Result<Vec<Row>> {
+pub(super) async fn idle() -> Result<Vec<Row>> {
     let row = |what: &str, value: f64, unit: &'static str| Row {
         workload: "W7",
         what: what.to_owned(),

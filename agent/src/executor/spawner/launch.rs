@@ -151,7 +151,12 @@ fn confined(job: &Job) -> io::Result<Pid> {
     spawn(command, &job.streams)
 }
 
-fn bubblewrap(start: &Start, arguments: &[String], filter: &BpfProgram, streams: &Streams) -> io::Result<Pid> {
+fn bubblewrap(
+    start: &Start,
+    arguments: &[String],
+    filter: &BpfProgram,
+    streams: &Streams,
+) -> io::Result<Pid> {
     let filter = memory_file("nexusmon-filter", &seccomp::bytes(filter))?;
     let arguments = memory_file("nexusmon-arguments", &nul_separated(arguments))?;
     let mut command = Command::new(&start.program);

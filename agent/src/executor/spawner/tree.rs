@@ -135,6 +135,7 @@ impl Tree {
     }
 
     /// Whether SIGKILL has been sent and the tree is not gone yet.
+    #[cfg(test)]
     pub(crate) fn is_dying(&self) -> bool {
         self.status.is_some() || self.end.is_some_and(|end| end.killed)
     }

@@ -20,7 +20,7 @@ use crate::service::Caller;
 use crate::service::unit::{Actor, Unit};
 
 /// Longest life of an invite.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
+const LONGEST: std::time::Duration = std::time::Duration::from_hours(168);
 
 pub(super) async fn invite(app: &App, caller: &Caller, invite: NewInvite) -> Result<InviteView> {
     if invite.ttl.is_zero() || invite.ttl > LONGEST {

@@ -73,7 +73,7 @@ impl HelloRecord {
             || self.sandbox_levels != other.sandbox_levels
     }
 
-    pub(super) fn fallback_name(&self) -> Name {
+    pub(super) fn fallback_name() -> Name {
         "agent".parse().expect("a constant name")
     }
 }

@@ -92,7 +92,7 @@ pub(super) async fn open(app: &App, agent: AgentId, hello: Hello) -> Result<(Liv
 
 /// What the scheduler sees of an agent.
 pub(in crate::service) fn profile(agent: &AgentRow, record: &HelloRecord) -> Profile {
-    let fallback = || record.fallback_name();
+    let fallback = || HelloRecord::fallback_name();
     Profile {
         name: agent.name.parse().unwrap_or_else(|_| fallback()),
         labels: agent.labels.0.clone(),

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// Failures before waiting begins.
 const FREE: u32 = 5;
 /// Longest wait.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const LONGEST: Duration = Duration::from_mins(15);
 /// Names and networks remembered.
 const KEPT: usize = 20_000;
 /// Argon2 needs some 20 MiB each.

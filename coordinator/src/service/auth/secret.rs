@@ -103,10 +103,11 @@ pub(super) async fn verify(app: &App, secret: String, hash: Option<String>) -> R
         return Ok(false);
     }
     let _turn = app.auth.hashing.acquire().await.map_err(Error::internal)?;
-    tokio::task::spawn_blocking(move || match hash {
-        Some(hash) => PasswordHash::new(&hash)
-            .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok()),
-        None => {
+    tokio::task::spawn_blocking(move || {
+        if let Some(hash) = hash {
+            PasswordHash::new(&hash)
+                .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
+        } else {
             let _ = Argon2::default().hash_password_with_salt(secret.as_bytes(), &[7; 16]);
             false
         }

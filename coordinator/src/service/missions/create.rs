@@ -280,7 +280,7 @@ pub(in crate::service) async fn prepare(
         subject: id.to_string(),
         mission: Some(id),
         title: row.goal.clone(),
-        body: row.labels.iter().map(|(key, value)| format!("{key} {value} ")).collect(),
+        body: row.labels.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(" "),
         at: now,
     };
     let mut prepared = Prepared {

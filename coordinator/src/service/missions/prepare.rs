@@ -31,7 +31,6 @@ const SMALL: usize = 64;
 #[derive(Debug)]
 pub(in crate::service) struct Judged {
     pub bound: BoundPlan,
-    pub header: PlanHeader,
     pub sealed: Arc<SealedPlan>,
     /// Canonical leaves in plan order.
     pub leaves: Vec<String>,
@@ -120,7 +119,7 @@ fn judge_now(
         tasks_root: sealed.tasks_root,
         tree: sealed.tree,
     };
-    Ok(Judged { classes, header: plan.header, sealed: Arc::new(sealed), leaves, decision, prediction, bound })
+    Ok(Judged { classes, sealed: Arc::new(sealed), leaves, decision, prediction, bound })
 }
 
 /// What a task demands of an agent.

@@ -79,10 +79,9 @@ impl<'a> Explainer<'a> {
         // A lease whose agent is gone is not waiting for a slot, but people want to know.
         if let (TaskStatus::Leased | TaskStatus::Running, Some(agent), Some(until)) =
             (row.state, row.agent, row.offline_until)
+            && self.app.sessions.get(agent).is_none()
         {
-            if self.app.sessions.get(agent).is_none() {
-                return Some(waiting(&Reason::Away { agent, until }));
-            }
+            return Some(waiting(&Reason::Away { agent, until }));
         }
         let class: Option<(ClassId, Arc<DemandClass>)> = row.class.and_then(|class| {
             let id = ClassId(class.0);

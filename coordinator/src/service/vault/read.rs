@@ -160,14 +160,13 @@ pub(super) async fn content(
     if start > size || (start == size && size > 0) || start > end {
         return Err(Error::RangeNotSatisfiable { start, size });
     }
-    if row.kind == ArtifactKind::Log {
-        if let (Some(task), Some(epoch), Some(number)) =
+    if row.kind == ArtifactKind::Log
+        && let (Some(task), Some(epoch), Some(number)) =
             (version.task, version.fence_epoch, version.fence_number)
-        {
-            let attempt = AttemptRef { task, fence: Fence { epoch, number } };
-            let body = crate::service::logs::version_body(app, attempt, start, end);
-            return Ok(Content { version: version_view(&version, 0), name: row.name, start, end, body });
-        }
+    {
+        let attempt = AttemptRef { task, fence: Fence { epoch, number } };
+        let body = crate::service::logs::version_body(app, attempt, start, end);
+        return Ok(Content { version: version_view(&version, 0), name: row.name, start, end, body });
     }
     let (_, stream) = app.blobs.stream(&version.digest, Some(start..end)).await?;
     Ok(Content {
