@@ -70,11 +70,13 @@ impl Plugins {
     /// Starts watching; the plugins come as they are found. To be called once the executor has ended what an earlier life
     /// left.
     pub fn start(
-        config: PluginsConfig,
+        mut config: PluginsConfig,
         executor: Executor,
         lifecycle: &Lifecycle,
         clock: SharedClock,
     ) -> std::io::Result<Self> {
+        // A confined process does not start where the agent did.
+        config.folder = std::path::absolute(&config.folder)?;
         workspace::clean(&config.data_dir)?;
         let board = Arc::new(Board::new(config.built_in.clone()));
         let plugins = Self(Arc::new(Parts { config, executor, clock, board }));

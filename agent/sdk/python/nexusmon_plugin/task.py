@@ -25,6 +25,8 @@ class Task:
         self.workspace: Path = Path(request["workspace"])
         #: Seconds this attempt may take from when it was asked for; ``None`` when unknown.
         self.deadline: float | None = request.get("deadline")
+        #: The same for every attempt of one task: for telling a service that this was asked for before.
+        self.idempotency_key: str = str(request.get("idempotency_key") or "")
         self.cancelled: asyncio.Event = asyncio.Event()
         self._notify = notify
 
