@@ -233,11 +233,12 @@ impl Executor {
             lease: Lease::Until { offline: millis(job.offline) },
         };
         let mut tree = self.start_tree(start, pipes.outer).await.map_err(failed)?;
+        let (alive, watched) = pump::alive().map_err(|error| internal(&error))?;
         let pump = {
             let writer = self.0.spool.writer(job.attempt);
             let clock = Arc::clone(&self.0.clock);
             let inner = pipes.inner;
-            tokio::task::spawn_blocking(move || pump::run(inner, writer, &*clock))
+            tokio::task::spawn_blocking(move || pump::run(inner, &watched, writer, &*clock))
         };
         let mut started = Some(hooks.started);
         let ended = loop {
@@ -263,6 +264,7 @@ impl Executor {
                 }
             }
         };
+        drop(alive);
         report.log_bytes = pump.await.map_err(|error| internal(&error))?;
         let (status, reason) = ended.map_err(failed)?;
         let finished = {

@@ -15,6 +15,7 @@ use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::confine::Host;
 use super::protocol::{self, Event, Packet, Request, Start, TreeId};
@@ -25,6 +26,9 @@ use super::{ExecutorConfig, ExecutorError, millis};
 
 /// How long a spawner may take to say that it is ready.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Who waits for which tree.
+type Trees = Arc<Mutex<HashMap<TreeId, mpsc::UnboundedSender<Event>>>>;
+
 const MARK: &str = "spawner.json";
 
 /// Who to end if this agent is killed: the spawner with its start time, against reuse of numbers.
@@ -39,7 +43,7 @@ pub(crate) struct Client(Arc<Shared>);
 
 struct Shared {
     requests: mpsc::UnboundedSender<Message>,
-    trees: Arc<Mutex<HashMap<TreeId, mpsc::UnboundedSender<Event>>>>,
+    trees: Trees,
     next: AtomicU64,
     gone: Arc<AtomicBool>,
 }
@@ -155,7 +159,7 @@ impl Client {
         // The kernel knows it as a sequenced packet socket; for waiting, one with datagrams is the same.
         let socket = Arc::new(UnixDatagram::from_std(near.into())?);
         let (requests, queue) = mpsc::unbounded_channel();
-        let trees = Arc::new(Mutex::new(HashMap::new()));
+        let trees = Trees::default();
         let gone = Arc::new(AtomicBool::new(false));
         let mut buffer = vec![0; protocol::PACKET];
         let first = tokio::time::timeout(PATIENCE, receive(&socket, &mut buffer)).await;
@@ -167,9 +171,9 @@ impl Client {
         }
         lifecycle.spawn_quiet(
             "spawner.events",
-            listen(Arc::clone(&socket), Arc::clone(&trees), Arc::clone(&gone)),
+            listen(Arc::clone(&socket), Arc::clone(&trees), Arc::clone(&gone), lifecycle.soft()),
         );
-        lifecycle.spawn_quiet("spawner.requests", send_all(socket, queue));
+        lifecycle.spawn_quiet("spawner.requests", send_all(socket, queue, Arc::clone(&trees), lifecycle.soft()));
         Ok(Self(Arc::new(Shared { requests, trees, next: AtomicU64::new(1), gone })))
     }
 
@@ -265,12 +269,18 @@ async fn receive(socket: &UnixDatagram, buffer: &mut [u8]) -> io::Result<Option<
 
 async fn listen(
     socket: Arc<UnixDatagram>,
-    trees: Arc<Mutex<HashMap<TreeId, mpsc::UnboundedSender<Event>>>>,
+    trees: Trees,
     gone: Arc<AtomicBool>,
+    soft: CancellationToken,
 ) -> io::Result<()> {
     let mut buffer = vec![0; protocol::PACKET];
     let ended = loop {
-        match receive(&socket, &mut buffer).await {
+        let received = tokio::select! {
+            received = receive(&socket, &mut buffer) => received,
+            // Nothing runs and nothing will: the agent is stopping.
+            () = idle(&soft, &trees) => break Ok(()),
+        };
+        match received {
             Ok(Some(events)) => {
                 let trees = trees.lock().expect("no holder panics");
                 for event in events {
@@ -293,8 +303,27 @@ async fn listen(
     ended
 }
 
-async fn send_all(socket: Arc<UnixDatagram>, mut queue: mpsc::UnboundedReceiver<Message>) -> io::Result<()> {
-    while let Some(message) = queue.recv().await {
+/// Waits for the soft end, and then until no tree is left.
+async fn idle(soft: &CancellationToken, trees: &Trees) {
+    soft.cancelled().await;
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    while !trees.lock().expect("no holder panics").is_empty() {
+        pace.tick().await;
+    }
+}
+
+async fn send_all(
+    socket: Arc<UnixDatagram>,
+    mut queue: mpsc::UnboundedReceiver<Message>,
+    trees: Trees,
+    soft: CancellationToken,
+) -> io::Result<()> {
+    loop {
+        let message = tokio::select! {
+            message = queue.recv() => message,
+            () = idle(&soft, &trees) => None,
+        };
+        let Some(message) = message else { break };
         let descriptors: Vec<BorrowedFd<'_>> = message.descriptors.iter().map(|each| each.as_fd()).collect();
         socket.async_io(Interest::WRITABLE, || message.packet.send(&*socket, &descriptors)).await?;
     }

@@ -8,6 +8,7 @@ use nexusmon_shared::message::LogSource;
 use nexusmon_shared::time::Clock;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::time::Timespec;
 
 use crate::spool::LogWriter;
 
@@ -70,18 +71,39 @@ impl Pipes {
     }
 }
 
-/// Reads until both pipes are closed, which is when the whole tree is gone. Gives the bytes that came. Blocks.
-pub(crate) fn run(inner: Inner, mut log: LogWriter, clock: &dyn Clock) -> u64 {
+/// Tells a pump that the tree is gone, by being dropped: what the pipes hold is still read, what they may get later is
+/// not. A task may have handed its output to a process outside the tree, which would keep them open for ever.
+#[derive(Debug)]
+pub(crate) struct Alive(#[expect(dead_code, reason = "closed by being dropped")] OwnedFd);
+
+/// A pair: to hold while the tree lives, and to be watched by its pump.
+pub(crate) fn alive() -> io::Result<(Alive, OwnedFd)> {
+    let (watched, held) = pipe_with(PipeFlags::CLOEXEC)?;
+    Ok((Alive(held), watched))
+}
+
+/// Reads until both pipes are closed, or the tree is gone and they are empty. Gives the bytes that came. Blocks.
+pub(crate) fn run(inner: Inner, tree: &OwnedFd, mut log: LogWriter, clock: &dyn Clock) -> u64 {
     let mut open =
         vec![(LogSource::Stdout, File::from(inner.stdout)), (LogSource::Stderr, File::from(inner.stderr))];
     let mut block = Vec::new();
     let mut broken = false;
+    let mut gone = false;
     while !open.is_empty() {
         let mut waiting: Vec<PollFd<'_>> =
             open.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)).collect();
-        if poll(&mut waiting, None).is_err_and(|error| error != rustix::io::Errno::INTR) {
-            break;
+        // Once the tree is gone, what is there is taken at once.
+        let patience = gone.then(Timespec::default);
+        if !gone {
+            waiting.push(PollFd::new(tree, PollFlags::IN));
         }
+        match poll(&mut waiting, patience.as_ref()) {
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(_) => break,
+            Ok(0) if gone => break,
+            Ok(_) => {}
+        }
+        gone = gone || waiting.pop().is_some_and(|tree| !tree.revents().is_empty());
         let ready: Vec<bool> = waiting.iter().map(|each| !each.revents().is_empty()).collect();
         let mut ready = ready.into_iter();
         open.retain_mut(|(source, pipe)| {

@@ -1,8 +1,10 @@
 //! A plugin in the default profile sees its own folder and scratch folder, and nothing of the agent's.
 
+use nexusmon_agent::plugins::PluginState;
+use nexusmon_agent::run::Exit;
 use nexusmon_shared::outcome::{Cause, Ending};
 use nexusmon_shared::rank::Rank;
-use nexusmon_shared::sandbox::Profile;
+use nexusmon_shared::sandbox::{Level, Profile};
 use serde_json::{Value, json};
 
 use super::{Host, greeter, outputs};
@@ -38,39 +40,59 @@ class Look(WorkerPlugin):
 run(Look)
 ";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn strict_is_the_default_and_hides_what_is_the_agents() {
-    let host = Host::start().await;
+/// What a plugin in this profile saw, by what it looked at; null is what it could not.
+async fn looked(host: &Host, profile: &str) -> (PluginState, Exit) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     std::fs::write(host.data.join("secret"), "key").unwrap();
     std::fs::create_dir(host.data.join("identity")).unwrap();
     host.put("greeter", greeter(), "");
     host.offered("greeter").await;
     let code = LOOK.replace("neighbour: str)", "neighbour: str, port: int)");
-    host.put("look", &code, "");
+    host.put("look", &code, &format!("profile = \"{profile}\""));
     let state = host.offered("look").await;
-    assert_eq!((state.profile, state.capabilities[0].risk_level), (Some(Profile::Strict), Rank::E));
-
     let neighbour = std::fs::read_dir(host.data.join("plugins-work"))
         .unwrap()
         .flatten()
         .find(|entry| entry.file_name().to_string_lossy().starts_with("greeter."))
         .unwrap();
-    let with = json!({"data": host.data, "neighbour": neighbour.path(), "port": listener.local_addr().unwrap().port()});
-    let strict = |spec: &mut Value| spec["sandbox"] = json!("strict");
-    let exit = host.begin(host.job("look.around", &with, strict)).finish().await;
-    assert!(outputs(&exit).values().all(Value::is_null), "{exit:?}");
-    assert!(exit.sandbox_level.is_some_and(|level| level.as_str().starts_with("l3")), "{exit:?}");
-
-    // Its link into the agent's data is not followed from outside either.
-    let linked = host.job("look.around", &with, |spec| {
-        spec["sandbox"] = json!("strict");
+    let port = listener.local_addr().unwrap().port();
+    let with = json!({"data": host.data, "neighbour": neighbour.path(), "port": port});
+    let job = host.job("look.around", &with, |spec| {
+        spec["sandbox"] = json!(profile);
+        // Its link into the agent's data is not followed from outside either.
         spec["artifacts"] = json!(["own", "link"]);
     });
-    let exit = host.begin(linked).finish().await;
+    let exit = host.begin(job).finish().await;
     let names: Vec<_> = exit.artifacts.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["own"]);
     assert_eq!(std::fs::read_to_string(host.data.join("secret")).unwrap(), "key");
+    (state, exit)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strict_hides_what_is_the_agents() {
+    for (bubblewrap, level) in [("bwrap", Level::L3), ("no-bubblewrap-here", Level::L3Lite)] {
+        let host = Host::start_with(bubblewrap).await;
+        if !host.executor.levels().available.contains(&level) {
+            eprintln!("this machine cannot give {}", level.as_str());
+            continue;
+        }
+        let (state, exit) = looked(&host, "strict").await;
+        assert_eq!((state.profile, state.capabilities[0].risk_level), (Some(Profile::Strict), Rank::E));
+        assert!(outputs(&exit).values().all(Value::is_null), "{exit:?}");
+        assert_eq!(exit.sandbox_level, Some(level));
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn user_opens_the_network_and_nothing_else() {
+    let host = Host::start().await;
+    let (state, exit) = looked(&host, "user").await;
+    assert_eq!((state.profile, state.capabilities[0].risk_level), (Some(Profile::User), Rank::B));
+    let seen = outputs(&exit);
+    assert!(!seen["network"].is_null(), "{exit:?}");
+    assert_eq!(seen.values().filter(|value| !value.is_null()).count(), 1, "{exit:?}");
     host.stop().await;
 }
 

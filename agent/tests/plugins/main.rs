@@ -72,6 +72,11 @@ pub(crate) struct Running {
 
 impl Host {
     pub(crate) async fn start() -> Self {
+        Self::start_with("bwrap").await
+    }
+
+    /// With another bubblewrap, or with none: then `strict` is what Landlock and seccomp give.
+    pub(crate) async fn start_with(bubblewrap: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         std::fs::create_dir_all(data.join("plugins")).unwrap();
@@ -80,6 +85,7 @@ impl Host {
         let config = ExecutorConfig {
             program: PathBuf::from(env!("CARGO_BIN_EXE_nexusmon-agent")),
             hidden_paths: vec![data.join("plugins")],
+            bubblewrap: PathBuf::from(bubblewrap),
             ..ExecutorConfig::new(data.clone())
         };
         let (executor, spool) = Executor::start(config, &lifecycle, Arc::clone(&clock)).await.unwrap();
