@@ -173,7 +173,8 @@ impl Client {
             "spawner.events",
             listen(Arc::clone(&socket), Arc::clone(&trees), Arc::clone(&gone), lifecycle.soft()),
         );
-        lifecycle.spawn_quiet("spawner.requests", send_all(socket, queue, Arc::clone(&trees), lifecycle.soft()));
+        lifecycle
+            .spawn_quiet("spawner.requests", send_all(socket, queue, Arc::clone(&trees), lifecycle.soft()));
         Ok(Self(Arc::new(Shared { requests, trees, next: AtomicU64::new(1), gone })))
     }
 

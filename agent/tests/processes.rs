@@ -1,0 +1,218 @@
+//! What processes see, leave and cannot escape: the executor with real processes in every profile.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nexusmon_agent::executor::{Executor, ExecutorConfig};
+use nexusmon_agent::run::{Exit, Job};
+use nexusmon_agent::spool::Spool;
+use nexusmon_agent::worker::{Hooks, LogSpool, cancellation};
+use nexusmon_shared::attempt::{AttemptRef, Fence};
+use nexusmon_shared::id::{MissionId, TaskId};
+use nexusmon_shared::lifecycle::Lifecycle;
+use nexusmon_shared::outcome::{Cause, Ending};
+use nexusmon_shared::plan::TaskSpec;
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::sandbox::Level;
+use nexusmon_shared::time::SystemClock;
+use serde_json::{Value, json};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+struct Machine {
+    executor: Executor,
+    spool: Arc<Spool>,
+    folder: tempfile::TempDir,
+    lifecycle: Lifecycle,
+}
+
+impl Machine {
+    async fn start() -> Result<Self, Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let lifecycle = Lifecycle::new();
+        let config = ExecutorConfig {
+            program: env!("CARGO_BIN_EXE_nexusmon-agent").into(),
+            ..ExecutorConfig::new(folder.path().join("agent"))
+        };
+        let (executor, spool) = Executor::start(config, &lifecycle, Arc::new(SystemClock)).await?;
+        Ok(Self { executor, spool, folder, lifecycle })
+    }
+
+    fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("agent")
+    }
+
+    async fn run(&self, number: u64, sandbox: Value, script: &str, artifacts: &[&str]) -> Exit {
+        let job =
+            job(number, sandbox, json!({"script": script, "env": {"NUMBER": 7, "TRUE": true}}), artifacts);
+        let (_keep, token) = cancellation();
+        self.executor.execute(job, token, hooks()).await
+    }
+
+    async fn log(&self, number: u64) -> String {
+        let (mut text, mut offset) = (Vec::new(), 0);
+        while let Ok(Some(piece)) = self.spool.next(attempt(number), offset).await {
+            offset += piece.data.len() as u64;
+            text.extend_from_slice(&piece.data);
+            if piece.last {
+                break;
+            }
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    async fn stop(self) {
+        drop(self.executor);
+        self.lifecycle.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+fn attempt(number: u64) -> AttemptRef {
+    AttemptRef { task: TaskId::from_bits(u128::from(number)), fence: Fence { epoch: 1, number: 1 } }
+}
+
+fn job(number: u64, sandbox: Value, with: Value, artifacts: &[&str]) -> Job {
+    let spec: TaskSpec = serde_json::from_value(json!({
+        "id": "t", "uses": "shell.run", "with": with, "needs": [], "if": null, "for_each": null, "on": {},
+        "timeout": "20s", "retry": {"max": 0, "backoff": "1s", "jitter": 0.0, "on": []}, "idempotent": true,
+        "offline": "0s", "sandbox": sandbox, "inputs": [], "artifacts": artifacts, "verify": null, "effects": {},
+        "limits": {}}))
+    .expect("a task spec");
+    Job {
+        attempt: attempt(number),
+        attempt_number: 1,
+        mission: MissionId::from_bits(1),
+        parameters: spec.with.clone(),
+        spec: Arc::new(spec),
+        item_index: None,
+        rank: Rank::E,
+        inputs: Vec::new(),
+        timeout: Duration::from_secs(20),
+        offline: Duration::ZERO,
+        idempotency_key: "key".to_owned(),
+        traceparent: None,
+    }
+}
+
+fn hooks() -> Hooks {
+    Hooks { started: Box::new(|_| ()), progress: Arc::new(|_, _| ()) }
+}
+
+const CONTRACT: &str = r#"
+set -e
+test "$NUMBER" = 7 && test "$TRUE" = true
+test "$(pwd)" = "$HOME"
+grep -q script "$NEXUSMON_PARAMS"
+test -d "$NEXUSMON_INPUTS"
+printf '{"ok": true}' > "$NEXUSMON_OUTPUTS"
+env | grep -vE '^(PATH|HOME|LANG|TZ|TMPDIR|PWD|SHLVL|OLDPWD|_|NUMBER|TRUE|NEXUSMON_[A-Z_]+)=' && exit 9
+mkdir sub && echo kept > sub/a.txt && echo out && echo err >&2
+ln -s /etc/passwd stolen.txt
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_profile_keeps_the_contract() -> Outcome {
+    let machine = Machine::start().await?;
+    let levels = machine.executor.levels();
+    assert!(levels.available.contains(&Level::L3), "bubblewrap confines here: {:?}", levels.missing);
+    assert!(levels.available.contains(&Level::L1), "Landlock confines here: {:?}", levels.missing);
+    for (number, profile) in ["strict", "user", "none"].into_iter().enumerate() {
+        let number = number as u64 + 1;
+        let exit = machine.run(number, json!(profile), CONTRACT, &["**/*.txt"]).await;
+        let outputs = json!({"ok": true}).as_object().cloned().unwrap_or_default();
+        let log = machine.log(number).await;
+        assert_eq!(exit.ending, Ending::Succeeded { outputs }, "{profile}: {log}");
+        assert!(log.contains("out\n") && log.contains("err\n"), "{log}");
+        let names: Vec<_> = exit.artifacts.iter().map(|artifact| artifact.name.as_str()).collect();
+        assert_eq!(names, ["sub/a.txt"], "links are neither followed nor taken");
+        assert_eq!(std::fs::read_to_string(&exit.artifacts[0].path)?, "kept\n");
+    }
+    machine.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strict_sees_neither_the_agent_nor_the_network_nor_other_processes() -> Outcome {
+    let machine = Machine::start().await?;
+    std::fs::write(machine.data().join("secret"), "key")?;
+    let script = format!(
+        "cat {} && exit 1\ntest \"$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ')\" = lo || exit 2\n\
+         touch /usr/x 2>/dev/null && exit 3\ntest \"$(ls /proc | grep -c '^[0-9]')\" -lt 20 || exit 4\nexit 0",
+        machine.data().join("secret").display()
+    );
+    let exit = machine.run(1, json!("strict"), &script, &[]).await;
+    assert!(matches!(exit.ending, Ending::Succeeded { .. }), "{:?} {}", exit.ending, machine.log(1).await);
+    let script = format!("cat {} && exit 1; exit 0", machine.data().join("secret").display());
+    let exit = machine.run(2, json!("user"), &script, &[]).await;
+    assert!(
+        matches!(exit.ending, Ending::Succeeded { .. }),
+        "user hides the agent's files: {:?}",
+        exit.ending
+    );
+    let listed = json!({"profile": "user", "paths": [{"path": machine.folder.path(), "write": false}]});
+    let exit = machine.run(3, listed, "true", &[]).await;
+    assert!(
+        matches!(&exit.ending, Ending::Failed { cause: Cause::BadParameters { .. } }),
+        "a listed path may not open the agent's own: {:?}",
+        exit.ending
+    );
+    machine.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endings_are_told_apart() -> Outcome {
+    let machine = Machine::start().await?;
+    let exit = machine.run(1, json!("strict"), "exit 3", &[]).await;
+    assert_eq!(exit.ending, Ending::Failed { cause: Cause::ExitStatus { code: 3 } });
+    let exit = machine.run(2, json!("strict"), "head -c 300000 /dev/zero > $NEXUSMON_OUTPUTS", &[]).await;
+    assert_eq!(
+        exit.ending,
+        Ending::Failed { cause: Cause::OutputTooLarge { bytes: 300_000, limit: 262_144 } }
+    );
+    let exit = machine.run(3, json!("strict"), "echo '[1]' > $NEXUSMON_OUTPUTS", &[]).await;
+    assert!(matches!(exit.ending, Ending::Failed { cause: Cause::PluginError { .. } }), "{:?}", exit.ending);
+    let mut slow = job(4, json!("user"), json!({"script": "sleep 60"}), &[]);
+    slow.timeout = Duration::from_millis(200);
+    let (_keep, token) = cancellation();
+    let exit = machine.executor.execute(slow, token, hooks()).await;
+    assert_eq!(exit.ending, Ending::Failed { cause: Cause::Timeout });
+    machine.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_ends_the_whole_tree_daemons_included() -> Outcome {
+    let machine = Machine::start().await?;
+    for (number, profile) in [(1, "strict"), (2, "user"), (3, "none")] {
+        let marker = format!("{}.{number}", 86_400 + std::process::id());
+        let script = format!("(setsid sleep {marker} >/dev/null 2>&1 &) ; sleep {marker}");
+        let (canceller, token) = cancellation();
+        let (started, running) = tokio::sync::oneshot::channel();
+        let hooks = Hooks {
+            started: Box::new(move |_| started.send(()).expect("somebody waits for the start")),
+            progress: Arc::new(|_, _| ()),
+        };
+        let job = job(number, json!(profile), json!({"script": script}), &[]);
+        let (exit, ()) = tokio::join!(machine.executor.execute(job, token, hooks), async {
+            running.await.expect("it starts");
+            canceller.cancel(Duration::from_millis(500));
+        });
+        assert_eq!(exit.ending, Ending::Cancelled, "{profile}");
+        assert!(!runs(&marker), "{profile}: nothing of it is left");
+    }
+    machine.stop().await;
+    Ok(())
+}
+
+/// Whether any process has this word among its arguments.
+fn runs(word: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.map(|entry| entry.path()).any(|path: std::path::PathBuf| has_argument(&path, word))
+}
+
+fn has_argument(process: &Path, word: &str) -> bool {
+    let arguments = std::fs::read(process.join("cmdline")).unwrap_or_default();
+    arguments.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes())
+}
