@@ -31,7 +31,6 @@ check: ## Formatting and lints, warnings refused
 
 .PHONY: test-rust
 test-rust: ## Rust tests on SQLite and PostgreSQL, with the real binaries
-	cargo build --workspace --all-features --bins
 	cargo nextest run --workspace --all-features
 
 .PHONY: test-python

@@ -153,7 +153,18 @@ async fn a_python_plugin_adds_a_capability_while_the_agent_runs() -> Result<()> 
             offers("greeter.hello") && offers("butler.hello")
         })
         .await?;
-    let mission = |name: &str, who: Value| json!({"goal": "greet", "tasks": [{"id": "a", "uses": format!("{name}.hello"), "with": {"who": who}}]});
+    let listed = std::process::Command::new(binaries::path("nexusmon-agent"))
+        .args(["plugin", "list", "--json", "--data-dir"])
+        .arg(&cluster.agents[0].folder)
+        .output()?;
+    let listed: Value = serde_json::from_slice(&listed.stdout)?;
+    let states: Vec<_> =
+        listed["items"].as_array().into_iter().flatten().map(|item| &item["state"]).collect();
+    assert_eq!(states, ["offered", "offered"], "{listed:#}");
+    let mission = |name: &str, who: Value| {
+        let greet = json!({"id": "a", "uses": format!("{name}.hello"), "with": {"who": who}});
+        json!({"goal": "greet", "tasks": [greet]})
+    };
     let unconfined = cluster.api.create(mission("butler", json!("world"))).await?;
     let state = cluster.api.wait(&unconfined, "decided", |state| state["status"] != "running").await?;
     // The profile `none` counts whatever the manifest says: the plugin asked for E, and is A.
@@ -173,6 +184,10 @@ async fn a_python_plugin_adds_a_capability_while_the_agent_runs() -> Result<()> 
     let body = mission("greeter", json!(3));
     let (status, answer) =
         cluster.api.call(reqwest::Method::POST, "/v1/engine/missions", Some(&body)).await?;
-    assert_eq!((status.as_u16(), &answer["errors"][0]["pointer"]), (400, &json!("/tasks/0/with/who")), "{answer:#}");
+    assert_eq!(
+        (status.as_u16(), &answer["errors"][0]["pointer"]),
+        (400, &json!("/tasks/0/with/who")),
+        "{answer:#}"
+    );
     Ok(())
 }

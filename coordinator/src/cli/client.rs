@@ -229,7 +229,12 @@ impl Client {
         match login::operator_key_from_environment() {
             Some(key) => {
                 let answer = self.log_in(&key).await?;
-                Ok(answer["access_token"].as_str().map(str::to_owned))
+                let token = answer["access_token"].as_str().map(str::to_owned);
+                if let Some(token) = &token {
+                    // Kept, so that the next command does not open another session; where it cannot be, that is all it costs.
+                    let _ = login::keep(&self.url, token);
+                }
+                Ok(token)
             }
             None => Ok(None),
         }
