@@ -52,6 +52,8 @@ enum Why {
 /// How the conversation ended.
 enum Outcome {
     Answered(Result<Value, Failure>),
+    /// It was to end before it began.
+    Unasked,
     /// The process is gone.
     Orphaned,
     /// It did not end when told to.
@@ -122,7 +124,9 @@ impl Doing {
             Some(bytes) => bytes,
             None => logging.await,
         };
-        let (why, started_at) = (talk.stop.map(|(why, _)| why), talk.started_at);
+        // The process may have gone before the wish was looked at.
+        let wished = talk.cancel.requested().map(|_| Why::Cancelled);
+        let (why, started_at) = (talk.stop.map(|(why, _)| why).or(wished), talk.started_at);
         let ending = ending(outcome, why, &instance, &job);
         let named = std::mem::take(&mut *named.lock().expect("no holder panics"));
         let collecting = {
@@ -157,6 +161,9 @@ impl Talk<'_> {
         timeout: Duration,
         started: Box<dyn FnOnce(Timestamp) + Send>,
     ) -> Outcome {
+        if self.cancel.requested().is_some() {
+            return Outcome::Unasked;
+        }
         let instance = self.instance;
         let mut asking = std::pin::pin!(instance.call("execute", request));
         let mut started = Some(started);
@@ -244,7 +251,7 @@ fn ending(outcome: Outcome, why: Option<Why>, instance: &Instance, job: &Job) ->
                 if failure.parameters { Cause::BadParameters { detail } } else { plugin_error(detail) };
             Ending::Failed { cause }
         }),
-        Outcome::Orphaned | Outcome::Disobeyed => stopped.unwrap_or_else(|| {
+        Outcome::Unasked | Outcome::Orphaned | Outcome::Disobeyed => stopped.unwrap_or_else(|| {
             let detail = format!("the plugin ended: {}", instance.epitaph());
             Ending::Failed { cause: plugin_error(wire::bounded(&detail, 4_096)) }
         }),
