@@ -10,6 +10,10 @@ pub fn path(name: &str) -> PathBuf {
         .find(|folder| folder.join(".cargo-lock").exists() || folder.join("deps").is_dir())
         .expect("tests run from the target folder");
     let binary = profile.join(name);
-    assert!(binary.is_file(), "{} is missing: run `cargo build --workspace --all-features --bins` first", binary.display());
+    assert!(
+        binary.is_file(),
+        "{} is missing: run `cargo build --workspace --all-features --bins` first",
+        binary.display()
+    );
     binary
 }

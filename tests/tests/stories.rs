@@ -44,8 +44,9 @@ async fn one_command_starts_everything_and_does_real_work() -> Result<()> {
     let done = api.finished(&mission).await?;
     assert_eq!(done["status"], "succeeded", "{done:#}");
     assert_eq!(task(&done, "count")["outputs"], json!({"lines": 1000}));
-    let status = api.get("/v1/nexusmon/organism/status").await?;
-    assert_eq!(status["stage"], "awakening", "one verified mission wakes it: {status:#}");
+    // The ledger looks at what ended right after the commit that ended it.
+    let awake = |status: &Value| status["stage"] == "awakening" && status["verified_missions"] == 1;
+    api.until("/v1/nexusmon/organism/status", "awake after one verified mission", awake).await?;
     assert!(up.terminate().await?.success());
     Ok(())
 }
