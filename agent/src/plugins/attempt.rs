@@ -90,7 +90,7 @@ impl Doing {
         }
 
         let (log_sender, pieces) = mpsc::unbounded_channel();
-        let (progress_sender, progress) = watch::channel(None);
+        let (progress_sender, mut progress) = watch::channel(None);
         let named = Arc::new(Mutex::new(Named::default()));
         let own_log = log_sender.clone();
         instance.listen(
@@ -103,7 +103,7 @@ impl Doing {
         let mut log_bytes = None;
         let outcome = {
             let mut talking = std::pin::pin!(talk.run(&request, job.timeout, hooks.started));
-            let mut telling = std::pin::pin!(tell(progress, hooks.progress));
+            let mut telling = std::pin::pin!(tell(&mut progress, &*hooks.progress));
             loop {
                 tokio::select! {
                     outcome = &mut talking => break outcome,
@@ -112,6 +112,10 @@ impl Doing {
                 }
             }
         };
+        // What it said last, should it have said it together with its answer.
+        if progress.has_changed().unwrap_or(false) {
+            pass_on(&mut progress, &*hooks.progress);
+        }
         instance.stop_listening(&key);
         if let Outcome::Answered(answer) = &outcome {
             instance.prove();
@@ -341,16 +345,22 @@ async fn spool(
     log.finish()
 }
 
+type ProgressHook = dyn Fn(Option<f64>, String) + Send + Sync;
+
 /// Passes progress on, not faster than anybody can read.
-async fn tell(mut progress: watch::Receiver<Progress>, hook: Arc<dyn Fn(Option<f64>, String) + Send + Sync>) {
+async fn tell(progress: &mut watch::Receiver<Progress>, hook: &ProgressHook) {
     while progress.changed().await.is_ok() {
-        let newest = progress.borrow_and_update().clone();
-        if let Some((fraction, text)) = newest {
-            hook(fraction, text);
-        }
+        pass_on(progress, hook);
         tokio::time::sleep(PACE).await;
     }
     std::future::pending::<()>().await;
+}
+
+fn pass_on(progress: &mut watch::Receiver<Progress>, hook: &ProgressHook) {
+    let newest = progress.borrow_and_update().clone();
+    if let Some((fraction, text)) = newest {
+        hook(fraction, text);
+    }
 }
 
 /// The next request to end that says something new.
