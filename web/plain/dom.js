@@ -1,5 +1,9 @@
 // Building elements. Text from outside only ever becomes text nodes, never markup.
 
+/** Characters that reorder or hide what follows become visible: nobody approves what they did not read. */
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069]/g;
+const visible = (child) => (typeof child === 'string' ? child.replace(UNSEEN, '\ufffd') : child);
+
 /** Makes an element: properties by name (`class`, `data-…`, `on…` listeners), then children. */
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -8,7 +12,7 @@ export function element(tag, properties = {}, ...children) {
     if (name.startsWith('on')) made.addEventListener(name.slice(2), value);
     else made.setAttribute(name, value === true ? '' : String(value));
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined).map(visible));
   return made;
 }
 

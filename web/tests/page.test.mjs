@@ -99,6 +99,9 @@ for (const [name, viewport, colorScheme] of [
     await page.locator('pre.log', { hasText: `hello from ${name}` }).waitFor();
     await page.screenshot({ path: path.join(pictures, `mission-${name}.png`), fullPage: true });
     assert.notEqual(await page.title(), 'owned', 'a goal is text, never markup');
+    const shown = await page.locator('#view').innerText();
+    assert.doesNotMatch(shown, /[\u202e\u001b]/, 'nothing reorders or hides what is read');
+    assert.match(shown, /\ufffdgnp\.exe/, 'it is shown where it stood');
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.ok(wide <= 0, `the page scrolls sideways by ${wide} pixels`);
     assert.deepEqual(errors, []);
@@ -112,7 +115,7 @@ test('a rank A mission shows up to be decided', async () => {
     tasks: [{ id: 'a', uses: 'shell.run', sandbox: 'none', with: { script: 'true' } }],
   });
   assert.equal(mission.status, 'awaiting_approval');
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: 'dark' });
   const { page, errors } = await open(context, '/organism');
   await logIn(page);
   await page.getByText('needs a person').first().waitFor();
