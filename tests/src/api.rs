@@ -49,10 +49,24 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Value)> {
+        self.call_with_key(method, path, body, "").await
+    }
+
+    /// As [`Self::call`], with an `Idempotency-Key` unless it is empty.
+    pub async fn call_with_key(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: &str,
+    ) -> Result<(StatusCode, Value)> {
         for _ in 0..2 {
             let token = self.token().await?;
             let mut request =
                 self.http.request(method.clone(), format!("{}{path}", self.url)).bearer_auth(&token);
+            if !key.is_empty() {
+                request = request.header("idempotency-key", key);
+            }
             if let Some(body) = body {
                 request = request.json(body);
             }
@@ -204,8 +218,16 @@ impl Api {
 
     /// An event stream.
     pub async fn events(&self, path: &str) -> Result<EventStream> {
+        self.events_after(path, None).await
+    }
+
+    /// An event stream from behind the event of that id.
+    pub async fn events_after(&self, path: &str, after: Option<&str>) -> Result<EventStream> {
         let token = self.token().await?;
-        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(token);
+        let mut request = self.http.get(format!("{}{path}", self.url)).bearer_auth(token);
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
         let response = request.header("accept", "text/event-stream").send().await?.error_for_status()?;
         Ok(response.bytes_stream().map_ok(|bytes| bytes.to_vec()).boxed())
     }

@@ -127,29 +127,12 @@ impl Cluster {
         let body = json!({ "name": name, "labels": labels, "max_rank": self.options.max_rank });
         let invite = self.api.post("/v1/fleet/invites", body).await?;
         let token = invite["token"].as_str().context("an invite has a token")?;
-        let folder = self.path().join(name);
-        let data = folder.to_str().context("UTF-8")?.to_owned();
         let environment = vec![
             ("NEXUSMON_AGENT_SLOTS".to_owned(), self.options.slots.to_string()),
             ("NEXUSMON_AGENT_UNSIGNED_CONSENT".to_owned(), self.options.unsigned_consent.to_string()),
             ("RUST_LOG".to_owned(), "info".to_owned()),
         ];
-        let arguments = ["join", token, "--data-dir", &data];
-        let mut join = Process::start(
-            &format!("{name}-join"),
-            &binaries::path("nexusmon-agent"),
-            arguments,
-            &environment,
-            self.path(),
-        )?;
-        let status = join.wait().await?;
-        if !status.success() {
-            bail!("join ended with {status}\n{}", join.log_end());
-        }
-        let logs = self.path().to_owned();
-        let mut agent =
-            Agent { name: name.to_owned(), id: String::new(), folder, process: None, environment, logs };
-        agent.start()?;
+        let mut agent = Agent::join(name, token, self.path(), environment).await?;
         let known = self
             .api
             .until(&format!("/v1/fleet/agents/{name}"), "online", |agent| agent["status"] == "online")
@@ -172,6 +155,29 @@ impl Cluster {
 }
 
 impl Agent {
+    /// Joins with an invite's token and runs; its folder and log lie in `folder`.
+    pub(crate) async fn join(
+        name: &str,
+        token: &str,
+        folder: &Path,
+        environment: Vec<(String, String)>,
+    ) -> Result<Self> {
+        let logs = folder.to_owned();
+        let folder = logs.join(name);
+        let data = folder.to_str().context("UTF-8")?.to_owned();
+        let arguments = ["join", token, "--data-dir", &data];
+        let binary = binaries::path("nexusmon-agent");
+        let mut join = Process::start(&format!("{name}-join"), &binary, arguments, &environment, &logs)?;
+        let status = join.wait().await?;
+        if !status.success() {
+            bail!("join ended with {status}\n{}", join.log_end());
+        }
+        let mut agent =
+            Self { name: name.to_owned(), id: String::new(), folder, process: None, environment, logs };
+        agent.start()?;
+        Ok(agent)
+    }
+
     pub fn start(&mut self) -> Result<()> {
         let data = self.folder.to_str().context("UTF-8")?;
         let arguments = ["run", "--data-dir", data];

@@ -25,11 +25,13 @@ pub struct StoreConfig {
     pub connections: u32,
     /// SQLite: the database grows to this many pages of 4 KiB at most.
     pub max_pages: Option<u32>,
+    /// PostgreSQL: no other node may be there, since something of this one lies on its own machine.
+    pub alone: bool,
 }
 
 impl StoreConfig {
     pub fn new(url: impl Into<String>, node: impl Into<String>) -> Self {
-        Self { url: url.into(), node: node.into(), connections: 8, max_pages: None }
+        Self { url: url.into(), node: node.into(), connections: 8, max_pages: None, alone: false }
     }
 }
 
@@ -42,7 +44,7 @@ struct Inner {
     context: Context,
 }
 
-enum Db {
+pub(crate) enum Db {
     Sqlite(Sqlite),
     Postgres(Postgres),
 }
@@ -133,6 +135,10 @@ impl Store {
         .await
     }
 
+    pub(crate) fn db(&self) -> &Db {
+        &self.0.db
+    }
+
     /// A connection for reading. Each statement sees the newest committed state.
     pub async fn read(&self) -> Result<Connection, StoreError> {
         match &self.0.db {
@@ -144,6 +150,11 @@ impl Store {
     /// A counter that grows when something of this topic was committed, here or on another node.
     pub fn wakeups(&self, topic: Topic) -> watch::Receiver<u64> {
         self.0.context.signals.watch(topic)
+    }
+
+    /// As [`Self::wakeups`], but only for what other nodes committed.
+    pub fn heard(&self, topic: Topic) -> watch::Receiver<u64> {
+        self.0.context.signals.watch_heard(topic)
     }
 
     /// The newest audit sequence number, as it grows.

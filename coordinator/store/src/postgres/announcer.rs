@@ -100,7 +100,8 @@ impl Announcer {
                     listener = Some(fresh);
                 }
                 match listener.as_mut() {
-                    Some(listener) => listener.recv().await,
+                    // `recv` would connect again by itself and keep quiet about what was missed meanwhile.
+                    Some(listener) => listener.try_recv().await,
                     None => std::future::pending().await,
                 }
             };
@@ -110,7 +111,14 @@ impl Announcer {
                 () = tokio::time::sleep(POLL) => None,
             };
             match heard {
-                Some(Ok(message)) => self.hear(message.payload()),
+                Some(Ok(Some(message))) => self.hear(message.payload()),
+                Some(Ok(None)) => {
+                    tracing::warn!(
+                        "the connection that hears other coordinators was lost; looking at everything"
+                    );
+                    self.context.signals.hear(Topics::ALL);
+                    self.poll().await;
+                }
                 Some(Err(error)) => {
                     tracing::warn!(%error, "listening for other coordinators failed; trying again");
                     listener = None;
@@ -128,7 +136,7 @@ impl Announcer {
         if parts.next() == Some(self.context.node.as_str()) {
             return;
         }
-        self.context.signals.fire(Topics(u32::try_from(topics).unwrap_or(0)));
+        self.context.signals.hear(Topics(u32::try_from(topics).unwrap_or(0)));
         self.context.signals.raise_seq(seq);
         if waiting != 0 {
             self.sequence.notify_one();
