@@ -34,6 +34,26 @@ impl Api {
         }
     }
 
+    /// A client with a token and no key: once it is refused, it stays so.
+    pub fn with_token(url: &str, token: &str) -> Self {
+        Self { token: Mutex::new(Some(token.to_owned())), ..Self::new(url, "") }
+    }
+
+    /// The token in use.
+    pub async fn access_token(&self) -> Result<String> {
+        self.token().await
+    }
+
+    /// One request with the token as it is.
+    pub async fn once(&self, method: Method, path: &str) -> Result<(StatusCode, Value)> {
+        let token = self.token().await?;
+        let response =
+            self.http.request(method, format!("{}{path}", self.url)).bearer_auth(token).send().await?;
+        let status = response.status();
+        let bytes = response.bytes().await?;
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+    }
+
     pub async fn get(&self, path: &str) -> Result<Value> {
         self.expect_success(Method::GET, path, None).await
     }

@@ -107,6 +107,34 @@ impl Cluster {
         Ok(())
     }
 
+    /// The coordinator's data folder.
+    pub fn data(&self) -> PathBuf {
+        self.path().join("coordinator")
+    }
+
+    /// The coordinator uses this database from its next start on.
+    pub fn move_to(&mut self, database: PostgresDatabase) {
+        self.database = Some(database);
+    }
+
+    /// Where database and blobs are, for programs that are run beside the coordinator.
+    pub fn place_arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["--data-dir".to_owned(), self.data().display().to_string()];
+        if let Some(database) = &self.database {
+            arguments.extend(["--database-url".to_owned(), database.url().to_owned()]);
+        }
+        arguments
+    }
+
+    /// The coordinator's machine burns down: its folder is empty, its database another, empty one.
+    pub async fn lose_everything(&mut self) -> Result<()> {
+        std::fs::remove_dir_all(self.data())?;
+        if self.database.is_some() {
+            self.database = Some(PostgresDatabase::create().await?);
+        }
+        Ok(())
+    }
+
     /// SIGKILL.
     pub async fn kill_coordinator(&mut self) -> Result<()> {
         self.coordinator.take().context("the coordinator runs")?.kill().await

@@ -9,7 +9,7 @@ use nexusmon_store::TableDigest;
 use super::error::OpsError;
 
 /// Of the form of backups; a program refuses one it does not know.
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Manifest {

@@ -4,7 +4,7 @@ use nexusmon_shared::time::SharedClock;
 use nexusmon_store::{Archive, TableDigest};
 
 use super::error::OpsError;
-use super::{Place, Tell, bytes};
+use super::{Tell, bytes};
 use crate::blobs::{Blobs, BlobsConfig};
 
 /// What was moved.

@@ -221,7 +221,7 @@ async fn watch_events(url: &str, mut newest: watch::Receiver<Option<i64>>) -> Re
             };
             // Its coordinator died: on to another, from where this one ended.
             let Ok(Some(event)) = next else { break };
-            let Some(id) = event.id else { continue };
+            let Some(id) = &event.id else { continue };
             let id: i64 = id.parse().with_context(|| format!("the id `{id}`"))?;
             ensure!(id == seen + 1, "after event {seen} came {id}: {event:?}");
             seen = id;
