@@ -92,6 +92,7 @@ impl Coordinator {
         let background = Background::start(activations, &lifecycle, &clock);
         lifecycle.spawn("events", service::events::relay(app.clone()));
         lifecycle.spawn("nodes", service::nodes::follow(app.clone()));
+        lifecycle.spawn("news", service::news::listen(app.clone()));
         tracing::info!(%http_addr, %grpc_addr, "the coordinator serves");
         Ok(Running { http_addr, grpc_addr, app, background, new_operator_key })
     }

@@ -25,6 +25,7 @@ pub mod idempotency;
 pub mod leases;
 pub mod logs;
 pub mod missions;
+pub mod news;
 pub mod nodes;
 mod refusals;
 mod restored;

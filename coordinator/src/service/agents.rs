@@ -252,7 +252,7 @@ pub fn goodbye(app: &App, live: Live, farewell: Option<&Goodbye>) {
 
 /// An event that is not kept.
 pub(super) fn tell(app: &App, kind: &str, agent: AgentId, body: Value) {
-    app.events.publish(Event {
+    let event = Event {
         seq: None,
         kind: kind.to_owned(),
         actor: agent.to_string(),
@@ -261,5 +261,6 @@ pub(super) fn tell(app: &App, kind: &str, agent: AgentId, body: Value) {
         mission: None,
         at: app.clock.now(),
         body,
-    });
+    };
+    super::news::publish(app, event);
 }

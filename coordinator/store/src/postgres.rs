@@ -3,6 +3,7 @@
 
 mod announcer;
 mod lease;
+mod news;
 mod presence;
 mod sequencer;
 
@@ -21,6 +22,7 @@ use crate::rider::Rider;
 use crate::store::{Context, StoreConfig};
 use crate::transaction::Tx;
 use announcer::Announcer;
+use news::News;
 pub(crate) use presence::CLASS as PRESENCE_CLASS;
 use presence::Presence;
 
@@ -31,6 +33,7 @@ pub(crate) struct Postgres {
     pool: Pool<sqlx::Postgres>,
     context: Context,
     announcer: Arc<Announcer>,
+    pub(crate) news: Arc<News>,
 }
 
 impl Postgres {
@@ -54,14 +57,17 @@ impl Postgres {
         migrate::run(&mut connection).await?;
         context.signals.raise_seq(connection.newest_seq().await?);
         drop(connection);
-        let announcer = Arc::new(Announcer::new(pool.clone(), context.clone()));
+        let (news, queue) = News::new(context.clone());
+        let news = Arc::new(news);
+        context.lifecycle.spawn("store.news", news::drive(pool.clone(), context.clone(), queue));
+        let announcer = Arc::new(Announcer::new(pool.clone(), context.clone(), Arc::clone(&news)));
         context.lifecycle.spawn("store.presence", presence.stay(place));
         context.lifecycle.spawn("store.announcer", announcer.clone().announce());
         context.lifecycle.spawn("store.listener", announcer.clone().listen());
         context
             .lifecycle
             .spawn("store.sequencer", sequencer::run(pool.clone(), context.clone(), announcer.clone()));
-        Ok(Self { pool, context: context.clone(), announcer })
+        Ok(Self { pool, context: context.clone(), announcer, news })
     }
 
     pub(crate) async fn write<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>

@@ -1,11 +1,12 @@
 //! The handle everything above holds: opens a database by URL, runs units of work, hands out readers and wake-ups.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::BoxFuture;
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::time::SharedClock;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::connection::Connection;
 use crate::error::StoreError;
@@ -57,6 +58,8 @@ pub(crate) struct Context {
     pub(crate) signals: Arc<Signals>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) node: String,
+    /// Coordinators on this database, this one among them, as last counted.
+    pub(crate) nodes: Arc<AtomicU32>,
 }
 
 impl Store {
@@ -78,6 +81,7 @@ impl Store {
             signals: Arc::new(Signals::new()),
             lifecycle: lifecycle.clone(),
             node: config.node.clone(),
+            nodes: Arc::new(AtomicU32::new(1)),
         };
         let scheme = config.url.split_once("://").map(|(scheme, _)| scheme);
         let db = match scheme {
@@ -155,6 +159,26 @@ impl Store {
     /// As [`Self::wakeups`], but only for what other nodes committed.
     pub fn heard(&self, topic: Topic) -> watch::Receiver<u64> {
         self.0.context.signals.watch_heard(topic)
+    }
+
+    /// Tells other nodes something that is kept nowhere: one line. Costs nothing where there are none; may be lost.
+    pub fn tell(&self, line: &str) {
+        if let Db::Postgres(postgres) = &self.0.db {
+            postgres.news.tell(line);
+        }
+    }
+
+    /// What other nodes [`Self::tell`]; `None` where there can be no others.
+    pub fn news(&self) -> Option<broadcast::Receiver<Arc<str>>> {
+        match &self.0.db {
+            Db::Postgres(postgres) => Some(postgres.news.receiver()),
+            Db::Sqlite(_) => None,
+        }
+    }
+
+    /// Coordinators on this database, this one among them.
+    pub fn nodes(&self) -> u32 {
+        self.0.context.nodes.load(Ordering::Relaxed)
     }
 
     /// The newest audit sequence number, as it grows.

@@ -9,6 +9,7 @@ use sqlx::Pool;
 use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 
+use super::news::{self, News};
 use super::pooled;
 use crate::dialect::sql;
 use crate::error::StoreError;
@@ -29,10 +30,11 @@ pub(crate) struct Announcer {
     waiting: AtomicBool,
     announce: Notify,
     pub(crate) sequence: Notify,
+    news: Arc<News>,
 }
 
 impl Announcer {
-    pub(crate) fn new(pool: Pool<sqlx::Postgres>, context: Context) -> Self {
+    pub(crate) fn new(pool: Pool<sqlx::Postgres>, context: Context, news: Arc<News>) -> Self {
         Self {
             pool,
             context,
@@ -40,6 +42,7 @@ impl Announcer {
             waiting: AtomicBool::new(false),
             announce: Notify::new(),
             sequence: Notify::new(),
+            news,
         }
     }
 
@@ -96,7 +99,7 @@ impl Announcer {
             let heard = async {
                 if listener.is_none() {
                     let mut fresh = PgListener::connect_with(&self.pool).await?;
-                    fresh.listen(CHANNEL).await?;
+                    fresh.listen_all([CHANNEL, news::CHANNEL]).await?;
                     listener = Some(fresh);
                 }
                 match listener.as_mut() {
@@ -111,6 +114,9 @@ impl Announcer {
                 () = tokio::time::sleep(POLL) => None,
             };
             match heard {
+                Some(Ok(Some(message))) if message.channel() == news::CHANNEL => {
+                    self.news.hear(message.payload());
+                }
                 Some(Ok(Some(message))) => self.hear(message.payload()),
                 Some(Ok(None)) => {
                     tracing::warn!(

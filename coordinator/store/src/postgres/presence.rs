@@ -1,6 +1,7 @@
 //! This node's place among those of one database, kept by session-level advisory locks: its name is its own, and a node
 //! that keeps blobs in a folder of its machine has the database for itself.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::Pool;
@@ -64,10 +65,27 @@ impl Presence {
         Err(StoreError::Alone { here: self.alone })
     }
 
+    /// How many there are.
+    async fn count(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        let nodes: Option<i64> = connection
+            .value(
+                sql!(
+                    "SELECT COUNT(*) AS value FROM pg_locks WHERE locktype = 'advisory' AND granted \
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+                     AND classid = CAST($1 AS oid) AND objid <> CAST($2 AS oid)"
+                ),
+                args![CLASS, FILES],
+            )
+            .await?;
+        self.context.nodes.store(u32::try_from(nodes.unwrap_or(1)).unwrap_or(1), Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Keeps the locks while the process lives. Losing them to another node ends it.
     pub(crate) async fn stay(self, held: Connection) -> Result<(), StoreError> {
         let soft = self.context.lifecycle.soft();
         let mut held = Some(held);
+        let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 () = soft.cancelled() => {
@@ -76,10 +94,10 @@ impl Presence {
                     }
                     return Ok(());
                 }
-                () = tokio::time::sleep(LOOK) => {}
+                _ = look.tick() => {}
             }
             if let Some(connection) = &mut held
-                && connection.execute(sql!("SELECT 1"), args![]).await.is_err()
+                && self.count(connection).await.is_err()
             {
                 held = None;
             }
