@@ -142,6 +142,8 @@ impl Announcer {
         if parts.next() == Some(self.context.node.as_str()) {
             return;
         }
+        // Somebody is there, counted yet or not.
+        self.context.nodes.fetch_max(2, Ordering::Relaxed);
         self.context.signals.hear(Topics(u32::try_from(topics).unwrap_or(0)));
         self.context.signals.raise_seq(seq);
         if waiting != 0 {

@@ -19,7 +19,7 @@ const FILES: i64 = 0;
 /// A process that was killed a moment ago may have connections the server has not looked at yet.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(2);
 
 pub(crate) struct Presence {
     pool: Pool<sqlx::Postgres>,
