@@ -44,6 +44,7 @@ pub(crate) async fn prepare(app: &App) -> Result<()> {
 
 async fn write(app: &App, tx: &mut Tx) -> Result<()> {
     let now = tx.now();
+    tx.one_node_at_a_time().await?;
     if tx.principal(app.system).await?.is_none() {
         tx.insert_principal(&PrincipalRow {
             id: app.system,
