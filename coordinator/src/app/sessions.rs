@@ -41,16 +41,8 @@ pub struct Profile {
 
 /// Most orders sent ahead of free slots.
 pub const MOST_PREFETCH: u32 = 1024;
-/// What is sent ahead covers this much of an agent's pace: about a round trip with two commits.
-const AHEAD: f64 = 0.05;
-
-/// How fast an agent finishes.
-#[derive(Debug, Default)]
-struct Pace {
-    since: Duration,
-    count: u32,
-    per_second: f64,
-}
+/// What is sent ahead keeps every slot busy for this long: about a round trip with two commits on a busy disk.
+const AHEAD: Duration = Duration::from_millis(100);
 
 /// One open session.
 #[derive(Debug)]
@@ -68,7 +60,8 @@ pub struct AgentLive {
     /// Attempts leased to this session and not reported yet.
     held: Mutex<HashSet<AttemptRef>>,
     plans_sent: Mutex<HashSet<Digest>>,
-    pace: Mutex<Pace>,
+    /// How long an attempt runs, in nanoseconds; 0: not known yet.
+    each: AtomicU64,
     queue: mpsc::Sender<CoordinatorMessage>,
     farewell: watch::Sender<Option<Goodbye>>,
     over: AtomicBool,
@@ -141,29 +134,30 @@ impl AgentLive {
         }
     }
 
-    /// Counts attempts that ended, for the pace.
-    pub fn finished(&self, count: u32, boot: Duration) {
-        let mut pace = self.pace.lock().expect("no holder panics");
-        pace.count = pace.count.saturating_add(count);
-        let passed = boot.saturating_sub(pace.since);
-        if passed >= Duration::from_millis(20) {
-            let rate = f64::from(pace.count) / passed.as_secs_f64();
-            pace.per_second =
-                if passed > Duration::from_secs(1) { rate } else { pace.per_second.mul_add(0.5, rate * 0.5) };
-            pace.since = boot;
-            pace.count = 0;
-        }
+    /// Attempts ended that ran this long together. Longer ones count at once, shorter ones little by little: what is
+    /// sent ahead of a slow task waits behind it.
+    pub fn worked(&self, count: u32, together: Duration) {
+        let newest = u64::try_from(together.as_nanos() / u128::from(count.max(1))).unwrap_or(u64::MAX).max(1);
+        let _ = self.each.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |known| {
+            Some(if newest >= known { newest } else { known / 4 + newest / 4 * 3 + 1 })
+        });
     }
 
-    /// Orders worth sending ahead of free slots: what the agent finishes in a round trip.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
-    pub fn prefetch(&self, boot: Duration) -> u32 {
-        let pace = self.pace.lock().expect("no holder panics");
-        let idle = boot.saturating_sub(pace.since);
-        if idle > Duration::from_secs(2) {
+    /// Orders worth sending ahead of free slots: what the slots get through until the next ones can be there.
+    pub fn prefetch(&self, slots: u32) -> u32 {
+        let each = self.each.load(Ordering::Relaxed);
+        if each == 0 {
             return 0;
         }
-        (pace.per_second * AHEAD).clamp(0.0, f64::from(MOST_PREFETCH)) as u32
+        let ahead = u64::try_from(AHEAD.as_nanos()).unwrap_or(u64::MAX) / each * u64::from(slots);
+        u32::try_from(ahead).unwrap_or(u32::MAX).min(MOST_PREFETCH)
+    }
+
+    /// Undoes [`Self::spend_credit`].
+    pub fn give_back(&self, orders: u32) {
+        let _ = self
+            .credit
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_add(orders)));
     }
 
     /// Whether the plan must be announced first; marks it as announced.
@@ -297,7 +291,7 @@ impl SessionRegistry {
             seen: AtomicU64::new(u64::try_from(opened.boot.as_millis()).unwrap_or(u64::MAX)),
             held: Mutex::default(),
             plans_sent: Mutex::default(),
-            pace: Mutex::default(),
+            each: AtomicU64::new(0),
             queue,
             farewell,
             over: AtomicBool::new(false),

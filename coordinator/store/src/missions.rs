@@ -15,7 +15,7 @@ pub use counters::MissionDelta;
 pub use list::{MissionFilter, MissionsDue, StatusCount};
 
 use crate::connection::Connection;
-use crate::dialect::{insert, sql};
+use crate::dialect::{each, insert, sql};
 use crate::error::StoreError;
 use crate::record::{Json, Value, args, record, words};
 use crate::tasks::{EdgeRow, TaskRow};
@@ -195,9 +195,11 @@ impl Connection {
     }
 
     pub async fn missions(&mut self, ids: &[MissionId]) -> Result<Vec<MissionRow>, StoreError> {
-        let sql = sql!(
-            "SELECT missions.* FROM [rows] JOIN missions ON missions.id = r.value ORDER BY missions.id",
-            Value<MissionId>
+        let sql = each!(
+            "SELECT [missions.out] FROM missions WHERE id = [?]",
+            "SELECT [missions.out] FROM [rows] JOIN missions ON missions.id = r.value ORDER BY missions.id",
+            Value<MissionId>,
+            MissionRow
         );
         self.fetch_by(sql, ids, args![]).await
     }
@@ -277,10 +279,12 @@ impl Tx {
 
     /// Several missions, locked in id order.
     pub async fn lock_missions(&mut self, ids: &[MissionId]) -> Result<Vec<MissionRow>, StoreError> {
-        let sql = sql!(
-            "SELECT missions.* FROM [rows] JOIN missions ON missions.id = r.value \
+        let sql = each!(
+            "SELECT [missions.out] FROM missions WHERE id = [?]",
+            "SELECT [missions.out] FROM [rows] JOIN missions ON missions.id = r.value \
              ORDER BY missions.id /*pg FOR UPDATE OF missions*/",
-            Value<MissionId>
+            Value<MissionId>,
+            MissionRow
         );
         let mut sorted = ids.to_vec();
         sorted.sort_unstable();
@@ -314,7 +318,8 @@ impl Tx {
         changes: &[(MissionId, MissionChange)],
     ) -> Result<(), StoreError> {
         let rows: Vec<_> = changes.iter().map(|(id, change)| ChangeRow::of(*id, change)).collect();
-        let sql = sql!(
+        let sql = each!(
+            "UPDATE missions SET version = version + 1, [set?] WHERE id = [?id]",
             "UPDATE missions SET version = version + 1, [set] FROM [rows] WHERE missions.id = r.id",
             ChangeRow
         );

@@ -57,7 +57,7 @@ pub(in crate::service) fn agent_views(app: &App, live: &[Arc<AgentLive>]) -> Vec
             }
             let held = u32::try_from(agent.held()).unwrap_or(u32::MAX);
             let free_slots = profile.slots.saturating_sub(held).min(credit);
-            let room = (profile.slots + agent.prefetch(boot)).saturating_sub(held).min(credit);
+            let room = (profile.slots + agent.prefetch(profile.slots)).saturating_sub(held).min(credit);
             Some(AgentView {
                 availability: Availability::Live,
                 free_slots,

@@ -24,7 +24,7 @@ use crate::app::classes;
 use crate::error::{Error, Result};
 use crate::service::unit::{Actor, After, SYSTEM, Unit};
 use crate::service::unlock::{self, Missions};
-use crate::service::{Caller, classes as interning};
+use crate::service::{Caller, classes as interning, dispatch};
 
 /// Why a goal alone stays without a plan, and what would help.
 pub(in crate::service) const NO_PLANNER: &str = "nothing here can turn a goal into tasks yet: no playbook matches, \
@@ -522,6 +522,7 @@ async fn insert(app: &App, tx: &mut Tx, batch: &[Arc<Prepared>]) -> Result<(Vec<
         super::super::finish::settle_missions(&mut unit, &mut missions, &touched).await?;
     }
     unit.tx.wake(nexusmon_store::Topic::Missions);
+    dispatch::grant_along(&mut unit).await?;
     let created = batch
         .iter()
         .map(|prepared| Created {

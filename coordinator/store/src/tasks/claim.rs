@@ -13,7 +13,7 @@ use nexusmon_shared::time::Timestamp;
 use super::{Limits, TaskRow};
 use crate::classes::ClassId;
 use crate::connection::Connection;
-use crate::dialect::{insert, sql};
+use crate::dialect::{each, insert, sql};
 use crate::error::StoreError;
 use crate::record::{Json, Value, args, record};
 use crate::transaction::Tx;
@@ -174,7 +174,13 @@ impl Tx {
             );
             self.execute_by(lock, &agents.into_iter().collect::<Vec<_>>(), args![]).await?;
         }
-        let update = sql!(
+        let update = each!(
+            "UPDATE tasks SET state = 'leased', agent = [?agent], session = [?session], attempt = [?attempt], \
+             fence_epoch = [?fence_epoch], fence_number = [?fence_number], offline_until = [?offline_until], \
+             granted_at = [?granted_at], not_before = NULL, since = NULL, started_at = NULL \
+             WHERE id = [?id] AND state = 'ready' AND NOT held AND EXISTS (SELECT 1 FROM agent_sessions \
+             WHERE agent = [?agent] AND session = [?session] AND connected) \
+             AND NOT EXISTS (SELECT 1 FROM organism WHERE halt <> 'none') RETURNING [tasks.out]",
             "UPDATE tasks SET state = 'leased', agent = r.agent, session = r.session, attempt = r.attempt, \
              fence_epoch = r.fence_epoch, fence_number = r.fence_number, offline_until = r.offline_until, \
              granted_at = r.granted_at, not_before = NULL, since = NULL, started_at = NULL \
@@ -221,7 +227,10 @@ impl Tx {
         let missions: BTreeSet<_> = tasks.iter().map(|task| task.mission).collect();
         let plans: Vec<PlanOf> = self
             .fetch_by(
-                sql!(
+                each!(
+                    "SELECT missions.id, missions.plan_digest, plans.size AS tasks_in_plan, missions.traceparent \
+                     FROM missions JOIN plans ON plans.mission = missions.id \
+                     AND plans.revision = missions.plan_revision WHERE missions.id = [?]",
                     "SELECT missions.id, missions.plan_digest, plans.size AS tasks_in_plan, missions.traceparent \
                      FROM [rows] JOIN missions ON missions.id = r.value \
                      JOIN plans ON plans.mission = missions.id AND plans.revision = missions.plan_revision",
@@ -254,7 +263,11 @@ impl Tx {
 
     /// Ends the hold of these tasks on their concurrency keys: with the lease, in the same unit.
     pub async fn release_limits(&mut self, tasks: &[TaskId]) -> Result<(), StoreError> {
-        let sql = sql!("DELETE FROM live_limits WHERE task IN (SELECT value FROM [rows])", Value<TaskId>);
+        let sql = each!(
+            "DELETE FROM live_limits WHERE task = [?]",
+            "DELETE FROM live_limits WHERE task IN (SELECT value FROM [rows])",
+            Value<TaskId>
+        );
         self.execute_by(sql, tasks, args![]).await.map(drop)
     }
 }

@@ -1,8 +1,6 @@
 //! How SQLite runs statements: so that a test can refuse one that reads a whole table.
 
-use sqlx::{AssertSqlSafe, Row as _};
-
-use crate::connection::{Backend, Connection, bind_sqlite};
+use crate::connection::{Backend, Connection};
 use crate::dialect::Sql;
 use crate::error::StoreError;
 use crate::record::Arg;
@@ -18,17 +16,32 @@ impl Connection {
         self.plans.take().unwrap_or_default()
     }
 
-    pub(crate) async fn explain(&mut self, sql: &Sql, args: &[Arg]) -> Result<(), StoreError> {
+    pub(crate) async fn explain(&mut self, sql: &Sql, _args: &[Arg]) -> Result<(), StoreError> {
+        self.explain_single(&sql.sqlite).await
+    }
+
+    pub(crate) async fn explain_single(&mut self, text: &str) -> Result<(), StoreError> {
         if self.plans.is_none() {
             return Ok(());
         }
-        let Backend::Sqlite(connection) = self.link.backend() else { return Ok(()) };
-        let text = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", sql.sqlite));
-        let steps = bind_sqlite(sqlx::query(text), args.to_vec()).fetch_all(connection).await;
-        let steps = steps.map_err(|error| self.failed(error))?;
+        let asked = format!("EXPLAIN QUERY PLAN {text}");
+        let steps: Vec<String> = match self.link.backend() {
+            Backend::Sqlite(connection) => {
+                let mut statement = connection
+                    .prepare(&asked)
+                    .map_err(|error| StoreError::of_sqlite("explaining", error))?;
+                let mut rows = statement.raw_query();
+                let mut steps = Vec::new();
+                while let Some(row) = rows.next().map_err(|error| StoreError::of_sqlite("explaining", error))? {
+                    steps.push(row.get("detail").map_err(|error| StoreError::of_sqlite("explaining", error))?);
+                }
+                steps
+            }
+            Backend::Postgres(_) => return Ok(()),
+        };
         if let Some(plans) = &mut self.plans {
-            plans.push(format!("-- {}", sql.sqlite));
-            plans.extend(steps.iter().filter_map(|row| row.try_get::<String, _>("detail").ok()));
+            plans.push(format!("-- {text}"));
+            plans.extend(steps);
         }
         Ok(())
     }
