@@ -98,6 +98,7 @@ pub struct Offer {
     /// Capabilities it advertises, each with its plugin's version.
     pub capabilities: BTreeMap<Capability, String>,
     pub labels: Labels,
+    pub slots: u32,
     pub levels: BTreeSet<Level>,
     /// The lower of what it was enrolled for and what its own config allows.
     pub max_rank: Rank,

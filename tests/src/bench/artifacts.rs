@@ -122,8 +122,9 @@ pub(super) async fn run() -> Result<Vec<Row>> {
     rows.push(cost.row("W9", &format!("{} of 4 KiB up", ids.len()), ids.len(), Some(limit), limit_is));
 
     let cost = Cost::start(&cluster);
+    let api = &cluster.api;
     let mut read = stream::iter(&ids)
-        .map(|id| async { cluster.api.download(&format!("/v1/vault/artifacts/{id}/content")).await })
+        .map(|id| async move { api.download(&format!("/v1/vault/artifacts/{id}/content")).await })
         .buffer_unordered(IN_FLIGHT);
     while let Some(bytes) = read.next().await {
         ensure!(bytes? == SMALL_BYTES as u64, "a small artifact comes back whole");

@@ -172,7 +172,7 @@ pub async fn simulate() -> Result<()> {
         Ok::<(), std::io::Error>(())
     });
     let worker = Arc::new(SimulatedWorker::idle(Arc::clone(&clock)));
-    let agents = stream::unfold(tokens, |mut tokens| async { Some((tokens.recv().await?, tokens)) })
+    let agents = stream::unfold(tokens, |mut tokens| async move { Some((tokens.recv().await?, tokens)) })
         .enumerate()
         .map(|(number, token)| {
             let (clock, worker, lifecycle) = (Arc::clone(&clock), Arc::clone(&worker), lifecycle.clone());

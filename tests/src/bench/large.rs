@@ -113,9 +113,10 @@ pub(super) async fn run() -> Result<Vec<Row>> {
         let mission = cluster.api.create(body).await?;
         let accepted = cost.elapsed();
         let watched = watch(&cluster, &mission, PATIENCE).await?;
-        let what = match watched.done >= shape.large {
-            true => format!("{}, {} tasks", shape.name, shape.large),
-            false => format!("{}, {} of {} tasks", shape.name, watched.done, shape.large),
+        let what = if watched.done >= shape.large {
+            format!("{}, {} tasks", shape.name, shape.large)
+        } else {
+            format!("{}, {} of {} tasks", shape.name, watched.done, shape.large)
         };
         let large = cost.row("W6", &what, watched.done.max(1), Some(small.value), "the same shape with 1,000 tasks");
         let name = shape.name;

@@ -16,6 +16,7 @@ fn agent(id: u128, slots: u32) -> AgentView {
             name: format!("agent-{id}"),
             capabilities: BTreeMap::from([("shell.run".parse().unwrap(), "1".to_owned())]),
             labels: BTreeMap::new(),
+            slots,
             levels: BTreeSet::from([Level::L0, Level::L3]),
             max_rank: Rank::C,
             allowed: None,

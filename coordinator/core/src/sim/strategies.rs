@@ -122,6 +122,7 @@ fn agent(id: u128) -> impl Strategy<Value = AgentView> {
                     name: format!("agent-{id}"),
                     capabilities,
                     labels: BTreeMap::from([("region".to_owned(), home.to_owned())]),
+                    slots: free_slots,
                     levels: BTreeSet::from([Level::L3, Level::L0]),
                     max_rank: Rank::from_level(rank).unwrap_or_default(),
                     allowed: None,

@@ -15,6 +15,7 @@ fn member(id: u128, version: i64, name: &str, capability: &str) -> Member {
         name: name.to_owned(),
         capabilities: BTreeMap::new(),
         labels: BTreeMap::new(),
+        slots: 4,
         levels: BTreeSet::new(),
         max_rank: Rank::B,
         allowed: None,

@@ -101,6 +101,7 @@ pub(in crate::service) fn profile(agent: &AgentRow, record: &HelloRecord) -> Pro
         name: agent.name.clone(),
         capabilities: capabilities.collect(),
         labels: agent.labels.0.clone(),
+        slots: record.slots,
         levels: record.sandbox_levels.clone(),
         max_rank: agent.max_rank.min(policy.max_rank),
         allowed: (!policy.capabilities.is_empty()).then(|| policy.capabilities.iter().cloned().collect()),

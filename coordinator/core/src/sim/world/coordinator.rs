@@ -84,6 +84,7 @@ impl World {
                     name: agent.id.to_string(),
                     capabilities: BTreeMap::from([("shell.run".parse().expect("a capability"), "1".to_owned())]),
                     labels: BTreeMap::new(),
+                    slots: agent.slots,
                     levels: BTreeSet::from([Level::L3]),
                     max_rank: Rank::B,
                     allowed: None,
