@@ -68,6 +68,7 @@ pub struct Parts {
     pub barred: bars::Bars,
     pub(crate) mission_counts: costly::Costly<Vec<nexusmon_store::StatusCount>>,
     pub(crate) totals: costly::Costly<[i64; 3]>,
+    pub(crate) blob_totals: costly::Costly<(i64, i64)>,
     pub(crate) dispatch: Notify,
     /// Boot clock, in seconds, of the last look at which classes have ready tasks.
     pub(crate) refreshed: AtomicU64,
@@ -129,6 +130,7 @@ impl App {
             barred: bars::Bars::default(),
             mission_counts: costly::Costly::default(),
             totals: costly::Costly::default(),
+            blob_totals: costly::Costly::default(),
             dispatch: Notify::new(),
             refreshed: AtomicU64::new(0),
             judging: AtomicBool::new(false),

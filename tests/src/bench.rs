@@ -6,6 +6,7 @@ mod history;
 mod large;
 mod limits;
 mod measure;
+mod nodes;
 mod workloads;
 
 use std::pin::Pin;
@@ -42,7 +43,7 @@ macro_rules! workload {
     };
 }
 
-pub const WORKLOADS: [Workload; 11] = [
+pub const WORKLOADS: [Workload; 12] = [
     workload!("W1", "no-op tasks in bulk, two agents", workloads::bulk),
     workload!("W1b", "one mission per task, 16 in flight", workloads::single),
     workload!("W2", "a process per task, profile user", workloads::processes),
@@ -54,6 +55,7 @@ pub const WORKLOADS: [Workload; 11] = [
     workload!("W8", "fleet: simulated agents over real TLS", fleet::run),
     workload!("W9", "artifacts: 1 GiB and 10,000 small ones", artifacts::run),
     workload!("W10", "bulk, latency and lists with 1,000,000 stored missions", history::run),
+    workload!("W11", "PostgreSQL: bulk and latency with 1, 2 and 3 coordinators", nodes::run),
 ];
 
 pub use fleet::simulate;

@@ -29,7 +29,6 @@ use crate::error::{Error, Result};
 pub(crate) use beats::Renewals;
 pub(super) use commands::key_context;
 pub(super) use fleet::{learn, presence, refresh as refresh_fleet};
-pub(super) use record::HelloRecord;
 pub(super) use session::{Changes, check_state, end as end_lease};
 
 /// Whether an agent answers.

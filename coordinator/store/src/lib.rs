@@ -16,6 +16,7 @@ mod dialect;
 mod error;
 mod evolution;
 mod flags;
+mod house;
 mod idempotency;
 mod logs;
 mod migrate;
@@ -56,6 +57,7 @@ pub use evolution::{
 };
 pub use flags::FlagRow;
 pub use futures::future::BoxFuture;
+pub use house::{Advice, Sizes, Tidied};
 pub use idempotency::IdempotencyRow;
 pub use logs::{LogKey, LogRow, SegmentRow};
 pub use missions::{

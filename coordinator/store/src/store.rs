@@ -25,11 +25,16 @@ pub struct StoreConfig {
     pub connections: u32,
     /// SQLite: the database grows to this many pages of 4 KiB at most.
     pub max_pages: Option<u32>,
+    /// SQLite: beyond this many bytes the write-ahead log is checkpointed by force, whoever reads.
+    pub log_limit: u64,
 }
+
+/// Four times what lies between two ordinary checkpoints.
+const LOG_LIMIT: u64 = 64 * 1024 * 1024;
 
 impl StoreConfig {
     pub fn new(url: impl Into<String>, node: impl Into<String>) -> Self {
-        Self { url: url.into(), node: node.into(), connections: 8, max_pages: None }
+        Self { url: url.into(), node: node.into(), connections: 8, max_pages: None, log_limit: LOG_LIMIT }
     }
 }
 
@@ -55,6 +60,7 @@ pub(crate) struct Context {
     pub(crate) signals: Arc<Signals>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) node: String,
+    pub(crate) log_limit: u64,
 }
 
 impl Store {
@@ -76,6 +82,7 @@ impl Store {
             signals: Arc::new(Signals::new()),
             lifecycle: lifecycle.clone(),
             node: config.node.clone(),
+            log_limit: config.log_limit,
         };
         let scheme = config.url.split_once("://").map(|(scheme, _)| scheme);
         let db = match scheme {
@@ -159,6 +166,25 @@ impl Store {
     /// This coordinator's name.
     pub fn node(&self) -> &str {
         &self.0.context.node
+    }
+
+    pub(crate) fn sqlite_file(&self) -> Option<&std::path::Path> {
+        match &self.0.db {
+            Db::Sqlite(sqlite) => Some(sqlite.file()),
+            Db::Postgres(_) => None,
+        }
+    }
+
+    pub(crate) fn log_limit(&self) -> u64 {
+        self.0.context.log_limit
+    }
+
+    /// Units of work that wait for the writer; on PostgreSQL they wait for connections instead, and are not counted.
+    pub fn queued(&self) -> usize {
+        match &self.0.db {
+            Db::Sqlite(sqlite) => sqlite.queued(),
+            Db::Postgres(_) => 0,
+        }
     }
 
     /// One file, one process: other nodes cannot share it.

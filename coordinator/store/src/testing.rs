@@ -11,7 +11,7 @@ use nexusmon_shared::time::{SharedClock, SystemClock};
 
 use crate::{Store, StoreConfig, StoreError};
 pub use history::fill_sqlite;
-pub use postgres_server::PostgresDatabase;
+pub use postgres_server::{DurablePostgres, PostgresDatabase};
 
 /// Why a test has no database.
 #[derive(Debug, thiserror::Error)]

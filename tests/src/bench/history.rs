@@ -119,7 +119,7 @@ async fn bulk(cluster: &Cluster) -> Result<Row> {
 }
 
 async fn latency(cluster: &Cluster) -> Result<f64> {
-    let mut times = super::workloads::latencies(cluster, 100).await?;
+    let mut times = super::workloads::latencies(&cluster.api, 100).await?;
     times.sort_by(f64::total_cmp);
     Ok(times[times.len() / 2])
 }

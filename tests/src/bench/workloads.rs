@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::measure::{Watch, cpu_seconds, memory_mib, peak_memory_mib};
 use super::{Row, limits};
-use crate::{Cluster, Options};
+use crate::{Api, Cluster, Options};
 
 /// Prints 1,000,000 lines of 100 bytes, as fast as a pipe takes them.
 pub(super) const PRINTER: &str = "yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 \
@@ -126,7 +126,7 @@ pub(super) async fn latency() -> Result<Vec<Row>> {
     const MISSIONS: usize = 300;
     let sync = limits::fdatasync_ms()?;
     let cluster = Cluster::start(Options { agents: 1, slots: 8, ..Options::default() }).await?;
-    let mut times = latencies(&cluster, MISSIONS).await?;
+    let mut times = latencies(&cluster.api, MISSIONS).await?;
     times.sort_by(f64::total_cmp);
     let row = |what: &str, value: f64, limit: Option<f64>| Row {
         workload: "W3",
@@ -146,13 +146,13 @@ pub(super) async fn latency() -> Result<Vec<Row>> {
 }
 
 /// Milliseconds from submitting to completed, of missions of one task, one after another.
-pub(super) async fn latencies(cluster: &Cluster, missions: usize) -> Result<Vec<f64>> {
+pub(super) async fn latencies(api: &Api, missions: usize) -> Result<Vec<f64>> {
     let body = noops(1);
     let mut times = Vec::new();
-    let mut events = cluster.api.events("/v1/events").await?;
+    let mut events = api.events("/v1/events").await?;
     for _ in 0..missions {
         let watch = Watch::start();
-        let mission = cluster.api.create(body.clone()).await?;
+        let mission = api.create(body.clone()).await?;
         let mut seen = String::new();
         while let Some(chunk) = events.next().await {
             seen.push_str(&String::from_utf8_lossy(&chunk?));
