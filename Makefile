@@ -42,7 +42,7 @@ test-web: ## The page in Chromium against a real coordinator with a real agent
 	cd web && npm ci --no-audit --no-fund && npm test
 
 .PHONY: bench
-bench: ## Measure W1..W7 beside the machine's own limits; W=1 runs one
+bench: ## Measure W1..W11 beside the machine's own limits; W=1 runs one
 	@deploy/setup.sh run
 	cargo build --release --bin nexusmon --bin nexusmon-agent --bin nexusmon-bench
 	@exec $(or $(CARGO_TARGET_DIR),target)/release/nexusmon-bench $(if $(W),--only $(W))

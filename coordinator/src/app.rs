@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 pub mod bars;
 pub mod batch;
 pub mod classes;
+pub mod costly;
 pub mod elsewhere;
 pub mod events;
 pub mod fleet;
@@ -67,6 +68,9 @@ pub struct Parts {
     pub running: running::RunningCache,
     pub history: history::Histories,
     pub barred: bars::Bars,
+    pub(crate) mission_counts: costly::Costly<Vec<nexusmon_store::StatusCount>>,
+    pub(crate) totals: costly::Costly<[i64; 3]>,
+    pub(crate) blob_totals: costly::Costly<(i64, i64)>,
     pub(crate) dispatch: Notify,
     /// Boot clock, in seconds, of the last look at which classes have ready tasks.
     pub(crate) refreshed: AtomicU64,
@@ -127,6 +131,9 @@ impl App {
             running: running::RunningCache::default(),
             history: history::Histories::default(),
             barred: bars::Bars::default(),
+            mission_counts: costly::Costly::default(),
+            totals: costly::Costly::default(),
+            blob_totals: costly::Costly::default(),
             dispatch: Notify::new(),
             refreshed: AtomicU64::new(0),
             judging: AtomicBool::new(false),

@@ -87,6 +87,9 @@ pub struct Settings {
     /// How long logs and unnamed outputs are kept [default: 90 days].
     #[arg(long, env = "NEXUSMON_RETENTION_DAYS", value_name = "DAYS")]
     pub retention_days: Option<u32>,
+    /// How long missions are kept after their end, once nothing refers to them [default: 365 days].
+    #[arg(long, env = "NEXUSMON_HISTORY_DAYS", value_name = "DAYS")]
+    pub history_days: Option<u32>,
     #[arg(long, env = "NEXUSMON_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
     /// What to log, for example `info,nexusmon_coordinator=debug`.
@@ -168,6 +171,7 @@ pub struct Config {
     /// `NEXUSMON_JWT_SECRET` or `SWARMZ_JWT_SECRET`.
     pub jwt_secret: Option<Secret>,
     pub retention_days: u32,
+    pub history_days: u32,
     pub log_format: LogFormat,
     pub log: Option<String>,
     pub otlp_endpoint: Option<String>,
@@ -278,6 +282,10 @@ impl Config {
         if retention_days == 0 {
             return Err(ConfigError::new("retention_days", "must be at least 1"));
         }
+        let history_days = settings.history_days.unwrap_or(365);
+        if history_days == 0 {
+            return Err(ConfigError::new("history_days", "must be at least 1"));
+        }
         Ok(Self {
             http,
             grpc: settings.grpc.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], DEFAULT_GRPC))),
@@ -301,6 +309,7 @@ impl Config {
                 32,
             )?,
             retention_days,
+            history_days,
             log_format: settings.log_format.unwrap_or_default(),
             log: settings.log,
             otlp_endpoint: settings.otlp_endpoint,
@@ -341,6 +350,7 @@ impl Settings {
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             master_key_file: self.master_key_file.or(other.master_key_file),
             retention_days: self.retention_days.or(other.retention_days),
+            history_days: self.history_days.or(other.history_days),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
             otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),

@@ -59,6 +59,7 @@ pub struct Running {
 impl Coordinator {
     /// Starts everything and returns once it serves. What was under way when an earlier process ended goes on.
     pub async fn start(config: Config, clock: SharedClock, mut rng: StdRng) -> Result<Running, StartError> {
+        raise_descriptor_limit();
         prepare_folder(&config.data_dir)?;
         let http = bind(config.http, "API", "--http").await?;
         let grpc = bind(config.grpc, "agent", "--grpc").await?;
@@ -95,6 +96,18 @@ impl Coordinator {
         lifecycle.spawn("news", service::news::listen(app.clone()));
         tracing::info!(%http_addr, %grpc_addr, "the coordinator serves");
         Ok(Running { http_addr, grpc_addr, app, background, new_operator_key })
+    }
+}
+
+/// As many descriptors as the machine lets this process have: every agent is one, every open page another, and what
+/// shells give by default is a thousand.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, ?current, "the limit of open files stays low; it bounds how many agents can connect");
     }
 }
 

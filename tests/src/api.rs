@@ -111,6 +111,25 @@ impl Api {
         Ok(response.bytes().await?.to_vec())
     }
 
+    /// Uploads bytes as an artifact of the organism.
+    pub async fn upload(&self, name: &str, body: reqwest::Body) -> Result<Value> {
+        let url = format!("{}/v1/vault/artifacts?name={name}", self.url);
+        let request = self.http.post(url).bearer_auth(self.token().await?).body(body);
+        let response = request.header("content-type", "application/octet-stream").send().await?;
+        Ok(response.error_for_status()?.json().await?)
+    }
+
+    /// Reads a body to its end without keeping it; gives its length.
+    pub async fn download(&self, path: &str) -> Result<u64> {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(self.token().await?);
+        let mut bytes = request.send().await?.error_for_status()?.bytes_stream();
+        let mut length = 0;
+        while let Some(piece) = bytes.try_next().await? {
+            length += piece.len() as u64;
+        }
+        Ok(length)
+    }
+
     /// All items of a list.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>> {
         let joint = if path.contains('?') { '&' } else { '?' };

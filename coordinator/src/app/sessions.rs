@@ -2,37 +2,29 @@
 //!
 //! A cache and a set of mailboxes: everything here can be lost at any time and is made again by the next Hello.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+mod queue;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use nexusmon_core::schedule::Offer;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, JournalId};
-use nexusmon_shared::manifest::Manifest;
-use nexusmon_shared::message::{CoordinatorMessage, Goodbye, GoodbyeCode, LocalPolicy};
-use nexusmon_shared::name::Name;
-use nexusmon_shared::rank::Rank;
-use nexusmon_shared::sandbox::Level;
-use nexusmon_shared::selector::Labels;
-use tokio::sync::{mpsc, watch};
+use nexusmon_shared::message::{CoordinatorMessage, Goodbye, GoodbyeCode};
+use tokio::sync::watch;
 
-/// Messages one session may have waiting. An agent that lets it fill is cut off: reconnecting costs less than guessing
-/// which message may be dropped.
-const QUEUE: usize = 4096;
+pub use queue::Outgoing;
+use queue::{Queue, Refused};
 
 /// What the scheduler needs to know of a connected agent.
 #[derive(Debug, Clone)]
 pub struct Profile {
-    pub name: Name,
-    pub labels: Labels,
-    pub max_rank: Rank,
+    pub offer: Arc<Offer>,
     pub slots: u32,
     pub prefetch: u32,
-    pub manifests: Arc<Vec<Manifest>>,
-    pub levels: BTreeSet<Level>,
-    pub policy: LocalPolicy,
     /// Draining or paused, by the coordinator or by the machine's own admin: nothing new.
     pub closed: bool,
     /// Of the agent's row that it was made from.
@@ -62,7 +54,7 @@ pub struct AgentLive {
     plans_sent: Mutex<HashSet<Digest>>,
     /// How long an attempt runs, in nanoseconds; 0: not known yet.
     each: AtomicU64,
-    queue: mpsc::Sender<CoordinatorMessage>,
+    queue: Queue,
     farewell: watch::Sender<Option<Goodbye>>,
     over: AtomicBool,
 }
@@ -170,13 +162,13 @@ impl AgentLive {
         if self.is_over() {
             return false;
         }
-        match self.queue.try_send(message) {
+        match self.queue.offer(message) {
             Ok(()) => true,
-            Err(mpsc::error::TrySendError::Closed(_)) => {
+            Err(Refused::Closed) => {
                 self.over.store(true, Ordering::Relaxed);
                 false
             }
-            Err(mpsc::error::TrySendError::Full(_)) => {
+            Err(Refused::Full) => {
                 self.cut(GoodbyeCode::Other("slow".to_owned()), "the agent does not read its messages");
                 false
             }
@@ -229,38 +221,6 @@ impl Drop for Live {
     }
 }
 
-/// What is to be sent to one agent.
-#[derive(Debug)]
-pub struct Outgoing {
-    queue: mpsc::Receiver<CoordinatorMessage>,
-    farewell: watch::Receiver<Option<Goodbye>>,
-    ended: bool,
-}
-
-impl Outgoing {
-    /// The next message; after a goodbye, nothing. Cancellation-safe.
-    pub async fn next(&mut self) -> Option<CoordinatorMessage> {
-        if self.ended {
-            return None;
-        }
-        let goodbye = tokio::select! {
-            biased;
-            said = self.farewell.wait_for(Option::is_some) => said.ok().and_then(|said| said.clone()),
-            message = self.queue.recv() => {
-                self.ended = message.is_none();
-                return message;
-            }
-        };
-        self.ended = true;
-        goodbye.map(CoordinatorMessage::Goodbye)
-    }
-
-    /// A further message that is already waiting; for writing several at once.
-    pub fn try_next(&mut self) -> Option<CoordinatorMessage> {
-        if self.ended || self.farewell.borrow().is_some() { None } else { self.queue.try_recv().ok() }
-    }
-}
-
 /// What a session begins with.
 #[derive(Debug)]
 pub struct Opened {
@@ -273,13 +233,16 @@ pub struct Opened {
 
 /// All sessions of this node; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct SessionRegistry(Arc<RwLock<HashMap<AgentId, Arc<AgentLive>>>>);
+pub struct SessionRegistry {
+    open: Arc<RwLock<HashMap<AgentId, Arc<AgentLive>>>>,
+    bytes: Arc<AtomicUsize>,
+}
 
 impl SessionRegistry {
     /// Adds a session; an older one of the same agent is told that it is superseded.
     pub fn register(&self, opened: Opened) -> (Live, Outgoing) {
-        let (queue, receiver) = mpsc::channel(QUEUE);
         let (farewell, said) = watch::channel(None);
+        let (queue, outgoing) = queue::queue(queue::BOUNDS, &self.bytes, said);
         let live = Arc::new(AgentLive {
             agent: opened.agent,
             session: opened.session,
@@ -296,21 +259,29 @@ impl SessionRegistry {
             farewell,
             over: AtomicBool::new(false),
         });
-        let older = self.0.write().expect("no holder panics").insert(opened.agent, Arc::clone(&live));
+        let older = self.open.write().expect("no holder panics").insert(opened.agent, Arc::clone(&live));
         if let Some(older) = older {
             older.cut(GoodbyeCode::Superseded, "the same agent has opened a newer session");
         }
-        let outgoing = Outgoing { queue: receiver, farewell: said, ended: false };
         (Live { live, registry: self.clone() }, outgoing)
     }
 
     pub fn get(&self, agent: AgentId) -> Option<Arc<AgentLive>> {
-        self.0.read().expect("no holder panics").get(&agent).filter(|live| !live.is_over()).cloned()
+        self.open.read().expect("no holder panics").get(&agent).filter(|live| !live.is_over()).cloned()
     }
 
     pub fn all(&self) -> Vec<Arc<AgentLive>> {
-        let map = self.0.read().expect("no holder panics");
+        let map = self.open.read().expect("no holder panics");
         map.values().filter(|live| !live.is_over()).cloned().collect()
+    }
+
+    /// Bytes of messages that wait for agents to read.
+    pub fn waiting_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn count(&self) -> usize {
+        self.open.read().expect("no holder panics").len()
     }
 
     /// Queues a message to an agent of this node; false if it has no session here.
@@ -325,7 +296,7 @@ impl SessionRegistry {
     }
 
     fn remove(&self, live: &Arc<AgentLive>) {
-        let mut map = self.0.write().expect("no holder panics");
+        let mut map = self.open.write().expect("no holder panics");
         if map.get(&live.agent).is_some_and(|known| Arc::ptr_eq(known, live)) {
             map.remove(&live.agent);
         }

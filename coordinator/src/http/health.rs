@@ -12,7 +12,7 @@ use nexusmon_shared::metrics::{CONTENT_TYPE, Counter, Family, Gauge, Histogram, 
 
 use super::Web;
 use super::problem::Problem;
-use crate::service::{self, missions};
+use crate::service::{self, house, missions};
 
 /// Counts of answered requests, and what is measured when somebody looks.
 pub(super) struct Metrics {
@@ -26,6 +26,13 @@ pub(super) struct Metrics {
     leases: Gauge,
     agents: Gauge,
     listeners: Gauge,
+    database: Gauge,
+    database_free: Gauge,
+    database_log: Gauge,
+    blobs: Gauge,
+    session_bytes: Gauge,
+    log_bytes: Gauge,
+    store_queue: Gauge,
 }
 
 impl Default for Metrics {
@@ -41,6 +48,13 @@ impl Default for Metrics {
             leases: registry.gauge("live_leases", "Attempts under way"),
             agents: registry.gauge("agents_online", "Agents with a live session"),
             listeners: registry.gauge("event_listeners", "Open event streams"),
+            database: registry.gauge("database_bytes", "The database, without its write-ahead log"),
+            database_free: registry.gauge("database_free_bytes", "Pages of the database that hold nothing"),
+            database_log: registry.gauge("database_log_bytes", "The write-ahead log of SQLite"),
+            blobs: registry.gauge("blob_bytes", "Artifacts and segments of logs"),
+            session_bytes: registry.gauge("session_queue_bytes", "Messages that wait for agents to read"),
+            log_bytes: registry.gauge("log_buffer_bytes", "Logs in memory that are not stored yet"),
+            store_queue: registry.gauge("store_queue", "Units of work that wait for the writer of SQLite"),
             registry,
         }
     }
@@ -81,6 +95,16 @@ impl Metrics {
         self.agents.set(whole(stats.agents_online));
         self.listeners.set(whole(listeners as u64));
     }
+
+    fn sized(&self, figures: &house::Figures) {
+        self.database.set(whole(figures.database));
+        self.database_free.set(whole(figures.database_free));
+        self.database_log.set(whole(figures.database_log));
+        self.blobs.set(whole(figures.blob_bytes));
+        self.session_bytes.set(whole(figures.session_queue_bytes));
+        self.log_bytes.set(whole(figures.log_buffer_bytes));
+        self.store_queue.set(whole(figures.store_queue));
+    }
 }
 
 fn whole(count: u64) -> i64 {
@@ -113,6 +137,7 @@ pub(super) async fn ready(State(web): State<Web>) -> Result<Answer<Health>, Prob
 pub(super) async fn metrics(State(web): State<Web>) -> Result<impl IntoResponse, Problem> {
     let stats = missions::stats(&web.app).await?;
     web.metrics.measured(&stats, web.app.events.listeners());
+    web.metrics.sized(&house::figures(&web.app).await?);
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], web.metrics.registry.render()))
 }
 

@@ -14,7 +14,7 @@ use super::openapi::Callers;
 use super::problem::Problem;
 use super::{Web, admission, envelope, health, openapi, pages};
 use crate::http::v1::{
-    agents, approvals, artifact_content, artifacts, audit, auth, cognition, events, fleet, logs,
+    agents, approvals, artifact_content, artifacts, audit, auth, cognition, events, fleet, house, logs,
     mission_acts as acts, missions, organism, reviews, stats, tasks,
 };
 
@@ -51,6 +51,7 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("mission.rerun", routes!(acts::rerun)))
         .routes(may("mission.plan", routes!(acts::replace_plan)))
         .routes(may("stats.read", routes!(stats::get)))
+        .routes(may("stats.read", routes!(house::get)))
         .routes(may("task.read", routes!(tasks::get)))
         .routes(may("task.resolve", routes!(tasks::resolve)))
         .routes(may("log.read", routes!(logs::read)))

@@ -99,7 +99,7 @@ pub async fn join(app: &App, request: JoinRequest, exporter: [u8; 32]) -> Result
         })
         .await?;
     after.run(app);
-    super::agents::refresh_fleet(app).await?;
+    super::agents::learn(app, &row);
     Ok(JoinResponse {
         agent,
         name: row.name.parse().map_err(Error::internal)?,

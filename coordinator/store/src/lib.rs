@@ -19,6 +19,7 @@ mod epoch;
 mod error;
 mod evolution;
 mod flags;
+mod house;
 mod idempotency;
 mod logs;
 mod migrate;
@@ -62,6 +63,7 @@ pub use evolution::{
 };
 pub use flags::FlagRow;
 pub use futures::future::BoxFuture;
+pub use house::{Advice, Sizes, Tidied};
 pub use idempotency::IdempotencyRow;
 pub use logs::{LogKey, LogRow, SegmentRow};
 pub use missions::{

@@ -1,6 +1,7 @@
 //! Missions and their plans. A mission's counters move by grouped deltas; its version guards people's edits only.
 
 mod counters;
+mod forget;
 mod list;
 
 use nexusmon_shared::digest::Digest;
@@ -189,6 +190,13 @@ impl ChangeRow {
     }
 }
 
+impl LabelRow {
+    fn of(mission: &MissionRow) -> impl Iterator<Item = Self> + '_ {
+        let id = mission.id;
+        mission.labels.iter().map(move |(key, value)| Self { key: key.clone(), value: value.clone(), mission: id })
+    }
+}
+
 impl Connection {
     pub async fn mission(&mut self, id: MissionId) -> Result<Option<MissionRow>, StoreError> {
         self.fetch_optional(sql!("SELECT [columns] FROM missions WHERE id = $1", MissionRow), args![id]).await
@@ -249,16 +257,7 @@ impl Tx {
     pub async fn insert_missions(&mut self, missions: &[NewMission]) -> Result<(), StoreError> {
         let rows: Vec<_> = missions.iter().map(|new| new.mission.clone()).collect();
         self.execute_batch(insert!("missions", MissionRow), &rows, args![]).await?;
-        let labels: Vec<_> = missions
-            .iter()
-            .flat_map(|new| {
-                new.mission.labels.iter().map(|(key, value)| LabelRow {
-                    key: key.clone(),
-                    value: value.clone(),
-                    mission: new.mission.id,
-                })
-            })
-            .collect();
+        let labels: Vec<_> = rows.iter().flat_map(LabelRow::of).collect();
         self.execute_batch(insert!("mission_labels", LabelRow), &labels, args![]).await?;
         let plans: Vec<_> = missions.iter().filter_map(|new| new.plan.clone()).collect();
         self.execute_batch(insert!("plans", PlanRow), &plans, args![]).await?;

@@ -25,6 +25,7 @@ const QUEUE: usize = 4_096;
 pub(crate) struct Sqlite {
     units: mpsc::Sender<Box<dyn Unit>>,
     readers: Readers,
+    file: PathBuf,
     /// Held for as long as the database is open: one process per file.
     _lock: File,
 }
@@ -39,11 +40,11 @@ impl Sqlite {
         migrate::run(&mut writing).await?;
         let newest = writing.newest_seq().await?;
         context.signals.raise_seq(newest);
-        let readers = Readers::new(path, config.connections);
+        let readers = Readers::new(path.clone(), config.connections);
         let (units, queue) = mpsc::channel(QUEUE);
         let writer = Writer::new(writing.link, newest, context.clone());
         context.lifecycle.spawn("store.writer", writer.run_apart(queue));
-        Ok(Self { units, readers, _lock: lock })
+        Ok(Self { units, readers, file: path, _lock: lock })
     }
 
     pub(crate) async fn write<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
@@ -56,6 +57,14 @@ impl Sqlite {
         let unit: Box<dyn Unit> = Box::new(Job::new(name, work, reply, Rider::current()));
         self.units.send(unit).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.units.max_capacity() - self.units.capacity()
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
     }
 
     pub(crate) async fn read(&self) -> Result<Connection, StoreError> {

@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use super::measure::{Watch, cpu_seconds, memory_mib, peak_memory_mib};
 use super::{Row, limits};
-use crate::{Cluster, Options};
+use crate::{Api, Cluster, Options};
 
 /// Prints 1,000,000 lines of 100 bytes, as fast as a pipe takes them.
 pub(super) const PRINTER: &str = "yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 \
      | cut -c 1-99 | head -n 1000000";
 
-fn noops(count: usize) -> Value {
+pub(super) fn noops(count: usize) -> Value {
     let tasks: Vec<_> = (0..count).map(|n| json!({"id": format!("t{n}"), "uses": "core.noop"})).collect();
     json!({"goal": "nothing, quickly", "tasks": tasks})
 }
 
-async fn all_succeed(cluster: &Cluster, missions: &[String]) -> Result<()> {
+pub(super) async fn all_succeed(cluster: &Cluster, missions: &[String]) -> Result<()> {
     for mission in missions {
         let done = cluster.api.finished(mission).await?;
         ensure!(done["status"] == "succeeded", "{mission} ended {}", done["status"]);
@@ -25,19 +25,31 @@ async fn all_succeed(cluster: &Cluster, missions: &[String]) -> Result<()> {
     Ok(())
 }
 
-struct Cost {
+pub(super) struct Cost {
     watch: Watch,
     cpu: f64,
     roots: Vec<u32>,
 }
 
 impl Cost {
-    fn start(cluster: &Cluster) -> Self {
-        let roots = cluster.process_ids();
+    pub(super) fn start(cluster: &Cluster) -> Self {
+        Self::of(cluster.process_ids())
+    }
+
+    /// Of these processes and everything below them.
+    pub(super) fn of(roots: Vec<u32>) -> Self {
         Self { watch: Watch::start(), cpu: cpu_seconds(&roots), roots }
     }
 
-    fn row(
+    pub(super) fn elapsed(&self) -> std::time::Duration {
+        self.watch.elapsed()
+    }
+
+    pub(super) fn cpu(&self) -> f64 {
+        cpu_seconds(&self.roots) - self.cpu
+    }
+
+    pub(super) fn row(
         &self,
         workload: &'static str,
         what: &str,
@@ -97,7 +109,7 @@ pub(super) async fn processes() -> Result<Vec<Row>> {
         let tasks: Vec<_> = (0..TASKS)
             .map(|n| {
                 json!({"id": format!("t{n}"), "uses": "script.run", "idempotent": true, "sandbox": profile,
-                    "with": {"interpreter": "/bin/true", "source": ""}})
+                    "with": {"interpreter": "/bin/true", "source": "exit 0"}})
             })
             .collect();
         let body = json!({"goal": "processes", "tasks": tasks});
@@ -114,22 +126,7 @@ pub(super) async fn latency() -> Result<Vec<Row>> {
     const MISSIONS: usize = 300;
     let sync = limits::fdatasync_ms()?;
     let cluster = Cluster::start(Options { agents: 1, slots: 8, ..Options::default() }).await?;
-    let body = noops(1);
-    let mut times = Vec::new();
-    let mut events = cluster.api.events("/v1/events").await?;
-    for _ in 0..MISSIONS {
-        let watch = Watch::start();
-        let mission = cluster.api.create(body.clone()).await?;
-        let mut seen = String::new();
-        while let Some(chunk) = events.next().await {
-            seen.push_str(&String::from_utf8_lossy(&chunk?));
-            if seen.split("\n\n").any(|event| event.contains("mission.completed") && event.contains(&mission))
-            {
-                break;
-            }
-        }
-        times.push(watch.elapsed().as_secs_f64() * 1000.0);
-    }
+    let mut times = latencies(&cluster.api, MISSIONS).await?;
     times.sort_by(f64::total_cmp);
     let row = |what: &str, value: f64, limit: Option<f64>| Row {
         workload: "W3",
@@ -146,6 +143,27 @@ pub(super) async fn latency() -> Result<Vec<Row>> {
         row("submit to completed, p50", at(50), Some(3.0 * sync + 1.0)),
         row("submit to completed, p99", at(99), None),
     ])
+}
+
+/// Milliseconds from submitting to completed, of missions of one task, one after another.
+pub(super) async fn latencies(api: &Api, missions: usize) -> Result<Vec<f64>> {
+    let body = noops(1);
+    let mut times = Vec::new();
+    let mut events = api.events("/v1/events").await?;
+    for _ in 0..missions {
+        let watch = Watch::start();
+        let mission = api.create(body.clone()).await?;
+        let mut seen = String::new();
+        while let Some(chunk) = events.next().await {
+            seen.push_str(&String::from_utf8_lossy(&chunk?));
+            if seen.split("\n\n").any(|event| event.contains("mission.completed") && event.contains(&mission))
+            {
+                break;
+            }
+        }
+        times.push(watch.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(times)
 }
 
 pub(super) async fn log() -> Result<Vec<Row>> {

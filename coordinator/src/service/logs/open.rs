@@ -47,6 +47,11 @@ impl Mailbox {
 }
 
 impl OpenLogs {
+    /// Bytes in memory over all logs.
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffered.load(Ordering::Relaxed)
+    }
+
     pub(super) fn get(&self, attempt: &AttemptRef) -> Option<Arc<OpenLog>> {
         self.logs.lock().expect("no holder panics").get(attempt).cloned()
     }

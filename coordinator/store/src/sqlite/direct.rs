@@ -38,6 +38,10 @@ pub(crate) fn open(path: &Path, max_pages: Option<u32>) -> Result<Direct, rusqli
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(512);
     connection.execute_batch(
+        // Before the first table: free pages can then be given back a few at a time.
+        "PRAGMA auto_vacuum = INCREMENTAL;",
+    )?;
+    connection.execute_batch(
         // 16 MiB of log between checkpoints: few enough fsyncs of the database file, short enough reads.
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
          PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; \
@@ -47,6 +51,15 @@ pub(crate) fn open(path: &Path, max_pages: Option<u32>) -> Result<Direct, rusqli
         connection.execute_batch(&format!("PRAGMA max_page_count = {pages}"))?;
     }
     Ok(connection)
+}
+
+/// Carries the whole write-ahead log into the file and cuts it off, if no reader is in the way. Those who write wait
+/// meanwhile, so nobody is waited for long.
+pub(crate) fn checkpoint(path: &Path) -> Result<(), rusqlite::Error> {
+    let connection = Direct::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::from_millis(200))?;
+    // A reader in the way is no error: the answer says so, and the size of the log does.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 /// A connection that only reads.

@@ -76,6 +76,12 @@ async fn lists(read: &mut Connection) -> Result<Vec<String>, StoreError> {
     read.mission_list(&rank, &later).await?;
     let label = MissionFilter { labels: vec![("a".to_owned(), "b".to_owned())], ..MissionFilter::default() };
     read.mission_list(&label, &later).await?;
+    let several =
+        MissionFilter { statuses: vec![MissionStatus::Failed, MissionStatus::Expired], ..MissionFilter::default() };
+    read.mission_list(&several, &later).await?;
+    let both = MissionFilter { since: Some(NOW), ..label };
+    read.mission_list(&both, &later).await?;
+    read.forgettable_missions(NOW, None, 10).await?;
     let places = PageRequest { limit: 50, cursor: Some("3.-1".to_owned()) };
     read.task_list(mission_id(1), &TaskFilter::default(), &places).await?;
     let page = PageRequest { limit: 50, cursor: Some("100".to_owned()) };

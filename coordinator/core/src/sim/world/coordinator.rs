@@ -1,6 +1,7 @@
 //! What the coordinator does: core's decisions, applied.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use nexusmon_shared::mission::{MissionFailure, MissionStatus};
 use nexusmon_shared::outcome::Report;
@@ -14,7 +15,7 @@ use super::{Message, Violation, World};
 use crate::lease;
 use crate::mission::{MissionCommand, MissionEffect, TaskCounts, apply};
 use crate::needs::{Condition, Need, decide};
-use crate::schedule::{AgentView, Availability, Candidate, ClassId, DemandClass, Snapshot, plan};
+use crate::schedule::{AgentView, Availability, Candidate, ClassId, DemandClass, Offer, Snapshot, plan};
 use crate::sim::strategies::apply_grants;
 use crate::task::{self, Cancelled, MissionMood, Resolution, Settled};
 
@@ -79,17 +80,20 @@ impl World {
             let used = live.filter(|lease| lease.agent == agent.id).count();
             AgentView {
                 id: agent.id,
-                name: agent.id.to_string(),
+                offer: Arc::new(Offer {
+                    name: agent.id.to_string(),
+                    capabilities: BTreeMap::from([("shell.run".parse().expect("a capability"), "1".to_owned())]),
+                    labels: BTreeMap::new(),
+                    slots: agent.slots,
+                    levels: BTreeSet::from([Level::L3]),
+                    max_rank: Rank::B,
+                    allowed: None,
+                    unsigned_consent: false,
+                }),
                 session: agent.session,
                 availability: if agent.connected { Availability::Live } else { Availability::Offline },
                 free_slots: agent.slots.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX)),
                 prefetch: 0,
-                capabilities: BTreeMap::from([("shell.run".parse().expect("a capability"), "1".to_owned())]),
-                labels: BTreeMap::new(),
-                levels: BTreeSet::from([Level::L3]),
-                max_rank: Rank::B,
-                allowed: None,
-                unsigned_consent: false,
                 barred: BTreeSet::new(),
             }
         });
