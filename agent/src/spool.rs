@@ -1,12 +1,12 @@
 //! Logs between the pump that fills them and the link that sends them: on disk, so that neither a slow line nor a crash
 //! of the agent loses a byte, and bounded, so that a chatty task waits instead of filling the disk.
 //!
-//! A log is a folder of segments, each a file of frames (`frame.rs`). Nothing exists for an attempt that wrote nothing.
+//! A log is a row of segments, each a file of frames (`frame.rs`). Nothing exists for an attempt that wrote nothing.
 
 mod frame;
 mod log;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
@@ -78,10 +78,8 @@ impl Spool {
         let (begun, listener) = mpsc::unbounded_channel();
         let (mut logs, mut used) = (HashMap::new(), 0);
         let recent = Arc::default();
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let Some(attempt) = entry.file_name().to_str().and_then(parse) else { continue };
-            let log = Log::reopen(entry.path(), Arc::clone(&recent))?;
+        for (attempt, starts) in segments(folder)? {
+            let log = Log::reopen(folder.join(name(attempt)), starts, Arc::clone(&recent))?;
             used += log.bytes_on_disk();
             logs.insert(attempt, Held::new(log));
             let _ = begun.send(attempt);
@@ -119,11 +117,11 @@ impl Spool {
         self.logs.lock().expect("no holder panics").get(&attempt).cloned()
     }
 
-    fn begin(&self, attempt: AttemptRef) -> io::Result<Arc<Held>> {
-        let held = Held::new(Log::create(self.folder.join(name(attempt)), Arc::clone(&self.recent))?);
+    fn begin(&self, attempt: AttemptRef) -> Arc<Held> {
+        let held = Held::new(Log::new(self.folder.join(name(attempt)), Arc::clone(&self.recent)));
         self.logs.lock().expect("no holder panics").insert(attempt, Arc::clone(&held));
         let _ = self.begun.send(attempt);
-        Ok(held)
+        held
     }
 
     /// Waits until there is room; this is where a task comes to wait for the coordinator. False if the log is unwanted.
@@ -155,11 +153,8 @@ impl LogWriter {
             let part = bytes.split_to(bytes.len().min(frame::MOST));
             let length = part.len() as u64;
             if self.spool.take_room(self.held.as_deref(), length) {
-                let held = match self.held.take() {
-                    Some(held) => held,
-                    None => self.spool.begin(self.attempt)?,
-                };
-                self.held.insert(held).append(source, part, at)?;
+                let held = self.held.get_or_insert_with(|| self.spool.begin(self.attempt));
+                held.append(source, part, at)?;
             }
             self.written += length;
         }
@@ -234,6 +229,22 @@ impl std::fmt::Debug for Spool {
 
 fn name(attempt: AttemptRef) -> String {
     format!("{}.{}", attempt.task, attempt.fence)
+}
+
+/// Where the segments of each log begin.
+fn segments(folder: &Path) -> io::Result<BTreeMap<AttemptRef, Vec<u64>>> {
+    let mut found = BTreeMap::<_, Vec<u64>>::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let file = entry.file_name();
+        let Some((attempt, start)) = file.to_str().and_then(|file| file.split_once('@')) else {
+            continue;
+        };
+        if let (Some(attempt), Ok(start)) = (parse(attempt), start.parse()) {
+            found.entry(attempt).or_default().push(start);
+        }
+    }
+    Ok(found)
 }
 
 fn parse(name: &str) -> Option<AttemptRef> {

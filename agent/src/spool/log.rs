@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,7 +22,8 @@ const RECENT: usize = 8 * 1024 * 1024;
 
 /// See the module.
 pub(super) struct Log {
-    folder: PathBuf,
+    /// Of its segments' paths; what each adds is where it begins.
+    prefix: PathBuf,
     segments: VecDeque<Segment>,
     /// Bytes of log so far.
     length: u64,
@@ -57,15 +58,10 @@ struct Segment {
 }
 
 impl Log {
-    /// `recent_bytes` is shared by all logs.
-    pub(super) fn create(folder: PathBuf, recent_bytes: Arc<AtomicUsize>) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
-        Ok(Self::empty(folder, recent_bytes))
-    }
-
-    fn empty(folder: PathBuf, recent_bytes: Arc<AtomicUsize>) -> Self {
+    /// Nothing is on disk before something is appended. `recent_bytes` is shared by all logs.
+    pub(super) const fn new(prefix: PathBuf, recent_bytes: Arc<AtomicUsize>) -> Self {
         Self {
-            folder,
+            prefix,
             segments: VecDeque::new(),
             length: 0,
             ended: false,
@@ -77,22 +73,23 @@ impl Log {
         }
     }
 
-    /// What an earlier life left; a torn frame at the end is cut off.
-    pub(super) fn reopen(folder: PathBuf, recent_bytes: Arc<AtomicUsize>) -> io::Result<Self> {
-        let mut starts = Vec::new();
-        for entry in fs::read_dir(&folder)? {
-            starts.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
-        }
+    /// What an earlier life left in segments that begin at `starts`; a torn frame at the end is cut off.
+    pub(super) fn reopen(
+        prefix: PathBuf,
+        mut starts: Vec<u64>,
+        recent_bytes: Arc<AtomicUsize>,
+    ) -> io::Result<Self> {
         starts.sort_unstable();
-        let mut log = Self::empty(folder, recent_bytes);
+        let mut log = Self::new(prefix, recent_bytes);
         log.left_over = true;
         log.length = starts.first().copied().unwrap_or(0);
         for start in starts {
             if start != log.length {
                 // A hole: what lies behind it belongs to nothing.
-                break;
+                let _ = fs::remove_file(path(&log.prefix, start));
+                continue;
             }
-            let segment = Segment::reopen(&log.folder, start)?;
+            let segment = Segment::reopen(&log.prefix, start)?;
             log.length += segment.length;
             log.segments.push_back(segment);
         }
@@ -121,7 +118,7 @@ impl Log {
 
     pub(super) fn append(&mut self, source: LogSource, bytes: Bytes, at: Timestamp) -> io::Result<()> {
         if self.segments.back().is_none_or(|segment| segment.length >= SEGMENT) {
-            let segment = Segment::create(&self.folder, self.length)?;
+            let segment = Segment::create(&self.prefix, self.length)?;
             self.segments.push_back(segment);
         }
         let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
@@ -234,8 +231,9 @@ impl Log {
         self.unwanted = true;
         let freed = self.bytes_on_disk();
         self.forget_recent(u64::MAX);
-        self.segments.clear();
-        let _ = fs::remove_dir_all(&self.folder);
+        for segment in self.segments.drain(..) {
+            let _ = fs::remove_file(&segment.path);
+        }
         freed
     }
 }
@@ -282,14 +280,14 @@ impl Drop for Log {
 }
 
 impl Segment {
-    fn create(folder: &std::path::Path, start: u64) -> io::Result<Self> {
-        let path = folder.join(format!("{start:020}"));
+    fn create(prefix: &Path, start: u64) -> io::Result<Self> {
+        let path = path(prefix, start);
         let file = OpenOptions::new().create_new(true).read(true).append(true).open(&path)?;
         Ok(Self { start, length: 0, size: 0, file, path })
     }
 
-    fn reopen(folder: &std::path::Path, start: u64) -> io::Result<Self> {
-        let path = folder.join(format!("{start:020}"));
+    fn reopen(prefix: &Path, start: u64) -> io::Result<Self> {
+        let path = path(prefix, start);
         let file = OpenOptions::new().read(true).append(true).open(&path)?;
         let whole = file.metadata()?.len();
         let mut segment = Self { start, length: 0, size: 0, file, path };
@@ -312,6 +310,12 @@ impl Segment {
         Frame::read(&header)
             .ok_or_else(|| io::Error::other(format!("{} is damaged at {place}", self.path.display())))
     }
+}
+
+fn path(prefix: &Path, start: u64) -> PathBuf {
+    let mut path = prefix.as_os_str().to_owned();
+    path.push(format!("@{start}"));
+    path.into()
 }
 
 fn write_both(file: &mut File, header: &[u8], bytes: &[u8]) -> io::Result<()> {

@@ -74,7 +74,7 @@ proptest! {
             writer.write(LogSource::Stdout, Bytes::copy_from_slice(&[number; 100]), Timestamp::from_micros(1)).unwrap();
         }
         drop((writer, spool));
-        let file = folder.path().join(name(attempt(1))).join(format!("{:020}", 0));
+        let file = folder.path().join(format!("{}@0", name(attempt(1))));
         let size = std::fs::metadata(&file).unwrap().len();
         std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(size.saturating_sub(cut)).unwrap();
         let spool = open(folder.path(), u64::MAX);
