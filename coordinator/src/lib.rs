@@ -127,6 +127,7 @@ impl Running {
 
     /// Until a signal asks for the end (fine) or a task goes down (not fine).
     async fn until_end(&self) -> Result<(), StartError> {
+        nexusmon_shared::idle::watch(&self.app.lifecycle);
         tokio::select! {
             signal = termination() => {
                 let signal = signal.map_err(StartError::Signals)?;

@@ -25,6 +25,8 @@ pub mod time;
 pub mod trust;
 
 #[cfg(feature = "rt")]
+pub mod idle;
+#[cfg(feature = "rt")]
 pub mod lifecycle;
 #[cfg(feature = "rt")]
 pub mod metrics;

@@ -36,6 +36,7 @@ const COORDINATOR: &str = "coordinator/src";
 const AGENT: &str = "agent/src";
 
 const ROOMS: &[Room] = &[
+    Room { source: "shared/memory/src", module: "*", own: &["*"], outside: &[] },
     Room { source: "shared/src", module: "*", own: &["*"], outside: &["tokio", "tonic"] },
     Room { source: "coordinator/core/src", module: "*", own: &["*"], outside: &["cedar_policy", "cel"] },
     Room { source: "coordinator/store/src", module: "*", own: &["*"], outside: &["sqlx", "tokio"] },
