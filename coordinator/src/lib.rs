@@ -6,6 +6,7 @@ pub mod background;
 pub mod blobs;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod grpc;
 pub mod http;
@@ -86,6 +87,7 @@ impl Coordinator {
             async move { renewed.map(|()| Next::Period) }
         }));
         let background = Background::start(activations, &lifecycle, &clock);
+        app.set_background(background.clone());
         lifecycle.spawn("events", service::events::relay(app.clone()));
         tracing::info!(%http_addr, %grpc_addr, "the coordinator serves");
         Ok(Running { http_addr, grpc_addr, app, background, new_operator_key })

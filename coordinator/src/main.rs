@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use nexusmon_coordinator::config::Settings;
-use nexusmon_coordinator::{cli, configured, serve, up};
+use nexusmon_coordinator::{cli, configured, doctor, serve, up};
 use nexusmon_shared::lifecycle::chain;
 
 /// NEXUSMON: work on your machines, and proof of it.
@@ -30,6 +30,9 @@ enum Command {
         #[arg(long)]
         demo: bool,
     },
+    /// Find what is the matter with this host's coordinator, or with the one at --url, and say what to do. Give it the
+    /// settings `serve` has. Exit codes: 0 nothing fails, 1 something does
+    Doctor(Settings),
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -42,6 +45,13 @@ async fn main() -> ExitCode {
         Command::Serve(settings) => configured(settings, async |config| serve(config, json).await).await,
         Command::Up { settings, demo } => {
             configured(settings, async |config| up::run(config, up::Options { demo, json }).await).await
+        }
+        Command::Doctor(settings) => {
+            return match doctor::run(&connection, settings).await {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(error) => failed(&error.to_string(), error.exit_code()),
+            };
         }
         Command::Client(command) => {
             let done = cli::run(connection, command, &mut Arguments::command()).await;

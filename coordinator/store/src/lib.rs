@@ -17,6 +17,7 @@ mod error;
 mod evolution;
 mod flags;
 mod idempotency;
+mod inspect;
 mod logs;
 mod migrate;
 mod missions;
@@ -57,6 +58,7 @@ pub use evolution::{
 pub use flags::FlagRow;
 pub use futures::future::BoxFuture;
 pub use idempotency::IdempotencyRow;
+pub use inspect::{Inspection, PostgresServer, inspect};
 pub use logs::{LogKey, LogRow, SegmentRow};
 pub use missions::{
     MissionChange, MissionDelta, MissionFilter, MissionRow, MissionsDue, NewMission, PlanRow, Start,
