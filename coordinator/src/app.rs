@@ -26,11 +26,13 @@ pub mod elsewhere;
 pub mod events;
 pub mod fleet;
 pub mod history;
+pub mod meters;
 pub mod plans;
 pub mod randomness;
 pub mod running;
 pub mod sessions;
 
+use crate::background::Background;
 use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -71,6 +73,7 @@ pub struct Parts {
     pub(crate) mission_counts: costly::Costly<Vec<nexusmon_store::StatusCount>>,
     pub(crate) totals: costly::Costly<[i64; 3]>,
     pub(crate) blob_totals: costly::Costly<(i64, i64)>,
+    pub meters: meters::Meters,
     pub(crate) dispatch: Notify,
     /// Boot clock, in seconds, of the last look at which classes have ready tasks.
     pub(crate) refreshed: AtomicU64,
@@ -83,6 +86,7 @@ pub struct Parts {
     pub(crate) idempotency: service::idempotency::InFlight,
     virtual_time: AtomicU64,
     agent_address: OnceLock<SocketAddr>,
+    background: OnceLock<Background>,
     batchers: OnceLock<Batchers>,
 }
 
@@ -134,6 +138,7 @@ impl App {
             mission_counts: costly::Costly::default(),
             totals: costly::Costly::default(),
             blob_totals: costly::Costly::default(),
+            meters: meters::Meters::default(),
             dispatch: Notify::new(),
             refreshed: AtomicU64::new(0),
             judging: AtomicBool::new(false),
@@ -145,6 +150,7 @@ impl App {
             idempotency: service::idempotency::InFlight::default(),
             virtual_time: AtomicU64::new(0),
             agent_address: OnceLock::new(),
+            background: OnceLock::new(),
             batchers: OnceLock::new(),
             config,
             clock,
@@ -164,12 +170,22 @@ impl App {
         let app = self.clone();
         let create = Batcher::start(lifecycle, "missions.create", 500, move |batch| {
             let app = app.clone();
-            async move { service::missions::insert_batch(&app, batch).await }
+            async move {
+                let (items, began) = (batch.len(), app.clock.boot());
+                let done = service::missions::insert_batch(&app, batch).await;
+                app.meters.create.done(items, app.clock.boot().saturating_sub(began));
+                done
+            }
         });
         let app = self.clone();
         let report = Batcher::start(lifecycle, "tasks.report", 200, move |batch| {
             let app = app.clone();
-            async move { service::settled::settle_batch(&app, batch).await }
+            async move {
+                let (items, began) = (batch.len(), app.clock.boot());
+                let done = service::settled::settle_batch(&app, batch).await;
+                app.meters.report.done(items, app.clock.boot().saturating_sub(began));
+                done
+            }
         });
         let _ = self.batchers.set(Batchers { create, report });
         service::agents::Renewals::start(self);
@@ -177,6 +193,15 @@ impl App {
 
     pub(crate) fn batchers(&self) -> &Batchers {
         self.batchers.get().expect("open() starts the batchers before it gives the handle away")
+    }
+
+    /// What runs in the background, for those who look; told once it has started.
+    pub fn set_background(&self, background: Background) {
+        let _ = self.background.set(background);
+    }
+
+    pub(crate) fn background(&self) -> Option<&Background> {
+        self.background.get()
     }
 
     /// Where agents really connect to; set once the port is bound.

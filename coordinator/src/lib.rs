@@ -6,6 +6,7 @@ pub mod background;
 pub mod blobs;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod grpc;
 pub mod http;
@@ -91,6 +92,7 @@ impl Coordinator {
             async move { renewed.map(|()| Next::Period) }
         }));
         let background = Background::start(activations, &lifecycle, &clock);
+        app.set_background(background.clone());
         lifecycle.spawn("events", service::events::relay(app.clone()));
         lifecycle.spawn("nodes", service::nodes::follow(app.clone()));
         lifecycle.spawn("news", service::news::listen(app.clone()));

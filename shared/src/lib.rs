@@ -6,6 +6,7 @@
 pub mod attempt;
 pub mod capability;
 pub mod digest;
+pub mod doctor;
 pub mod effects;
 pub mod expression;
 pub mod id;
@@ -14,6 +15,7 @@ pub mod manifest;
 pub mod message;
 pub mod mission;
 pub mod name;
+pub mod network;
 pub mod outcome;
 pub mod plan;
 pub mod rank;

@@ -176,6 +176,11 @@ impl Cluster {
         self.coordinator.iter().filter_map(Process::id).chain(agents).collect()
     }
 
+    /// Where agents connect to.
+    pub fn agent_port(&self) -> &str {
+        &self.grpc
+    }
+
     /// Where this cluster writes.
     pub fn path(&self) -> &Path {
         self.folder.path()

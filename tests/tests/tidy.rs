@@ -91,6 +91,7 @@ const ROOMS: &[Room] = &[
         own: &["service", "blobs"],
         outside: &["tokio", "nexusmon_store"],
     },
+    Room { source: COORDINATOR, module: "doctor", own: &["*"], outside: &["tokio", "nexusmon_store"] },
     Room { source: COORDINATOR, module: "cli", own: &[], outside: &["tokio", "reqwest"] },
     Room { source: AGENT, module: "lib", own: &["*"], outside: &["tokio"] },
     Room { source: AGENT, module: "main", own: &["*"], outside: &["tokio", "nexusmon_agent"] },

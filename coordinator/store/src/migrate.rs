@@ -50,6 +50,11 @@ pub(crate) fn newest() -> i64 {
 /// PostgreSQL: one node migrates, others wait. Any number serves.
 const LOCK: i64 = 0x6e65_7875;
 
+/// The newest migration this program knows.
+pub(crate) fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
 /// Brings the database to the newest migration, or refuses.
 pub(crate) async fn run(connection: &mut Connection) -> Result<(), StoreError> {
     if connection.is_postgres() {
