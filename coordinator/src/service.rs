@@ -94,6 +94,8 @@ pub struct Caller {
     /// Work above this rank is held; `None` for people.
     pub rank_ceiling: Option<Rank>,
     pub origin: Origin,
+    /// The idempotency key the request came under: what it creates commits together with the key.
+    pub under: Option<std::sync::Arc<idempotency::Under>>,
 }
 
 impl Caller {
@@ -106,6 +108,7 @@ impl Caller {
             session: None,
             rank_ceiling: None,
             origin: Origin::System,
+            under: None,
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod mission;
 pub mod name;
 pub mod outcome;
 pub mod plan;
+pub mod planted;
 pub mod rank;
 pub mod sandbox;
 pub mod schema;

@@ -49,12 +49,30 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Value)> {
+        self.call_with(method, path, body, None).await
+    }
+
+    /// A POST under an idempotency key: it may be repeated until there is an answer.
+    pub async fn post_once(&self, path: &str, key: &str, body: &Value) -> Result<(StatusCode, Value)> {
+        self.call_with(Method::POST, path, Some(body), Some(key)).await
+    }
+
+    async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> Result<(StatusCode, Value)> {
         for _ in 0..2 {
             let token = self.token().await?;
             let mut request =
                 self.http.request(method.clone(), format!("{}{path}", self.url)).bearer_auth(&token);
             if let Some(body) = body {
                 request = request.json(body);
+            }
+            if let Some(key) = key {
+                request = request.header("idempotency-key", key);
             }
             let response = request.send().await.with_context(|| format!("{method} {path}"))?;
             let status = response.status();

@@ -7,6 +7,8 @@ pub mod bench;
 pub mod binaries;
 pub mod cluster;
 pub mod process;
+#[cfg(feature = "planted")]
+pub mod prove;
 
 pub use api::Api;
 pub use cluster::{Agent, Cluster, Options};

@@ -9,10 +9,12 @@ use http_body_util::BodyExt as _;
 use nexusmon_shared::digest::Digest;
 
 use super::Web;
+use super::access::Known;
 use super::json::{self, MISSION_LIMIT};
 use super::problem::Problem;
-use crate::service::Caller;
+use super::v1::missions::created;
 use crate::service::idempotency::{self as service, Begun, Key, Remembered};
+use crate::service::{Caller, missions};
 
 pub(super) const HEADER: &str = "idempotency-key";
 /// Set on an answer that was given before.
@@ -40,7 +42,16 @@ pub(super) async fn once(
     };
     match service::begin(&web.app, caller, Key { route, key, body }).await? {
         Begun::Seen(remembered) => Ok(replay(remembered)),
+        Begun::Created(mission) => {
+            let mut response = created(missions::get(&web.app, mission).await?);
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            Ok(response)
+        }
         Begun::New(reserved) => {
+            let mut request = request;
+            let caller = Caller { under: Some(reserved.under()), ..caller.clone() };
+            request.extensions_mut().insert(Known(caller.clone()));
+            let caller = &caller;
             let response = next.run(request).await;
             if !response.status().is_success() {
                 return Ok(response);

@@ -1,11 +1,13 @@
 //! Idempotency keys of POST requests: the same key and body give the same answer for a day.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::id::PrincipalId;
+use nexusmon_shared::id::{MissionId, PrincipalId};
+use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{IdempotencyRow, StoreError};
 use serde_json::json;
 
@@ -25,6 +27,26 @@ pub struct Key {
     pub body: Digest,
 }
 
+/// A key while its request is executed.
+#[derive(Debug)]
+pub struct Under {
+    principal: PrincipalId,
+    key: Key,
+    committed: AtomicBool,
+}
+
+impl Under {
+    /// The key's row for a mission that is created under it, to be committed with the mission: a crash between two
+    /// commits would let the repeated request create another.
+    pub(super) fn row(&self, mission: MissionId, now: Timestamp) -> IdempotencyRow {
+        row(self.principal, &self.key, 201, json!({"mission": mission}), now)
+    }
+
+    pub(super) fn set_committed(&self) {
+        self.committed.store(true, Ordering::Release);
+    }
+}
+
 /// An answer as it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
@@ -37,6 +59,8 @@ pub struct Remembered {
 pub enum Begun {
     /// Give this answer again.
     Seen(Remembered),
+    /// This mission was created.
+    Created(MissionId),
     /// Do it, then [`finish`] (or drop it, to let the key be used again).
     New(Reserved),
 }
@@ -53,6 +77,14 @@ pub struct Reserved {
     key: Key,
     name: Name,
     within: InFlight,
+    under: Arc<Under>,
+}
+
+impl Reserved {
+    /// For the [`Caller`] of what is executed.
+    pub fn under(&self) -> Arc<Under> {
+        Arc::clone(&self.under)
+    }
 }
 
 impl Drop for Reserved {
@@ -74,40 +106,59 @@ pub async fn begin(app: &App, caller: &Caller, key: Key) -> Result<Begun> {
     if !app.idempotency.0.lock().expect("no holder panics").insert(name.clone()) {
         return Err(Error::conflict("in_progress", "a request with this Idempotency-Key is being executed"));
     }
-    let reserved = Reserved { key, name, within: app.idempotency.clone() };
+    let under = Under { principal: caller.principal, key: key.clone(), committed: AtomicBool::new(false) };
+    let reserved = Reserved { key, name, within: app.idempotency.clone(), under: Arc::new(under) };
     let key = &reserved.key;
     let now = app.clock.now();
     let known = app.store.read().await?.idempotent(caller.principal, &key.route, &key.key, now).await?;
     match known {
+        _ if nexusmon_shared::planted::planted("key-forgotten") => Ok(Begun::New(reserved)),
         None => Ok(Begun::New(reserved)),
         Some(row) if row.body_digest != key.body => Err(Error::IdempotencyMismatch),
-        Some(row) => Ok(Begun::Seen(remembered(&row)?)),
+        Some(row) => remembered(&row),
     }
 }
 
-fn remembered(row: &IdempotencyRow) -> Result<Remembered> {
+fn remembered(row: &IdempotencyRow) -> Result<Begun> {
     let kept: serde_json::Value = serde_json::from_str(&row.response).map_err(Error::internal)?;
-    Ok(Remembered {
+    if let Some(mission) = kept["mission"].as_str() {
+        return Ok(Begun::Created(mission.parse().map_err(Error::internal)?));
+    }
+    Ok(Begun::Seen(Remembered {
         status: u16::try_from(row.status).unwrap_or(500),
         location: kept["location"].as_str().map(str::to_owned),
         body: kept["body"].as_str().unwrap_or_default().as_bytes().to_vec(),
-    })
+    }))
 }
 
-/// Keeps the answer for a day.
-pub async fn finish(app: &App, caller: &Caller, reserved: Reserved, answer: Remembered) -> Result<()> {
-    let now = app.clock.now();
-    let body = String::from_utf8(answer.body).map_err(Error::internal)?;
-    let row = IdempotencyRow {
-        principal: caller.principal,
-        route: reserved.key.route.clone(),
-        key: reserved.key.key.clone(),
-        body_digest: reserved.key.body,
-        status: u32::from(answer.status),
-        response: json!({"location": answer.location, "body": body}).to_string(),
+fn row(
+    principal: PrincipalId,
+    key: &Key,
+    status: u32,
+    response: serde_json::Value,
+    now: Timestamp,
+) -> IdempotencyRow {
+    IdempotencyRow {
+        principal,
+        route: key.route.clone(),
+        key: key.key.clone(),
+        body_digest: key.body,
+        status,
+        response: response.to_string(),
         created_at: now,
         expires_at: now + KEPT,
-    };
+    }
+}
+
+/// Keeps the answer for a day, unless the key was committed with what it created.
+pub async fn finish(app: &App, caller: &Caller, reserved: Reserved, answer: Remembered) -> Result<()> {
+    if reserved.under.committed.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let now = app.clock.now();
+    let body = String::from_utf8(answer.body).map_err(Error::internal)?;
+    let response = json!({"location": answer.location, "body": body});
+    let row = row(caller.principal, &reserved.key, u32::from(answer.status), response, now);
     let kept = app
         .store
         .write_with("idempotency.finish", row, |tx, row| {

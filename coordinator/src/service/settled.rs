@@ -141,7 +141,7 @@ fn one(
         return;
     };
     // Only whoever was granted the attempt may speak of it.
-    if row.agent != Some(agent) {
+    if row.agent != Some(agent) && !nexusmon_shared::planted::planted("anybody-may-report") {
         stale(unit, agent, report, Some(row));
         return;
     }
@@ -332,6 +332,9 @@ pub(super) fn audit_settled(unit: &mut Unit<'_>, row: &TaskRow, actor: &Actor, r
         if !report.artifacts.is_empty() {
             put("artifacts", serde_json::to_value(&report.artifacts).unwrap_or_default());
         }
+    }
+    if nexusmon_shared::planted::planted("settlement-unaudited") && row.attempt % 2 == 1 {
+        return;
     }
     unit.audit(actor.0.clone(), "task.settled", task_subject(row.id), Some(row.mission), body);
 }

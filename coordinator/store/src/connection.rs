@@ -95,6 +95,15 @@ impl Connection {
         self.broken.clone().map_or(Ok(()), Err)
     }
 
+    /// Where `make prove` lets statements of units of work fail.
+    fn may_fail(&mut self, sql: &Sql) -> Result<(), StoreError> {
+        if !matches!(self.link, Link::Sqlite(_) | Link::Postgres(_)) || sql.sqlite.starts_with("ROLLBACK") {
+            return Ok(());
+        }
+        let point = if sql.sqlite.starts_with("COMMIT") { "store.commit" } else { "store.statement" };
+        nexusmon_shared::planted::failure(point).map_err(|error| self.failed(sqlx::Error::Io(error)))
+    }
+
     pub(crate) const fn is_postgres(&self) -> bool {
         matches!(self.link, Link::Postgres(_) | Link::PostgresPooled(_))
     }
@@ -110,6 +119,7 @@ impl Connection {
 
     pub(crate) async fn execute(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<u64, StoreError> {
         self.intact()?;
+        self.may_fail(sql)?;
         #[cfg(feature = "testing")]
         self.explain(sql, &args).await?;
         let done = on_either!(self, sql, args, |query, connection| query
@@ -121,6 +131,7 @@ impl Connection {
 
     pub(crate) async fn fetch<T: Record>(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
         self.intact()?;
+        self.may_fail(sql)?;
         #[cfg(feature = "testing")]
         self.explain(sql, &args).await?;
         let read = on_either!(self, sql, args, |query, connection| query
@@ -136,6 +147,7 @@ impl Connection {
         args: Vec<Arg>,
     ) -> Result<Option<T>, StoreError> {
         self.intact()?;
+        self.may_fail(sql)?;
         #[cfg(feature = "testing")]
         self.explain(sql, &args).await?;
         let read = on_either!(self, sql, args, |query, connection| query

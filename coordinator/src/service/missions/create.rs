@@ -22,6 +22,7 @@ use super::prepare::{self, Ids, Judged};
 use crate::app::App;
 use crate::app::classes;
 use crate::error::{Error, Result};
+use crate::service::idempotency::Under;
 use crate::service::unit::{Actor, After, SYSTEM, Unit};
 use crate::service::unlock::{self, Missions};
 use crate::service::{Caller, classes as interning};
@@ -46,6 +47,8 @@ pub(crate) struct Prepared {
     pub ready: BTreeSet<ClassId>,
     /// Outputs of an earlier mission that this one reuses.
     pub versions: Vec<nexusmon_store::NewVersion>,
+    /// The key it was asked for under; they commit together.
+    pub under: Option<Arc<Under>>,
 }
 
 /// A mission as committed.
@@ -294,6 +297,7 @@ pub(in crate::service) async fn prepare(
         decide: Vec::new(),
         ready: BTreeSet::new(),
         versions: Vec::new(),
+        under: caller.under.clone(),
     };
     if draft.tasks.is_none() {
         return Ok(prepared);
@@ -452,6 +456,7 @@ pub(crate) async fn insert_batch(app: &App, batch: Vec<Prepared>) -> Vec<Result<
 
 async fn insert_together(app: &App, batch: Vec<Arc<Prepared>>) -> Result<Vec<Created>> {
     let unit_app = app.clone();
+    let keys: Vec<_> = batch.iter().filter_map(|prepared| prepared.under.clone()).collect();
     let (created, after) = app
         .store
         .write_with("missions.create", batch, move |tx, batch| {
@@ -459,6 +464,7 @@ async fn insert_together(app: &App, batch: Vec<Arc<Prepared>>) -> Result<Vec<Cre
             Box::pin(async move { insert(&app, tx, batch).await })
         })
         .await?;
+    keys.iter().for_each(|key| key.set_committed());
     after.run(app);
     Ok(created)
 }
@@ -467,6 +473,14 @@ async fn insert(app: &App, tx: &mut Tx, batch: &[Arc<Prepared>]) -> Result<(Vec<
     let mut unit = Unit::new(app, tx);
     let rows: Vec<NewMission> = batch.iter().map(|prepared| prepared.new.clone()).collect();
     unit.tx.insert_missions(&rows).await?;
+    let now = unit.now;
+    let keys: Vec<_> = batch
+        .iter()
+        .filter_map(|prepared| Some(prepared.under.as_ref()?.row(prepared.new.mission.id, now)))
+        .collect();
+    if !keys.is_empty() {
+        unit.tx.remember(&keys).await?;
+    }
     let approvals: Vec<_> = batch.iter().filter_map(|prepared| prepared.approval.clone()).collect();
     if !approvals.is_empty() {
         unit.tx.insert_approvals(&approvals).await?;

@@ -176,6 +176,10 @@ impl Writer {
         }
         self.tx.connection.doing = "writing the audit log";
         let newest = self.tx.append_audit(collected.audit, self.newest).await?;
+        if nexusmon_shared::planted::planted("answered-without-commit") && newest % 40 == 7 {
+            self.tx.execute(sql!("ROLLBACK"), args![]).await?;
+            return Ok(());
+        }
         self.tx.connection.doing = "committing";
         self.tx.execute(sql!("COMMIT"), args![]).await?;
         self.newest = newest;
@@ -192,7 +196,7 @@ impl Writer {
         };
         match self.tx.connection.broken() {
             // A unit that swallowed a statement's error must not commit half of its work.
-            Some(error) if good => {
+            Some(error) if good && !nexusmon_shared::planted::planted("broken-unit-kept") => {
                 unit.fail(error);
                 false
             }
