@@ -25,6 +25,9 @@ const CALM_WITH_A_BUG: Duration = Duration::from_secs(12);
 /// Not a bug: agents that send reports twice, and those of lost leases too.
 pub(super) const INSISTING: &str = "agent-insists";
 
+/// How long an audit entry may take to be shown.
+const SHOWN_WITHIN: Duration = Duration::from_secs(30);
+
 /// How the names of tasks begin that may be repeated, and of those that may not.
 const AGAIN: &str = "again";
 const ONCE: &str = "once";
@@ -148,9 +151,17 @@ impl World {
     async fn unexplained(&self, id: &str, task: &Value) -> Result<Option<String>> {
         let path = format!("/v1/governance/audit?action=task.granted&subject={id}");
         // On PostgreSQL entries are numbered, and so shown, a moment after they are committed.
-        let shown = |page: &Value| page["items"].as_array().is_some_and(|items| !items.is_empty());
-        let granted = self.api.until(&path, "shown", shown).await?;
-        let newest = &granted["items"][0];
+        let begun = SystemClock.boot();
+        let mut pace = tokio::time::interval(Duration::from_millis(200));
+        let newest = loop {
+            pace.tick().await;
+            if let Some(newest) = self.api.list(&path).await?.into_iter().next() {
+                break newest;
+            }
+            if SystemClock.boot() - begun > self.calm.min(SHOWN_WITHIN) {
+                return Ok(Some("no grant of it is written down".to_owned()));
+            }
+        };
         let agent = newest["body"]["agent"].as_str().unwrap_or_default();
         let at: Timestamp = newest["at"].as_str().unwrap_or_default().parse()?;
         let explained =

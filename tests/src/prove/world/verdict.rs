@@ -7,11 +7,10 @@ use anyhow::Result;
 use nexusmon_shared::time::{Clock as _, SystemClock};
 use serde_json::Value;
 
-use super::{AGAIN, Decided, World};
+use super::{AGAIN, Decided, SHOWN_WITHIN, World};
 
 /// Nothing new for so long: all there is has been shown.
 const QUIET: Duration = Duration::from_millis(1_500);
-const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the audit trail says of one task.
 #[derive(Debug, Default)]
