@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::{Case, Findings, Run, Tier, at_least, none};
-use targets::TARGETS;
+use targets::{COUNT, TARGETS};
 
 /// Of one target in the small tier; as long as this in the full one.
 const SMALL: u64 = 20_000;
@@ -27,15 +27,11 @@ const POOL: usize = 512;
 pub(super) const RUN: Run = Run {
     name: "fuzz",
     what: "parsers of outside bytes, fed with spoilt versions of good ones",
-    cases: (TARGETS.len() as u32, TARGETS.len() as u32 * 4),
+    cases: (COUNT, COUNT * 4),
     at_once: 1,
     patience_seconds: 300,
     case: |case| Box::pin(async move { tokio::task::spawn_blocking(move || carry_out(&case)).await? }),
-    targets: &[
-        at_least("executions", SMALL * TARGETS.len() as u64, 120_000_000),
-        none("panics"),
-        none("slow"),
-    ],
+    targets: &[at_least("executions", SMALL * COUNT as u64, 120_000_000), none("panics"), none("slow")],
 };
 
 fn carry_out(case: &Case) -> Result<Findings> {

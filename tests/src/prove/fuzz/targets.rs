@@ -21,8 +21,10 @@ pub(super) struct Target {
     pub(super) run: fn(&[u8]) -> bool,
 }
 
+pub(super) const COUNT: u32 = 18;
+
 /// Every parser of bytes that come from outside.
-pub(super) const TARGETS: [Target; 18] = [
+pub(super) const TARGETS: [Target; COUNT as usize] = [
     Target { name: "mission-json", seeds: missions, run: mission_json },
     Target { name: "mission-yaml", seeds: yaml, run: mission_yaml },
     Target { name: "expression", seeds: expressions, run: expression },
