@@ -1,6 +1,9 @@
 //! Bugs planted on purpose, each of which one of the runs has to find: the harness's own test.
 
+use std::sync::Arc;
+
 use anyhow::Result;
+use nexusmon_shared::time::{Clock as _, ManualClock, SteadyClock, Timestamp};
 
 use super::{Case, Findings, Run, at_least, chaos, faults, kills, leases, none, runner, simulation};
 
@@ -13,13 +16,15 @@ enum Finder {
     Torn,
     /// Leases under moving clocks.
     Leases,
+    /// What has expired, shown after its time and after the clock was set back.
+    Expiry,
     /// A small crash loop with real processes.
     Kills,
     /// The same, with keys of requests used again.
     Cuts,
 }
 
-use Finder::{Cuts, Kills, Leases, Simulation, Torn};
+use Finder::{Cuts, Expiry, Kills, Leases, Simulation, Torn};
 
 /// Name, finder, and what it would do to its users.
 const BUGS: &[(&str, Finder, &str)] = &[
@@ -38,6 +43,8 @@ const BUGS: &[(&str, Finder, &str)] = &[
     ("acknowledged-not-written-down", Torn, "reports are sent for ever"),
     ("lease-counted-from-newest-beat", Leases, "a lease outlives its renewal"),
     ("expiry-unobserved", Leases, "a jump of the wall clock ends leases"),
+    ("expired-token-accepted", Expiry, "a token is good for ever"),
+    ("clock-set-back-believed", Expiry, "setting the clock back revives what has expired"),
     ("start-not-written-down", Kills, "a crash repeats work that must not be repeated"),
     ("exit-not-written-down", Torn, "finished work is uncertain after a crash"),
     ("trees-left-running", Kills, "what a dead agent started goes on"),
@@ -54,11 +61,11 @@ const BUGS: &[(&str, Finder, &str)] = &[
 pub(super) const RUN: Run = Run {
     name: "planted",
     what: "bugs planted on purpose, each found by one of the runs",
-    cases: (26, 26),
+    cases: (28, 28),
     at_once: 1,
     patience_seconds: 300,
     case: |case| Box::pin(carry_out(case)),
-    targets: &[at_least("caught", 26, 26), none("missed")],
+    targets: &[at_least("caught", 28, 28), none("missed")],
 };
 
 async fn carry_out(case: Case) -> Result<Findings> {
@@ -69,6 +76,7 @@ async fn carry_out(case: Case) -> Result<Findings> {
         Simulation => tokio::task::spawn_blocking(move || simulation::catches(bug, 400)).await?,
         Torn => tokio::task::spawn_blocking(move || faults::catches(bug)).await?,
         Leases => leases::catches(bug),
+        Expiry => nexusmon_shared::planted::with(bug, revived).map(str::to_owned),
         Kills | Cuts => with_processes(&case, bug, finder).await?,
     };
     match caught {
@@ -94,4 +102,17 @@ async fn with_processes(case: &Case, bug: &'static str, finder: Finder) -> Resul
         }
     }
     Ok(None)
+}
+
+/// What of expired things is taken.
+fn revived() -> Option<&'static str> {
+    let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+    let wall = ManualClock::new(at(10_000));
+    let steady = SteadyClock::new(Arc::new(wall.clone()), at(0));
+    let shown = steady.now();
+    wall.set_wall(at(10));
+    if steady.now() < shown {
+        return Some("what had expired is good again once the clock is set back");
+    }
+    nexusmon_coordinator::service::auth::fuzzing::takes_expired().then_some("a token is taken after its time")
 }

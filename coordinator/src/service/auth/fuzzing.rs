@@ -22,3 +22,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let issued = tokens::issue(KEY, "org_x", PrincipalId::from_bits(1), SessionId::from_bits(2), NOW);
     issued.into_iter().map(String::into_bytes).collect()
 }
+
+/// Whether a token is taken when its time is over.
+pub fn takes_expired() -> bool {
+    let later = NOW + std::time::Duration::from_secs(tokens::LIFE.unsigned_abs());
+    let expired = |bytes: &Vec<u8>| {
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        tokens::read(KEY, "org_x", text, later, false).is_ok()
+    };
+    seeds().iter().any(expired)
+}

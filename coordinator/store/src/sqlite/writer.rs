@@ -196,7 +196,7 @@ impl Writer {
         };
         match self.tx.connection.broken() {
             // A unit that swallowed a statement's error must not commit half of its work.
-            Some(error) if good && !nexusmon_shared::planted::planted("broken-unit-kept") => {
+            Some(error) if good => {
                 unit.fail(error);
                 false
             }
