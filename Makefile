@@ -51,6 +51,13 @@ bench: ## Measure W1..W11 beside the machine's own limits; W=1 runs one
 	cargo build --release --bin nexusmon --bin nexusmon-agent --bin nexusmon-bench
 	@exec $(or $(CARGO_TARGET_DIR),target)/release/nexusmon-bench $(if $(W),--only $(W))
 
+.PHONY: prove
+prove: ## Hold the promises against crashes, cuts, sick disks, clocks, planted bugs; RUN=kills TIER=small SHARD=1/4 MINUTES=10
+	@deploy/setup.sh test
+	cargo build --workspace --all-features --bins
+	@exec nice -n 10 $(or $(CARGO_TARGET_DIR),target)/debug/nexusmon-prove $(RUN) --resume \
+		$(if $(TIER),--tier $(TIER)) $(if $(SHARD),--shard $(SHARD)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: fmt
 fmt: ## Format everything
 	cargo fmt --all

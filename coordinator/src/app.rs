@@ -13,8 +13,8 @@ use nexusmon_core::policy::PolicySet;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::id::{OrganismId, PrincipalId};
 use nexusmon_shared::lifecycle::Lifecycle;
-use nexusmon_shared::time::{SharedClock, Timestamp};
-use nexusmon_store::Store;
+use nexusmon_shared::time::{SharedClock, SteadyClock, Timestamp};
+use nexusmon_store::{AuditFilter, PageRequest, Store};
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
 
@@ -48,6 +48,8 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub config: Config,
     pub clock: SharedClock,
+    /// For what expires: never goes back, not over a restart either.
+    pub expiry_clock: SharedClock,
     pub rng: randomness::Randomness,
     pub lifecycle: Lifecycle,
     pub store: Store,
@@ -116,7 +118,12 @@ impl App {
         keyring: Keyring,
         lifecycle: Lifecycle,
     ) -> Result<Self> {
-        let organism = store.read().await?.organism().await?;
+        let mut read = store.read().await?;
+        let organism = read.organism().await?;
+        let newest = read.audit_list(&AuditFilter::default(), &PageRequest::first(1)).await?;
+        drop(read);
+        let newest = newest.items.first().map_or_else(|| clock.now(), |entry| entry.at);
+        let expiry_clock = Arc::new(SteadyClock::new(Arc::clone(&clock), newest));
         let organism = organism.ok_or_else(|| Error::internal("the database has no organism"))?;
         let parts = Parts {
             started_at: clock.now(),
@@ -154,6 +161,7 @@ impl App {
             batchers: OnceLock::new(),
             config,
             clock,
+            expiry_clock,
             lifecycle,
             store,
             blobs,

@@ -7,6 +7,8 @@ mod access;
 mod admission;
 mod envelope;
 mod etag;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod idempotency;
 mod json;

@@ -18,6 +18,7 @@ pub mod name;
 pub mod network;
 pub mod outcome;
 pub mod plan;
+pub mod planted;
 pub mod rank;
 pub mod sandbox;
 pub mod schema;

@@ -72,6 +72,11 @@ impl Api {
         self.call_with_key(method, path, body, "").await
     }
 
+    /// A POST under an idempotency key: it may be repeated until there is an answer.
+    pub async fn post_once(&self, path: &str, key: &str, body: &Value) -> Result<(StatusCode, Value)> {
+        self.call_with_key(Method::POST, path, Some(body), key).await
+    }
+
     /// As [`Self::call`], with an `Idempotency-Key` unless it is empty.
     pub async fn call_with_key(
         &self,

@@ -298,6 +298,9 @@ fn mark(data_dir: &Path, born: &Born) -> io::Result<()> {
 
 /// Ends the spawner of an earlier life with all it started, and waits until it is gone.
 pub(crate) fn end_earlier(data_dir: &Path) {
+    if nexusmon_shared::planted::planted("trees-left-running") {
+        return;
+    }
     let mark = std::fs::read(data_dir.join(MARK)).ok();
     let mark = mark.and_then(|text| serde_json::from_slice::<Mark>(&text).ok());
     for (pid, started) in mark.map(|mark| mark.processes).unwrap_or_default() {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use nexusmon_shared::digest::Digest;
+use nexusmon_shared::planted::failure;
 
 use super::error::BlobError;
 
@@ -104,7 +105,9 @@ impl Local {
         let written = (|| {
             let mut file = create(&staged)?;
             for part in parts {
-                file.write_all(part).map_err(|e| BlobError::io("write", &staged, e))?;
+                failure("blob.write")
+                    .and_then(|()| file.write_all(part))
+                    .map_err(|e| BlobError::io("write", &staged, e))?;
             }
             self.publish(&staged, &file, place)
         })();
@@ -116,7 +119,7 @@ impl Local {
 
     /// Makes a staged file the one at `place`: file synced, renamed, folder synced.
     pub(super) fn publish(&self, staged: &Path, file: &File, place: &Place) -> Result<(), BlobError> {
-        file.sync_all().map_err(|e| BlobError::io("sync", staged, e))?;
+        failure("blob.sync").and_then(|()| file.sync_all()).map_err(|e| BlobError::io("sync", staged, e))?;
         *self.unsynced.lock().expect("no holder panics").entry(place.clone()).or_insert(0) += 1;
         if let Err(error) = self.rename(staged, place) {
             self.synced(place);
@@ -142,7 +145,7 @@ impl Local {
     fn rename(&self, staged: &Path, place: &Place) -> Result<(), BlobError> {
         let target = self.path(place);
         let folder = self.root.join(&place.folder);
-        match fs::rename(staged, &target) {
+        match failure("blob.rename").and_then(|()| fs::rename(staged, &target)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 fs::create_dir_all(&folder).map_err(|e| BlobError::io("create the folder", &folder, e))?;
                 sync_folder(folder.parent().unwrap_or(&self.root))?;
@@ -183,7 +186,9 @@ pub(super) fn create(path: &Path) -> Result<File, BlobError> {
 
 pub(super) fn sync_folder(folder: &Path) -> Result<(), BlobError> {
     let opened = File::open(folder).map_err(|e| BlobError::io("open the folder", folder, e))?;
-    opened.sync_all().map_err(|e| BlobError::io("sync the folder", folder, e))
+    failure("blob.sync_folder")
+        .and_then(|()| opened.sync_all())
+        .map_err(|e| BlobError::io("sync the folder", folder, e))
 }
 
 /// Temporaries belong to a process that is gone; interrupted uploads stay.

@@ -61,7 +61,9 @@ struct Open {
 impl Open {
     fn append(&mut self, path: &Path, blocks: &[Bytes]) -> Result<(), BlobError> {
         for block in blocks {
-            self.file.write_all(block).map_err(|e| BlobError::io("write", path, e))?;
+            nexusmon_shared::planted::failure("blob.write")
+                .and_then(|()| self.file.write_all(block))
+                .map_err(|e| BlobError::io("write", path, e))?;
             self.written += block.len() as u64;
         }
         Ok(())

@@ -82,7 +82,7 @@ async fn a_line_that_does_not_hold() -> Result<()> {
     }
     let to = |address: &str| patient.clone().with(["--coordinator", address]).examine();
     to(&nowhere()).await?.trouble("coordinator", "fail", "cannot reach");
-    to(another.agent_port()).await?.trouble("coordinator", "fail", "another installation");
+    to(another.grpc()).await?.trouble("coordinator", "fail", "another installation");
     let api = cluster.api.url.trim_start_matches("http://").to_owned();
     to(&api).await?.trouble("coordinator", "fail", "agent port");
 

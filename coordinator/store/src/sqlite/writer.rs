@@ -202,6 +202,10 @@ impl Writer {
         }
         self.tx.connection.doing = "writing the audit log";
         let newest = self.tx.append_audit(collected.audit, self.newest).await?;
+        if nexusmon_shared::planted::planted("answered-without-commit") && newest > 60 && newest % 40 == 7 {
+            self.tx.execute(sql!("ROLLBACK"), args![]).await?;
+            return Ok(());
+        }
         self.tx.connection.doing = "committing";
         self.tx.execute(sql!("COMMIT"), args![]).await?;
         self.newest = newest;
