@@ -215,8 +215,8 @@ pub(super) async fn blobs(config: &Config) -> Check {
         Err(reason) => Check::fail(NAME, format!("{}: {reason}", config.blobs_url))
             .because("no artifact and no log can be stored; agents keep theirs until it works again")
             .advise(
-                "check bucket, endpoint (AWS_ENDPOINT), credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or their \
-                 _FILE), and AWS_ALLOW_HTTP=true for a store without TLS",
+                "check bucket, endpoint (NEXUSMON_S3_ENDPOINT), credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or \
+                 their _FILE), and NEXUSMON_S3_ALLOW_HTTP=true for a store without TLS on another machine",
             ),
     }
 }
@@ -227,11 +227,12 @@ async fn remote(config: &Config) -> Result<(), String> {
         url: config.blobs_url.clone(),
         staging: staging.path().to_owned(),
         several_nodes: config.several_nodes,
+        object_store: crate::object_store(config),
     };
     let key = format!("doctor/{}-{}", config.node, std::process::id());
     let round = async {
         let blobs = Blobs::open(&settings).await?;
-        blobs.put_segment(&key, "probe".into()).await?;
+        blobs.put_segment(&key, vec!["probe".into()]).await?;
         blobs.read_segment(&key, None).await?;
         blobs.delete_segment(&key).await
     };
