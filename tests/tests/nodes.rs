@@ -29,8 +29,8 @@ async fn what_one_coordinator_is_told_reaches_agents_of_another() -> Result<()> 
     here.until("/v1/fleet/agents/agent-1", "online", |agent| agent["status"] == "online").await?;
     // A live tail here of a log that grows there.
     let mission = here.create(waiting(&gate)).await?;
-    let task = here.task_reaches(&mission, "wait", "running").await?;
-    let id = task["task_id"].as_str().context("a task has an id")?;
+    let running = here.task_reaches(&mission, "wait", "running").await?;
+    let id = running["task_id"].as_str().context("a task has an id")?;
     let mut tail = EventLog::open(here, &format!("/v1/engine/tasks/{id}/log/live"), None).await?;
     tail.until(|event| event.data.contains("begun")).await?;
     std::fs::write(&gate, "")?;
