@@ -95,7 +95,7 @@ async fn a_coordinator_that_does_not_fit_refuses_to_start() -> Result<()> {
     let cluster = Nodes::start(1).await?;
     let other = cluster.nodes[0].sibling(2);
     let wrong_key = "7a".repeat(32);
-    let cases: [(&[(&str, &str)], i32, &str); 6] = [
+    let cases: [(&[(&str, &str)], i32, &str); 5] = [
         (&[("NEXUSMON_MASTER_KEY", &wrong_key)], 6, "not the one this database was made with"),
         (&[("NEXUSMON_NODE", "node-1")], 5, "is connected to this database as `node-1`"),
         (
@@ -103,7 +103,6 @@ async fn a_coordinator_that_does_not_fit_refuses_to_start() -> Result<()> {
             5,
             "set NEXUSMON_BLOBS_URL to the same s3://",
         ),
-        (&[("NEXUSMON_BLOBS_URL", "s3://nowhere/x")], 2, "no such bucket"),
         (&[("AWS_SECRET_ACCESS_KEY", "wrong")], 2, "the credentials are refused"),
         (&[("NEXUSMON_S3_ENDPOINT", "http://store.example:9000")], 2, "https://"),
     ];
