@@ -59,6 +59,11 @@ impl Process {
         }
     }
 
+    /// The next line of standard output; `None` at its end.
+    pub async fn next_line(&mut self) -> Result<Option<String>> {
+        Ok(self.lines.next_line().await?)
+    }
+
     /// SIGKILL, and wait until it is gone.
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await.with_context(|| format!("killing {}", self.name))
@@ -70,6 +75,11 @@ impl Process {
         let id = rustix::process::Pid::from_raw(i32::try_from(id)?).context("a process id is not zero")?;
         rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
         Ok(self.child.wait().await?)
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
     }
 
     /// Waits for its own end.

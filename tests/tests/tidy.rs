@@ -36,6 +36,7 @@ const COORDINATOR: &str = "coordinator/src";
 const AGENT: &str = "agent/src";
 
 const ROOMS: &[Room] = &[
+    Room { source: "shared/memory/src", module: "*", own: &["*"], outside: &[] },
     Room { source: "shared/src", module: "*", own: &["*"], outside: &["tokio", "tonic"] },
     Room { source: "coordinator/core/src", module: "*", own: &["*"], outside: &["cedar_policy", "cel"] },
     Room { source: "coordinator/store/src", module: "*", own: &["*"], outside: &["sqlx", "tokio"] },
@@ -43,6 +44,7 @@ const ROOMS: &[Room] = &[
     Room { source: COORDINATOR, module: "main", own: &["*"], outside: &["tokio", "nexusmon_coordinator"] },
     Room { source: COORDINATOR, module: "start_error", own: &["*"], outside: &["tokio", "nexusmon_store"] },
     Room { source: COORDINATOR, module: "serve", own: &["*"], outside: &["tokio"] },
+    Room { source: COORDINATOR, module: "upkeep", own: &["*"], outside: &[] },
     Room { source: COORDINATOR, module: "up", own: &["*"], outside: &["tokio", "reqwest"] },
     Room {
         source: COORDINATOR,
@@ -83,6 +85,13 @@ const ROOMS: &[Room] = &[
         own: &["service", "app", "error"],
         outside: &["tokio"],
     },
+    Room {
+        source: COORDINATOR,
+        module: "ops",
+        own: &["service", "blobs"],
+        outside: &["tokio", "nexusmon_store"],
+    },
+    Room { source: COORDINATOR, module: "doctor", own: &["*"], outside: &["tokio", "nexusmon_store"] },
     Room { source: COORDINATOR, module: "cli", own: &[], outside: &["tokio", "reqwest"] },
     Room { source: AGENT, module: "lib", own: &["*"], outside: &["tokio"] },
     Room { source: AGENT, module: "main", own: &["*"], outside: &["tokio", "nexusmon_agent"] },

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nexusmon_shared::idle;
 use nexusmon_shared::lifecycle::{Lifecycle, TaskFailure, termination};
 use nexusmon_shared::telemetry::{self, TelemetryConfig, TelemetryError, TelemetryGuard};
 use nexusmon_shared::time::{SharedClock, SystemClock};
@@ -41,6 +42,7 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, AgentError> {
     };
     let agent = Agent::start(ingredients, &lifecycle).await?;
     agent.listen(&config, home, worker, clock, &lifecycle)?;
+    idle::watch(&lifecycle);
     tracing::info!(agent = %agent.id(), slots = config.slots, "agent runs");
 
     let failure = tokio::select! {

@@ -54,6 +54,11 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
         Self(sender)
     }
 
+    /// Items that wait for a batch.
+    pub fn waiting(&self) -> usize {
+        self.0.max_capacity() - self.0.capacity()
+    }
+
     /// Queues an item and waits until its batch is committed.
     pub async fn submit(&self, item: T) -> Result<R> {
         let (answer, result) = oneshot::channel();

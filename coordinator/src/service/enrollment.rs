@@ -145,7 +145,8 @@ async fn enroll(
 ) -> Result<(AgentRow, After)> {
     let mut unit = Unit::new(app, tx);
     let now = unit.now;
-    let invite = unit.tx.consume_invite(request.invite, agent, now).await?.ok_or_else(refused)?;
+    let invite =
+        unit.tx.consume_invite(request.invite, agent, app.expiry_clock.now()).await?.ok_or_else(refused)?;
     if unit.tx.agent_named(&invite.name).await?.is_some() {
         return Err(Error::conflict("name_taken", format!("an agent is called `{}` already", invite.name)));
     }

@@ -345,6 +345,9 @@ pub(super) fn audit_settled(unit: &mut Unit<'_>, row: &TaskRow, actor: &Actor, r
             put("artifacts", serde_json::to_value(&report.artifacts).unwrap_or_default());
         }
     }
+    if nexusmon_shared::planted::planted("settlement-unaudited") && row.attempt % 2 == 1 {
+        return;
+    }
     unit.audit(actor.0.clone(), "task.settled", task_subject(row.id), Some(row.mission), body);
 }
 

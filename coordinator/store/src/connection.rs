@@ -81,6 +81,15 @@ impl Connection {
         self.broken.clone().map_or(Ok(()), Err)
     }
 
+    /// Where `make prove` lets statements of units of work fail.
+    fn may_fail(&mut self, sql: &Sql) -> Result<(), StoreError> {
+        if !matches!(self.link, Link::Sqlite(_) | Link::Postgres(_)) || sql.sqlite.starts_with("ROLLBACK") {
+            return Ok(());
+        }
+        let point = if sql.sqlite.starts_with("COMMIT") { "store.commit" } else { "store.statement" };
+        nexusmon_shared::planted::failure(point).map_err(|error| self.failed(sqlx::Error::Io(error)))
+    }
+
     pub(crate) const fn is_postgres(&self) -> bool {
         matches!(self.link, Link::Postgres(_) | Link::PostgresPooled(_))
     }
@@ -111,6 +120,7 @@ impl Connection {
 
     pub(crate) async fn execute(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<u64, StoreError> {
         self.intact()?;
+        self.may_fail(sql)?;
         #[cfg(feature = "testing")]
         self.explain(sql, &args).await?;
         let done = match self.link.backend() {
@@ -130,6 +140,7 @@ impl Connection {
 
     pub(crate) async fn fetch<T: Record>(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
         self.intact()?;
+        self.may_fail(sql)?;
         #[cfg(feature = "testing")]
         self.explain(sql, &args).await?;
         let read = match self.link.backend() {
@@ -179,6 +190,7 @@ impl Connection {
         more: Vec<Arg>,
     ) -> Result<u64, StoreError> {
         self.intact()?;
+        self.may_fail(sql)?;
         if more.is_empty()
             && let (Backend::Sqlite(connection), Some(single)) = (self.link.backend(), &sql.single)
         {
@@ -202,6 +214,7 @@ impl Connection {
         more: Vec<Arg>,
     ) -> Result<Vec<T>, StoreError> {
         self.intact()?;
+        self.may_fail(sql)?;
         if more.is_empty()
             && let (Backend::Sqlite(connection), Some(single)) = (self.link.backend(), &sql.single)
         {
@@ -249,6 +262,13 @@ impl Connection {
     {
         let rows: Vec<_> = keys.iter().cloned().map(Value).collect();
         self.execute_batch(sql, &rows, more).await
+    }
+
+    /// Ends the session with the database, and the locks it holds.
+    pub(crate) async fn discard(self) {
+        if let Link::PostgresPooled(connection) = self.link {
+            let _ = connection.close().await;
+        }
     }
 
     /// Runs a text of several statements without parameters.

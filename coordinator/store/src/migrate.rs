@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = migrations![
     5 "0005_governance",
     6 "0006_evolution",
     7 "0007_search",
+    8 "0008_nodes",
 ];
 
 record! {
@@ -41,8 +42,18 @@ record! {
     }
 }
 
+/// The version this program brings a database to.
+pub(crate) fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
 /// PostgreSQL: one node migrates, others wait. Any number serves.
 const LOCK: i64 = 0x6e65_7875;
+
+/// The newest migration this program knows.
+pub(crate) fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
 
 /// Brings the database to the newest migration, or refuses.
 pub(crate) async fn run(connection: &mut Connection) -> Result<(), StoreError> {

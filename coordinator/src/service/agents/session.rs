@@ -112,6 +112,7 @@ pub(in crate::service) fn profile(agent: &AgentRow, record: &HelloRecord) -> Pro
         slots: record.slots,
         prefetch: MOST_PREFETCH,
         closed: agent.state != AgentState::Active || record.paused,
+        version: agent.version,
     }
 }
 
@@ -199,7 +200,9 @@ async fn reconcile(
             continue;
         }
         let mission = missions.get(&row.mission);
-        if let Some(held) = held.get(&attempt) {
+        if let Some(held) =
+            held.get(&attempt).filter(|_| !nexusmon_shared::planted::planted("hello-not-compared"))
+        {
             known.insert(attempt);
             if !held.finished {
                 adopt(unit, &mut row, session, held, mission, &mut changes)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use nexusmon_shared::mission::{MissionFailure, MissionStatus};
-use nexusmon_shared::outcome::Report;
+use nexusmon_shared::outcome::{Ending, Report};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::{Level, Profile};
 use nexusmon_shared::selector::Selector;
@@ -49,6 +49,9 @@ impl World {
                 return Err(self.violation(format!("{} was planned but is not ready", grant.task)));
             };
             self.tasks[at].task = task;
+            if !self.tasks[at].granted.insert(lease.fence) {
+                return Err(self.violation(format!("{} was granted twice under {}", grant.task, lease.fence)));
+            }
             self.note(format!("grant {} {} {}", grant.task, grant.agent, lease.fence));
             self.network.push_back(Message::Order {
                 agent,
@@ -119,7 +122,7 @@ impl World {
     }
 
     /// A report arrives. Acknowledged in every case: applied or recorded as stale.
-    pub(super) fn report(&mut self, at: usize, mut report: Report) {
+    pub(super) fn report(&mut self, at: usize, mut report: Report) -> Result<(), Violation> {
         let mood = self.mood(at);
         if self.config.ignore_fences {
             report.attempt.fence = self.tasks[at].task.fence;
@@ -134,8 +137,14 @@ impl World {
                 let task = &mut self.tasks[at];
                 task.succeeded |= succeeded;
                 task.task = settlement.task;
+                let failed = matches!(report.ending, Ending::Failed { .. });
+                if failed && !task.failed.insert(report.attempt.fence) {
+                    let id = task.id;
+                    return Err(self.violation(format!("one failure of {id} was counted twice")));
+                }
             }
         }
+        Ok(())
     }
 
     /// Leases whose agents' sessions are gone end.
