@@ -26,7 +26,8 @@ pub(super) const BOUNDS: Bounds =
 /// The sending end.
 #[derive(Debug)]
 pub(super) struct Queue {
-    sender: mpsc::Sender<Waiting>,
+    /// Boxed: a channel allocates places by the dozen, and most of ten thousand are empty.
+    sender: mpsc::Sender<Box<Waiting>>,
     bytes: Bytes,
 }
 
@@ -56,7 +57,7 @@ impl Queue {
         }
         self.bytes.add(size);
         let waiting = Waiting { message, size, bytes: self.bytes.clone() };
-        self.sender.try_send(waiting).map_err(|refused| match refused {
+        self.sender.try_send(Box::new(waiting)).map_err(|refused| match refused {
             mpsc::error::TrySendError::Closed(_) => Refused::Closed,
             mpsc::error::TrySendError::Full(_) => Refused::Full,
         })
@@ -129,7 +130,7 @@ fn size(message: &CoordinatorMessage) -> usize {
 /// What is to be sent to one agent.
 #[derive(Debug)]
 pub struct Outgoing {
-    queue: mpsc::Receiver<Waiting>,
+    queue: mpsc::Receiver<Box<Waiting>>,
     farewell: watch::Receiver<Option<Goodbye>>,
     ended: bool,
 }
@@ -145,7 +146,7 @@ impl Outgoing {
             said = self.farewell.wait_for(Option::is_some) => said.ok().and_then(|said| said.clone()),
             message = self.queue.recv() => {
                 self.ended = message.is_none();
-                return message.map(Waiting::taken);
+                return message.map(|waiting| waiting.taken());
             }
         };
         self.ended = true;
@@ -154,7 +155,7 @@ impl Outgoing {
 
     /// A further message that is already waiting; for writing several at once.
     pub fn try_next(&mut self) -> Option<CoordinatorMessage> {
-        if self.ended || self.farewell.borrow().is_some() { None } else { self.queue.try_recv().ok().map(Waiting::taken) }
+        if self.ended || self.farewell.borrow().is_some() { None } else { self.queue.try_recv().ok().map(|waiting| waiting.taken()) }
     }
 }
 
