@@ -464,7 +464,9 @@ async fn insert_together(app: &App, batch: Vec<Arc<Prepared>>) -> Result<Vec<Cre
             Box::pin(async move { insert(&app, tx, batch).await })
         })
         .await?;
-    keys.iter().for_each(|key| key.set_committed());
+    for key in &keys {
+        key.set_committed();
+    }
     after.run(app);
     Ok(created)
 }
