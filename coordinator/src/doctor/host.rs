@@ -22,6 +22,8 @@ const LITTLE_ROOM: u64 = 2 << 30;
 const NO_ROOM: u64 = 256 << 20;
 /// It is checkpointed at sixteen MiB; a reader that never ends lets it grow.
 const LARGE_WAL: u64 = 256 << 20;
+/// An object store that has said nothing by then does not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
 
 pub(super) fn folder(config: &Config) -> Vec<Check> {
@@ -236,8 +238,8 @@ async fn remote(config: &Config) -> Result<(), String> {
         blobs.read_segment(&key, None).await?;
         blobs.delete_segment(&key).await
     };
-    match tokio::time::timeout(Duration::from_secs(20), round).await {
+    match tokio::time::timeout(PATIENCE, round).await {
         Ok(done) => done.map_err(|error| chain(&error)),
-        Err(_) => Err("it does not answer within 20 s".to_owned()),
+        Err(_) => Err("it does not answer within 10 s".to_owned()),
     }
 }
