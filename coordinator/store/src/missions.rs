@@ -261,7 +261,7 @@ impl Tx {
         let missions: Vec<&NewMission> = missions.into_iter().collect();
         let rows: Vec<_> = missions.iter().map(|new| &new.mission).collect();
         self.execute_batch(insert!("missions", MissionRow), &rows, args![]).await?;
-        let labels: Vec<_> = rows.iter().flat_map(LabelRow::of).collect();
+        let labels: Vec<_> = rows.iter().copied().flat_map(LabelRow::of).collect();
         self.execute_batch(insert!("mission_labels", LabelRow), &labels, args![]).await?;
         let plans: Vec<_> = missions.iter().filter_map(|new| new.plan.as_ref()).collect();
         self.execute_batch(insert!("plans", PlanRow), &plans, args![]).await?;
