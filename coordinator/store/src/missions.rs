@@ -193,7 +193,11 @@ impl ChangeRow {
 impl LabelRow {
     fn of(mission: &MissionRow) -> impl Iterator<Item = Self> + '_ {
         let id = mission.id;
-        mission.labels.iter().map(move |(key, value)| Self { key: key.clone(), value: value.clone(), mission: id })
+        mission.labels.iter().map(move |(key, value)| Self {
+            key: key.clone(),
+            value: value.clone(),
+            mission: id,
+        })
     }
 }
 

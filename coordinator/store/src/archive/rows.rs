@@ -90,7 +90,9 @@ where
                 Ok(match kind {
                     Kind::Text => row.try_get::<Option<String>, _>(place)?.map(Datum::Text),
                     Kind::Int => row.try_get::<Option<i64>, _>(place)?.map(Datum::Int),
-                    Kind::Bool => row.try_get::<Option<bool>, _>(place)?.map(|truth| Datum::Int(i64::from(truth))),
+                    Kind::Bool => {
+                        row.try_get::<Option<bool>, _>(place)?.map(|truth| Datum::Int(i64::from(truth)))
+                    }
                     Kind::Real => row.try_get::<Option<f64>, _>(place)?.map(Datum::Real),
                 }
                 .unwrap_or(Datum::Null))

@@ -58,7 +58,8 @@ pub(crate) fn open(path: &Path, max_pages: Option<u32>) -> Result<Direct, rusqli
 /// Carries the whole write-ahead log into the file and cuts it off, if no reader is in the way. Those who write wait
 /// meanwhile, so nobody is waited for long.
 pub(crate) fn checkpoint(path: &Path) -> Result<(), rusqlite::Error> {
-    let connection = Direct::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection =
+        Direct::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::from_millis(200))?;
     // A reader in the way is no error: the answer says so, and the size of the log does.
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))

@@ -76,8 +76,10 @@ async fn lists(read: &mut Connection) -> Result<Vec<String>, StoreError> {
     read.mission_list(&rank, &later).await?;
     let label = MissionFilter { labels: vec![("a".to_owned(), "b".to_owned())], ..MissionFilter::default() };
     read.mission_list(&label, &later).await?;
-    let several =
-        MissionFilter { statuses: vec![MissionStatus::Failed, MissionStatus::Expired], ..MissionFilter::default() };
+    let several = MissionFilter {
+        statuses: vec![MissionStatus::Failed, MissionStatus::Expired],
+        ..MissionFilter::default()
+    };
     read.mission_list(&several, &later).await?;
     let both = MissionFilter { since: Some(NOW), ..label };
     read.mission_list(&both, &later).await?;
