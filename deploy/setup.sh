@@ -72,6 +72,10 @@ if [ "$purpose" = test ]; then
         echo "setup: node is missing. Install Node.js 20 or newer, then try again." >&2
         exit 1
     fi
+    if ! command -v s3s-fs >/dev/null 2>&1 && [ ! -x "${CARGO_HOME:-$HOME/.cargo}/bin/s3s-fs" ]; then
+        echo "setup: installing s3s-fs: an S3-compatible store on loopback, for several coordinators"
+        cargo install --locked s3s-fs --version 0.14.1 --features binary
+    fi
     if ! cargo nextest --version >/dev/null 2>&1; then
         echo "setup: installing cargo-nextest: runs every test in a process of its own"
         cargo install --locked cargo-nextest

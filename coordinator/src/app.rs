@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 pub mod bars;
 pub mod batch;
 pub mod classes;
+pub mod elsewhere;
 pub mod events;
 pub mod fleet;
 pub mod history;
@@ -62,6 +63,7 @@ pub struct Parts {
     pub classes: classes::ClassCache,
     pub plans: plans::PlanCache,
     pub fleet: fleet::FleetCache,
+    pub elsewhere: elsewhere::Elsewhere,
     pub running: running::RunningCache,
     pub history: history::Histories,
     pub barred: bars::Bars,
@@ -121,6 +123,7 @@ impl App {
             classes: classes::ClassCache::default(),
             plans: plans::PlanCache::default(),
             fleet: fleet::FleetCache::default(),
+            elsewhere: elsewhere::Elsewhere::default(),
             running: running::RunningCache::default(),
             history: history::Histories::default(),
             barred: bars::Bars::default(),

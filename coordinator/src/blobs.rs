@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of missions, artifacts or rows; who may read what is decided above.
 
+mod access;
 mod error;
 mod local;
 mod remote;
@@ -22,6 +23,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::time::Timestamp;
 
+pub use access::ObjectStoreConfig;
 pub use error::BlobError;
 use local::{Local, Place};
 use remote::Remote;
@@ -40,6 +42,8 @@ pub struct BlobsConfig {
     pub staging: PathBuf,
     /// More than one coordinator shares the database; they cannot share a folder.
     pub several_nodes: bool,
+    /// For `s3://`.
+    pub object_store: ObjectStoreConfig,
 }
 
 /// A finished blob.
@@ -91,7 +95,7 @@ impl Blobs {
             }
             Backend::Local(blocking(move || Local::open(folder)).await?)
         } else if config.url.starts_with("s3://") {
-            Backend::Remote(Remote::open(&config.url, config.staging.clone())?)
+            Backend::Remote(Remote::open(&config.url, &config.object_store, config.staging.clone()).await?)
         } else {
             return Err(refused("the scheme must be file:// or s3://"));
         };
@@ -115,10 +119,7 @@ impl Blobs {
         })
         .await?;
         if let Backend::Remote(remote) = &self.0.backend {
-            let key = remote.blob(&stored.digest);
-            if remote.size(&key).await? != Some(stored.size) {
-                remote.write(&key, bytes).await?;
-            }
+            remote.write_once(&remote.blob(&stored.digest), bytes).await?;
         }
         Ok(stored)
     }

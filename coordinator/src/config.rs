@@ -59,6 +59,19 @@ pub struct Settings {
     /// `file:///absolute/folder` or `s3://bucket/prefix`; a folder under the data directory if absent.
     #[arg(long, env = "NEXUSMON_BLOBS_URL", value_name = "URL")]
     pub blobs_url: Option<String>,
+    /// Where an `s3://` store answers, if it is not AWS, for example `http://127.0.0.1:9000` [default: AWS_ENDPOINT_URL].
+    #[arg(long, env = "NEXUSMON_S3_ENDPOINT", value_name = "URL")]
+    pub s3_endpoint: Option<String>,
+    /// Region of an `s3://` store [default: AWS_REGION, then us-east-1].
+    #[arg(long, env = "NEXUSMON_S3_REGION", value_name = "REGION")]
+    pub s3_region: Option<String>,
+    /// File with the credentials of an `s3://` store, in the form of `~/.aws/credentials`, mode 0600 [default:
+    /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY].
+    #[arg(long, env = "NEXUSMON_S3_CREDENTIALS_FILE", value_name = "FILE")]
+    pub s3_credentials_file: Option<PathBuf>,
+    /// Plain HTTP to an `s3://` store on another machine.
+    #[arg(long, env = "NEXUSMON_S3_ALLOW_HTTP")]
+    pub s3_allow_http: Option<bool>,
     /// Certificate chain (PEM) of the API's own TLS.
     #[arg(long, env = "NEXUSMON_TLS_CERTIFICATE", value_name = "FILE")]
     pub tls_certificate: Option<PathBuf>,
@@ -123,6 +136,15 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+/// How an `s3://` store is reached; what is absent comes from `AWS_…` in the environment.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectStore {
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub credentials_file: Option<PathBuf>,
+    pub allow_http: bool,
+}
+
 /// Checked configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -135,6 +157,7 @@ pub struct Config {
     /// Overrides what invites print; `None` gives the address really bound.
     pub agent_address: Option<Address>,
     pub blobs_url: String,
+    pub object_store: ObjectStore,
     pub tls: Option<TlsFiles>,
     pub trusted_proxies: Vec<std::net::IpAddr>,
     /// `NEXUSMON_MASTER_KEY`.
@@ -261,6 +284,12 @@ impl Config {
             public_url: public_url(settings.public_url)?,
             agent_address,
             blobs_url,
+            object_store: ObjectStore {
+                endpoint: settings.s3_endpoint,
+                region: settings.s3_region,
+                credentials_file: settings.s3_credentials_file,
+                allow_http: settings.s3_allow_http.unwrap_or(false),
+            },
             tls,
             trusted_proxies,
             master_key: environment.get("NEXUSMON_MASTER_KEY").map(Secret::new),
@@ -303,6 +332,10 @@ impl Settings {
             public_url: self.public_url.or(other.public_url),
             agent_address: self.agent_address.or(other.agent_address),
             blobs_url: self.blobs_url.or(other.blobs_url),
+            s3_endpoint: self.s3_endpoint.or(other.s3_endpoint),
+            s3_region: self.s3_region.or(other.s3_region),
+            s3_credentials_file: self.s3_credentials_file.or(other.s3_credentials_file),
+            s3_allow_http: self.s3_allow_http.or(other.s3_allow_http),
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),

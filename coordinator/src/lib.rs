@@ -10,9 +10,11 @@ pub mod error;
 pub mod grpc;
 pub mod http;
 pub mod keys;
+pub mod ops;
 pub mod service;
 mod start_error;
 pub mod up;
+pub mod upkeep;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -30,7 +32,7 @@ use tokio::net::TcpListener;
 
 use app::App;
 use background::{Activation, Background, Next};
-use blobs::{Blobs, BlobsConfig};
+use blobs::{Blobs, BlobsConfig, ObjectStoreConfig};
 use config::{Config, LogFormat, ProcessEnvironment, Secret, Settings};
 use keys::Keyring;
 pub use start_error::StartError;
@@ -64,12 +66,14 @@ impl Coordinator {
         let (http_addr, grpc_addr) = (bound(&http)?, bound(&grpc)?);
 
         let lifecycle = Lifecycle::new();
-        let store_config = StoreConfig::new(config.database_url.clone(), config.node.clone());
+        let mut store_config = StoreConfig::new(config.database_url.clone(), config.node.clone());
+        store_config.alone = config.blobs_url.starts_with("file:");
         let store = Store::open(&store_config, Arc::clone(&clock), &lifecycle).await?;
         let blobs = Blobs::open(&BlobsConfig {
             url: config.blobs_url.clone(),
             staging: config.data_dir.join("staging"),
             several_nodes: config.several_nodes,
+            object_store: object_store(&config),
         })
         .await?;
         let keyring = Keyring::open(&store, &config, &clock, StdRng::from_rng(&mut rng)).await?;
@@ -87,6 +91,8 @@ impl Coordinator {
         }));
         let background = Background::start(activations, &lifecycle, &clock);
         lifecycle.spawn("events", service::events::relay(app.clone()));
+        lifecycle.spawn("nodes", service::nodes::follow(app.clone()));
+        lifecycle.spawn("news", service::news::listen(app.clone()));
         tracing::info!(%http_addr, %grpc_addr, "the coordinator serves");
         Ok(Running { http_addr, grpc_addr, app, background, new_operator_key })
     }
@@ -239,6 +245,16 @@ fn prepare_folder(folder: &Path) -> Result<(), StartError> {
     let probe = folder.join(format!(".probe-{}", std::process::id()));
     std::fs::write(&probe, b"").map_err(failed)?;
     std::fs::remove_file(&probe).map_err(failed)
+}
+
+fn object_store(config: &Config) -> ObjectStoreConfig {
+    let given = config.object_store.clone();
+    ObjectStoreConfig {
+        endpoint: given.endpoint,
+        region: given.region,
+        credentials_file: given.credentials_file,
+        allow_http: given.allow_http,
+    }
 }
 
 async fn bind(

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use nexusmon_coordinator::config::Settings;
-use nexusmon_coordinator::{cli, configured, serve, up};
+use nexusmon_coordinator::{cli, configured, serve, up, upkeep};
 use nexusmon_shared::lifecycle::chain;
 
 /// NEXUSMON: work on your machines, and proof of it.
@@ -30,6 +30,14 @@ enum Command {
         #[arg(long)]
         demo: bool,
     },
+    /// Take a backup while the coordinator works: the database as it is at one moment, and every byte it refers to.
+    /// The master key is not in it. Exit codes as of `serve`
+    Backup(upkeep::BackupArgs),
+    /// Come back from a backup, into an empty database and blob store, with a new epoch: log-ins, invites, leases and
+    /// approvals of before are void. Stop the coordinator first
+    Restore(upkeep::RestoreArgs),
+    /// Move to another database: every table is copied and compared. Stop the coordinator first
+    Migrate(upkeep::MigrateArgs),
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -42,6 +50,16 @@ async fn main() -> ExitCode {
         Command::Serve(settings) => configured(settings, async |config| serve(config, json).await).await,
         Command::Up { settings, demo } => {
             configured(settings, async |config| up::run(config, up::Options { demo, json }).await).await
+        }
+        Command::Backup(upkeep::BackupArgs { to, settings }) => {
+            configured(settings, async |config| upkeep::backup(config, to, json).await).await
+        }
+        Command::Restore(upkeep::RestoreArgs { from, backup, settings }) => {
+            configured(settings, async |config| upkeep::restore(config, from, backup, json).await).await
+        }
+        Command::Migrate(upkeep::MigrateArgs { from, to, from_blobs, to_blobs, settings }) => {
+            let moving = upkeep::Moving { from, to, from_blobs, to_blobs };
+            configured(settings, async |config| upkeep::migrate(config, moving, json).await).await
         }
         Command::Client(command) => {
             let done = cli::run(connection, command, &mut Arguments::command()).await;

@@ -13,6 +13,7 @@ use crate::blobs::BlobError;
 use crate::config::ConfigError;
 use crate::error::Error;
 use crate::keys::KeyringError;
+use crate::ops::OpsError;
 use crate::up::AgentError;
 
 /// Exit codes: 1 it broke while running; 2 the configuration; 3 a port; 4 the data folder or the disk; 5 the database;
@@ -45,6 +46,8 @@ pub enum StartError {
     #[error(transparent)]
     Agent(#[from] AgentError),
     #[error(transparent)]
+    Ops(#[from] OpsError),
+    #[error(transparent)]
     Failed(#[from] Error),
     #[error("ended because a part of it went down; what was accepted is kept, start it again")]
     Task(#[source] Arc<TaskFailure>),
@@ -54,15 +57,23 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_)
+            | Self::Ops(OpsError::Refused(_))
             | Self::Telemetry(_)
             | Self::Blobs(BlobError::Config { .. })
             | Self::Store(StoreError::Url { .. }) => 2,
             Self::Port { .. } | Self::Address(_) => 3,
-            Self::DataFolder { .. } | Self::Blobs(_) | Self::Store(StoreError::Full) => 4,
-            Self::Store(_) | Self::Keys(KeyringError::Store(_)) => 5,
+            Self::DataFolder { .. }
+            | Self::Blobs(_)
+            | Self::Store(StoreError::Full)
+            | Self::Ops(OpsError::Blobs(_) | OpsError::Io { .. }) => 4,
+            Self::Store(_) | Self::Ops(OpsError::Store(_)) | Self::Keys(KeyringError::Store(_)) => 5,
             Self::Keys(_) => 6,
             Self::Agent(_) => 7,
-            Self::Randomness | Self::Signals(_) | Self::Failed(_) | Self::Task(_) => 1,
+            Self::Randomness
+            | Self::Signals(_)
+            | Self::Ops(OpsError::Differs(_))
+            | Self::Failed(_)
+            | Self::Task(_) => 1,
         }
     }
 }

@@ -34,6 +34,26 @@ impl Api {
         }
     }
 
+    /// A client with a token and no key: once it is refused, it stays so.
+    pub fn with_token(url: &str, token: &str) -> Self {
+        Self { token: Mutex::new(Some(token.to_owned())), ..Self::new(url, "") }
+    }
+
+    /// The token in use.
+    pub async fn access_token(&self) -> Result<String> {
+        self.token().await
+    }
+
+    /// One request with the token as it is.
+    pub async fn once(&self, method: Method, path: &str) -> Result<(StatusCode, Value)> {
+        let token = self.token().await?;
+        let response =
+            self.http.request(method, format!("{}{path}", self.url)).bearer_auth(token).send().await?;
+        let status = response.status();
+        let bytes = response.bytes().await?;
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+    }
+
     pub async fn get(&self, path: &str) -> Result<Value> {
         self.expect_success(Method::GET, path, None).await
     }
@@ -49,10 +69,24 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Value)> {
+        self.call_with_key(method, path, body, "").await
+    }
+
+    /// As [`Self::call`], with an `Idempotency-Key` unless it is empty.
+    pub async fn call_with_key(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: &str,
+    ) -> Result<(StatusCode, Value)> {
         for _ in 0..2 {
             let token = self.token().await?;
             let mut request =
                 self.http.request(method.clone(), format!("{}{path}", self.url)).bearer_auth(&token);
+            if !key.is_empty() {
+                request = request.header("idempotency-key", key);
+            }
             if let Some(body) = body {
                 request = request.json(body);
             }
@@ -202,10 +236,27 @@ impl Api {
         Ok(())
     }
 
+    /// Sends bytes as they are; the answer is JSON.
+    pub async fn upload(&self, path: &str, bytes: Vec<u8>) -> Result<Value> {
+        let token = self.token().await?;
+        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(token);
+        let request = request.header("content-type", "application/octet-stream").body(bytes);
+        let bytes = request.send().await?.error_for_status()?.bytes().await?;
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
     /// An event stream.
     pub async fn events(&self, path: &str) -> Result<EventStream> {
+        self.events_after(path, None).await
+    }
+
+    /// An event stream from behind the event of that id.
+    pub async fn events_after(&self, path: &str, after: Option<&str>) -> Result<EventStream> {
         let token = self.token().await?;
-        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(token);
+        let mut request = self.http.get(format!("{}{path}", self.url)).bearer_auth(token);
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
         let response = request.header("accept", "text/event-stream").send().await?.error_for_status()?;
         Ok(response.bytes_stream().map_ok(|bytes| bytes.to_vec()).boxed())
     }

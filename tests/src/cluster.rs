@@ -107,6 +107,34 @@ impl Cluster {
         Ok(())
     }
 
+    /// The coordinator's data folder.
+    pub fn data(&self) -> PathBuf {
+        self.path().join("coordinator")
+    }
+
+    /// The coordinator uses this database from its next start on.
+    pub fn move_to(&mut self, database: PostgresDatabase) {
+        self.database = Some(database);
+    }
+
+    /// Where database and blobs are, for programs that are run beside the coordinator.
+    pub fn place_arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["--data-dir".to_owned(), self.data().display().to_string()];
+        if let Some(database) = &self.database {
+            arguments.extend(["--database-url".to_owned(), database.url().to_owned()]);
+        }
+        arguments
+    }
+
+    /// The coordinator's machine burns down: its folder is empty, its database another, empty one.
+    pub async fn lose_everything(&mut self) -> Result<()> {
+        std::fs::remove_dir_all(self.data())?;
+        if self.database.is_some() {
+            self.database = Some(PostgresDatabase::create().await?);
+        }
+        Ok(())
+    }
+
     /// SIGKILL.
     pub async fn kill_coordinator(&mut self) -> Result<()> {
         self.coordinator.take().context("the coordinator runs")?.kill().await
@@ -127,29 +155,12 @@ impl Cluster {
         let body = json!({ "name": name, "labels": labels, "max_rank": self.options.max_rank });
         let invite = self.api.post("/v1/fleet/invites", body).await?;
         let token = invite["token"].as_str().context("an invite has a token")?;
-        let folder = self.path().join(name);
-        let data = folder.to_str().context("UTF-8")?.to_owned();
         let environment = vec![
             ("NEXUSMON_AGENT_SLOTS".to_owned(), self.options.slots.to_string()),
             ("NEXUSMON_AGENT_UNSIGNED_CONSENT".to_owned(), self.options.unsigned_consent.to_string()),
             ("RUST_LOG".to_owned(), "info".to_owned()),
         ];
-        let arguments = ["join", token, "--data-dir", &data];
-        let mut join = Process::start(
-            &format!("{name}-join"),
-            &binaries::path("nexusmon-agent"),
-            arguments,
-            &environment,
-            self.path(),
-        )?;
-        let status = join.wait().await?;
-        if !status.success() {
-            bail!("join ended with {status}\n{}", join.log_end());
-        }
-        let logs = self.path().to_owned();
-        let mut agent =
-            Agent { name: name.to_owned(), id: String::new(), folder, process: None, environment, logs };
-        agent.start()?;
+        let mut agent = Agent::join(name, token, self.path(), environment).await?;
         let known = self
             .api
             .until(&format!("/v1/fleet/agents/{name}"), "online", |agent| agent["status"] == "online")
@@ -172,6 +183,29 @@ impl Cluster {
 }
 
 impl Agent {
+    /// Joins with an invite's token and runs; its folder and log lie in `folder`.
+    pub(crate) async fn join(
+        name: &str,
+        token: &str,
+        folder: &Path,
+        environment: Vec<(String, String)>,
+    ) -> Result<Self> {
+        let logs = folder.to_owned();
+        let folder = logs.join(name);
+        let data = folder.to_str().context("UTF-8")?.to_owned();
+        let arguments = ["join", token, "--data-dir", &data];
+        let binary = binaries::path("nexusmon-agent");
+        let mut join = Process::start(&format!("{name}-join"), &binary, arguments, &environment, &logs)?;
+        let status = join.wait().await?;
+        if !status.success() {
+            bail!("join ended with {status}\n{}", join.log_end());
+        }
+        let mut agent =
+            Self { name: name.to_owned(), id: String::new(), folder, process: None, environment, logs };
+        agent.start()?;
+        Ok(agent)
+    }
+
     pub fn start(&mut self) -> Result<()> {
         let data = self.folder.to_str().context("UTF-8")?;
         let arguments = ["run", "--data-dir", data];

@@ -3,10 +3,15 @@
 //! Suites lie in `tests/`; benchmarks in `src/bin`. Nothing here reaches into the coordinator or an agent.
 
 pub mod api;
+pub mod balancer;
 pub mod bench;
 pub mod binaries;
 pub mod cluster;
+pub mod events;
+pub mod nodes;
+pub mod object_store;
 pub mod process;
 
 pub use api::Api;
 pub use cluster::{Agent, Cluster, Options};
+pub use nodes::{Node, Nodes};

@@ -59,6 +59,11 @@ impl Process {
         }
     }
 
+    /// The next line of standard output; `None` at its end.
+    pub async fn next_line(&mut self) -> Result<Option<String>> {
+        Ok(self.lines.next_line().await?)
+    }
+
     /// SIGKILL, and wait until it is gone.
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await.with_context(|| format!("killing {}", self.name))

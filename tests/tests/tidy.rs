@@ -43,6 +43,7 @@ const ROOMS: &[Room] = &[
     Room { source: COORDINATOR, module: "main", own: &["*"], outside: &["tokio", "nexusmon_coordinator"] },
     Room { source: COORDINATOR, module: "start_error", own: &["*"], outside: &["tokio", "nexusmon_store"] },
     Room { source: COORDINATOR, module: "serve", own: &["*"], outside: &["tokio"] },
+    Room { source: COORDINATOR, module: "upkeep", own: &["*"], outside: &[] },
     Room { source: COORDINATOR, module: "up", own: &["*"], outside: &["tokio", "reqwest"] },
     Room {
         source: COORDINATOR,
@@ -82,6 +83,12 @@ const ROOMS: &[Room] = &[
         module: "background",
         own: &["service", "app", "error"],
         outside: &["tokio"],
+    },
+    Room {
+        source: COORDINATOR,
+        module: "ops",
+        own: &["service", "blobs"],
+        outside: &["tokio", "nexusmon_store"],
     },
     Room { source: COORDINATOR, module: "cli", own: &[], outside: &["tokio", "reqwest"] },
     Room { source: AGENT, module: "lib", own: &["*"], outside: &["tokio"] },

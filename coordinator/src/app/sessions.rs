@@ -35,6 +35,8 @@ pub struct Profile {
     pub policy: LocalPolicy,
     /// Draining or paused, by the coordinator or by the machine's own admin: nothing new.
     pub closed: bool,
+    /// Of the agent's row that it was made from.
+    pub version: i64,
 }
 
 /// Most orders sent ahead of free slots.

@@ -15,7 +15,8 @@ const LOG_PERIOD: Duration = Duration::from_millis(500);
 const EVOLUTION_PERIOD: Duration = Duration::from_mins(10);
 const RETENTION_PERIOD: Duration = Duration::from_hours(1);
 
-/// Everything a coordinator runs.
+/// Everything a coordinator runs. Of several on one database each dispatches to its own sessions and stores the logs
+/// it takes in; the rest is done by whichever node holds the duty.
 pub fn standard(app: &App) -> Vec<Activation> {
     vec![
         of(app, "dispatch", DISPATCH_PERIOD, |app| async move {
@@ -29,18 +30,24 @@ pub fn standard(app: &App) -> Vec<Activation> {
                 async move { dispatch::woken(&app).await }
             }
         }),
-        of(app, "leases", TIMER_PERIOD, |app| async move { Ok(timer(leases::expire(&app).await?)) }),
-        of(app, "timers", TIMER_PERIOD, |app| async move { Ok(timer(leases::due(&app).await?)) }),
+        of(app, "leases", TIMER_PERIOD, |app| async move {
+            let done = app.store.on_duty("leases", leases::expire(&app)).await?;
+            done.map_or(Ok(Next::Period), |done| Ok(timer(done?)))
+        }),
+        of(app, "timers", TIMER_PERIOD, |app| async move {
+            let done = app.store.on_duty("timers", leases::due(&app)).await?;
+            done.map_or(Ok(Next::Period), |done| Ok(timer(done?)))
+        }),
         of(app, "logs", LOG_PERIOD, |app| async move {
             logs::flush(&app).await?;
             Ok(Next::Period)
         }),
         of(app, "evolution", EVOLUTION_PERIOD, |app| async move {
-            evolution::settle(&app).await?;
+            app.store.on_duty(evolution::DUTY, evolution::settle(&app)).await?.transpose()?;
             Ok(Next::Period)
         }),
         of(app, "retention", RETENTION_PERIOD, |app| async move {
-            retention::sweep(&app).await?;
+            app.store.on_duty("retention", retention::sweep(&app)).await?.transpose()?;
             Ok(Next::Period)
         }),
     ]

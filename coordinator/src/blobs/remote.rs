@@ -1,5 +1,4 @@
-//! Bytes in an S3-compatible store, by URL. Credentials come from the environment (`AWS_ACCESS_KEY_ID`,
-//! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT`, `AWS_ALLOW_HTTP` and the other names of that family).
+//! Bytes in an S3-compatible store, by URL.
 
 use std::fs::File;
 use std::ops::Range;
@@ -11,10 +10,12 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use nexusmon_shared::digest::Digest;
-use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Key;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart,
+};
 
+use super::access::{self, ObjectStoreConfig};
 use super::error::BlobError;
 use super::local::{self, read_at};
 
@@ -28,30 +29,44 @@ pub(super) struct Remote {
     prefix: String,
     staging: PathBuf,
     temporaries: AtomicU64,
+    /// The store refuses to overwrite when asked to.
+    conditional: bool,
 }
 
 impl Remote {
-    /// `url` is `s3://bucket/prefix`.
-    pub(super) fn open(url: &str, staging: PathBuf) -> Result<Self, BlobError> {
+    /// `url` is `s3://bucket/prefix`. Finds out now whether bucket and credentials are good.
+    pub(super) async fn open(
+        url: &str,
+        config: &ObjectStoreConfig,
+        staging: PathBuf,
+    ) -> Result<Self, BlobError> {
         let refused = |reason: String| BlobError::Config { url: url.to_owned(), reason };
         let rest = url.strip_prefix("s3://").unwrap_or_default();
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
             return Err(refused("the bucket is missing; write s3://bucket/prefix".to_owned()));
         }
-        let store = AmazonS3Builder::from_env()
-            .with_bucket_name(bucket)
-            .build()
-            .map_err(|e| refused(e.to_string()))?;
+        let store = access::client(bucket, config, &refused)?;
         std::fs::create_dir_all(&staging)
             .map_err(|e| BlobError::io("create the folder", staging.clone(), e))?;
         local::remove_temporaries(&staging);
-        Ok(Self::over(Arc::new(store), prefix, staging))
+        let mut this = Self::over(Arc::new(store), prefix, staging);
+        let mut name = [0_u8; 16];
+        getrandom::fill(&mut name).map_err(|e| refused(format!("the machine gives no randomness: {e}")))?;
+        let probe = this.key(&format!("probe/{}", hex::encode(name)));
+        this.conditional = access::probe(&*this.store, &probe, &refused).await?;
+        if !this.conditional {
+            tracing::info!(
+                url,
+                "the object store knows no conditional writes; equal blobs may be written twice"
+            );
+        }
+        Ok(this)
     }
 
     pub(super) fn over(store: Arc<dyn ObjectStore>, prefix: &str, staging: PathBuf) -> Self {
         let prefix = prefix.trim_matches('/').to_owned();
-        Self { store, prefix, staging, temporaries: AtomicU64::new(0) }
+        Self { store, prefix, staging, temporaries: AtomicU64::new(0), conditional: false }
     }
 
     pub(super) fn staging(&self) -> &Path {
@@ -88,14 +103,31 @@ impl Remote {
         Ok(())
     }
 
+    /// Stores a blob under the name of its digest: what is there already is the same bytes and stays.
+    pub(super) async fn write_once(&self, key: &Key, bytes: Bytes) -> Result<(), BlobError> {
+        if !self.conditional {
+            if self.size(key).await? == Some(bytes.len() as u64) {
+                return Ok(());
+            }
+            return self.write(key, bytes).await;
+        }
+        match self.store.put_opts(key, PutPayload::from(bytes), PutMode::Create.into()).await {
+            Ok(_)
+            | Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(())
+            }
+            Err(source) => Err(BlobError::remote("write", source)),
+        }
+    }
+
     /// Sends a staged file, in parts when it is large.
     pub(super) async fn publish(&self, staged: Arc<File>, size: u64, key: &Key) -> Result<(), BlobError> {
-        if self.size(key).await? == Some(size) {
-            return Ok(());
-        }
         if size <= PART {
             let bytes = read_part(&staged, 0, size).await?;
-            return self.write(key, bytes).await;
+            return self.write_once(key, bytes).await;
+        }
+        if self.size(key).await? == Some(size) {
+            return Ok(());
         }
         let upload = self.store.put_multipart(key).await.map_err(|e| BlobError::remote("begin", e))?;
         let mut parts =

@@ -7,6 +7,7 @@ async fn open(folder: &tempfile::TempDir) -> Blobs {
         url: format!("file://{}", folder.path().display()),
         staging: folder.path().join("unused"),
         several_nodes: false,
+        object_store: ObjectStoreConfig::default(),
     };
     Blobs::open(&config).await.expect("a temporary folder can be opened")
 }
@@ -174,6 +175,7 @@ async fn bad_places_are_refused_with_the_reason() {
         url: url.to_owned(),
         staging: folder.path().to_owned(),
         several_nodes,
+        object_store: ObjectStoreConfig::default(),
     };
     for (url, several, part) in [
         ("file:///tmp/x", true, "several coordinators"),

@@ -7,12 +7,15 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
 use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::MissionId;
 
 use super::Web;
 use super::json::{self, MISSION_LIMIT};
 use super::problem::Problem;
-use crate::service::Caller;
+use super::v1::missions::created;
+use crate::error::Error;
 use crate::service::idempotency::{self as service, Begun, Key, Remembered};
+use crate::service::{Caller, missions};
 
 pub(super) const HEADER: &str = "idempotency-key";
 /// Set on an answer that was given before.
@@ -38,10 +41,11 @@ pub(super) async fn once(
         let digest = Digest::of(&bytes);
         (Request::from_parts(parts, Body::from(bytes)), digest)
     };
-    match service::begin(&web.app, caller, Key { route, key, body }).await? {
+    match service::begin(&web.app, caller, Key { route: route.clone(), key, body }).await? {
         Begun::Seen(remembered) => Ok(replay(remembered)),
+        Begun::Done { subject_kind, subject } => retell(web, &route, &subject_kind, &subject).await,
         Begun::New(reserved) => {
-            let response = next.run(request).await;
+            let response = service::carry_out(&web.app, caller, &reserved, next.run(request)).await;
             if !response.status().is_success() {
                 return Ok(response);
             }
@@ -76,6 +80,23 @@ fn upload_fingerprint(request: &Request) -> Digest {
     let header = |name| request.headers().get(name).map(HeaderValue::as_bytes).unwrap_or_default();
     let query = request.uri().query().unwrap_or_default().as_bytes();
     Digest::of(&[query, header(header::CONTENT_TYPE), header(header::CONTENT_LENGTH)].join(&b'\n'))
+}
+
+/// The request was carried out, but the coordinator went down before the answer was kept: a mission that was made is
+/// shown as it is now, of everything else the caller learns where to look.
+async fn retell(web: &Web, route: &str, kind: &str, subject: &str) -> Result<Response, Problem> {
+    let makes_a_mission = route == "/v1/engine/missions" || route.ends_with("/rerun");
+    if makes_a_mission && let (true, Ok(id)) = (kind == "mission", subject.parse::<MissionId>()) {
+        let mission = missions::get(&web.app, id).await?;
+        let mut response = created(mission);
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        return Ok(response);
+    }
+    let detail = format!(
+        "a request with this Idempotency-Key was carried out and concerned the {kind} {subject}; its answer was lost \
+         with the coordinator that gave it: read the {kind} to see what came of it"
+    );
+    Err(Error::conflict("already_done", detail).with("subject", subject).into())
 }
 
 fn replay(remembered: Remembered) -> Response {

@@ -28,6 +28,7 @@ use crate::app::sessions::{Live, Outgoing};
 use crate::error::{Error, Result};
 pub(crate) use beats::Renewals;
 pub(super) use commands::key_context;
+pub(super) use fleet::profile_of;
 pub(super) use fleet::{presence, refresh as refresh_fleet};
 pub(super) use record::HelloRecord;
 pub(super) use session::{Changes, check_state, end as end_lease};
@@ -251,7 +252,7 @@ pub fn goodbye(app: &App, live: Live, farewell: Option<&Goodbye>) {
 
 /// An event that is not kept.
 pub(super) fn tell(app: &App, kind: &str, agent: AgentId, body: Value) {
-    app.events.publish(Event {
+    let event = Event {
         seq: None,
         kind: kind.to_owned(),
         actor: agent.to_string(),
@@ -260,5 +261,6 @@ pub(super) fn tell(app: &App, kind: &str, agent: AgentId, body: Value) {
         mission: None,
         at: app.clock.now(),
         body,
-    });
+    };
+    super::news::publish(app, event);
 }

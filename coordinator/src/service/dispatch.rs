@@ -15,7 +15,7 @@ use nexusmon_core::{budget, lease};
 use nexusmon_shared::attempt::Fence;
 use nexusmon_shared::id::{AgentId, TaskId};
 use nexusmon_shared::task::TaskStatus;
-use nexusmon_store::{GrantRow, GrantedTask, MissionRow, Topic, Tx};
+use nexusmon_store::{GrantRow, GrantedTask, MissionRow, Tx};
 use serde_json::json;
 
 use super::unit::{After, SYSTEM, Unit, task_subject};
@@ -45,23 +45,13 @@ pub fn wake(app: &App) {
     app.dispatch.notify_one();
 }
 
-/// Waits until somebody called [`wake`], or another node made tasks ready.
+/// Waits until somebody called [`wake`]; whoever follows other nodes does when they made tasks ready.
 pub async fn woken(app: &App) {
-    let mut ready = app.store.wakeups(Topic::Ready);
-    ready.borrow_and_update();
-    tokio::select! {
-        () = app.dispatch.notified() => {}
-        changed = ready.changed() => {
-            // The wake-up says that some class has ready tasks, not which: ask.
-            if changed.is_ok() && !app.store.is_single_node()
-                && let Err(error) = refresh(app).await {
-                    tracing::warn!(%error, "cannot read which classes have ready tasks");
-                }
-        }
-    }
+    app.dispatch.notified().await;
 }
 
-/// Asks the store which classes have ready tasks: at start, and as polling behind lost wake-ups.
+/// Asks the store which classes have ready tasks: at start, when another node made some, and as polling behind lost
+/// wake-ups.
 pub async fn refresh(app: &App) -> Result<()> {
     let ready = app.store.read().await?.ready_classes().await?;
     app.classes.activate(ready.into_iter().map(|class| ClassId(class.0)));

@@ -18,7 +18,7 @@ use super::{Page, PageRequest};
 use crate::app::App;
 use crate::error::{Error, Result};
 
-pub use judge::settle;
+pub use judge::{DUTY, settle};
 pub(super) use judge::{judge_soon, take_back};
 pub use status::organism_status;
 

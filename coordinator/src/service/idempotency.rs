@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::PrincipalId;
-use nexusmon_store::{IdempotencyRow, StoreError};
+use nexusmon_store::{IdempotencyRow, riding};
 use serde_json::json;
 
 use super::Caller;
@@ -37,6 +37,8 @@ pub struct Remembered {
 pub enum Begun {
     /// Give this answer again.
     Seen(Remembered),
+    /// It was carried out, and its answer was lost with the coordinator that gave it: kind and id of what it was about.
+    Done { subject_kind: String, subject: String },
     /// Do it, then [`finish`] (or drop it, to let the key be used again).
     New(Reserved),
 }
@@ -81,7 +83,10 @@ pub async fn begin(app: &App, caller: &Caller, key: Key) -> Result<Begun> {
     match known {
         None => Ok(Begun::New(reserved)),
         Some(row) if row.body_digest != key.body => Err(Error::IdempotencyMismatch),
-        Some(row) => Ok(Begun::Seen(remembered(&row)?)),
+        Some(row) => match row.unanswered() {
+            Some((subject_kind, subject)) => Ok(Begun::Done { subject_kind, subject }),
+            None => Ok(Begun::Seen(remembered(&row)?)),
+        },
     }
 }
 
@@ -94,29 +99,41 @@ fn remembered(row: &IdempotencyRow) -> Result<Remembered> {
     })
 }
 
-/// Keeps the answer for a day.
-pub async fn finish(app: &App, caller: &Caller, reserved: Reserved, answer: Remembered) -> Result<()> {
+/// Runs what the request asks for; the key commits with its result, and refuses it if another node was faster.
+pub async fn carry_out<T>(
+    app: &App,
+    caller: &Caller,
+    reserved: &Reserved,
+    work: impl Future<Output = T>,
+) -> T {
+    riding(row(app, caller, &reserved.key), work).await
+}
+
+fn row(app: &App, caller: &Caller, key: &Key) -> IdempotencyRow {
     let now = app.clock.now();
-    let body = String::from_utf8(answer.body).map_err(Error::internal)?;
-    let row = IdempotencyRow {
+    IdempotencyRow {
         principal: caller.principal,
-        route: reserved.key.route.clone(),
-        key: reserved.key.key.clone(),
-        body_digest: reserved.key.body,
-        status: u32::from(answer.status),
-        response: json!({"location": answer.location, "body": body}).to_string(),
+        route: key.route.clone(),
+        key: key.key.clone(),
+        body_digest: key.body,
+        status: 0,
+        response: String::new(),
         created_at: now,
         expires_at: now + KEPT,
-    };
-    let kept = app
-        .store
-        .write_with("idempotency.finish", row, |tx, row| {
-            Box::pin(async move { tx.remember(std::slice::from_ref(row)).await })
-        })
-        .await;
-    match kept {
-        // Another node answered the same request at the same time; its answer is kept.
-        Ok(()) | Err(StoreError::Unique { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
     }
+}
+
+/// Keeps the answer beside the key, for a day.
+pub async fn finish(app: &App, caller: &Caller, reserved: Reserved, answer: Remembered) -> Result<()> {
+    let body = String::from_utf8(answer.body).map_err(Error::internal)?;
+    let row = IdempotencyRow {
+        status: u32::from(answer.status),
+        response: json!({"location": answer.location, "body": body}).to_string(),
+        ..row(app, caller, &reserved.key)
+    };
+    app.store
+        .write_with("idempotency.finish", row, |tx, row| {
+            Box::pin(async move { Ok::<_, Error>(tx.answer(row).await?) })
+        })
+        .await
 }

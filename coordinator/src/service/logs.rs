@@ -1,5 +1,6 @@
 //! Logs: chunks from agents become segments in the object store with a line index, readable by range while they grow.
 
+mod elsewhere;
 mod keep;
 mod open;
 mod reader;
@@ -7,6 +8,7 @@ mod scan;
 mod segment;
 mod tail;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -93,10 +95,18 @@ pub struct LogTail {
 
 /// Takes one chunk; answers how far it is in memory. How far it is stored comes through [`stored`].
 pub async fn append(app: &App, agent: AgentId, chunk: LogChunk) -> Result<LogAck> {
-    let log = match opened(app, agent, chunk.attempt).await? {
+    let mut log = match opened(app, agent, chunk.attempt).await? {
         Opened::Open(log) => log,
         Opened::Answered(ack) => return Ok(ack),
     };
+    // A gap: the agent may have gone on through another node and come back.
+    let gap = chunk.offset > log.growing.lock().await.received();
+    if gap && elsewhere::forget_if_behind(app, &log).await? {
+        log = match opened(app, agent, chunk.attempt).await? {
+            Opened::Open(log) => log,
+            Opened::Answered(ack) => return Ok(ack),
+        };
+    }
     let mut growing = log.growing.lock().await;
     if growing.storing.as_ref().is_some_and(|storing| storing.done.borrow().is_some()) {
         keep::settle(&mut growing).await?;
@@ -292,7 +302,9 @@ pub(super) async fn purge(app: &App, attempt: AttemptRef) -> Result<()> {
 pub async fn flush(app: &App) -> Result<usize> {
     let boot = app.clock.boot();
     let mut stored = 0;
-    for log in app.logs.all() {
+    let logs = app.logs.all();
+    let wishes = if logs.is_empty() { BTreeSet::new() } else { elsewhere::wishes(app).await? };
+    for log in logs {
         // Whoever holds it is taking a chunk or storing: it does not need us.
         let Ok(mut growing) = log.growing.try_lock() else { continue };
         let done = growing.storing.as_ref().map(|storing| storing.done.borrow().is_some());
@@ -302,7 +314,8 @@ pub async fn flush(app: &App) -> Result<usize> {
             _ => {}
         }
         let age = boot.saturating_sub(growing.since);
-        let ripe = if log.watchers.load(Ordering::Relaxed) > 0 { WATCHED_AGE } else { SEGMENT_AGE };
+        let watched = log.watchers.load(Ordering::Relaxed) > 0 || wishes.contains(&log.row.task);
+        let ripe = if watched { WATCHED_AGE } else { SEGMENT_AGE };
         if growing.buffer.is_empty() {
             if boot.saturating_sub(growing.touched) > IDLE {
                 app.logs.drop_log(&log);

@@ -31,6 +31,11 @@ impl From<StoreError> for Error {
                 current: version.map_or_else(|| "gone".to_owned(), |version| version.to_string()),
             },
             StoreError::NotFound { entity, id } => Self::NotFound { kind: entity, id },
+            // The same request, carried out at the same moment through another coordinator.
+            StoreError::Unique { constraint } if constraint.starts_with("idempotency(") => Self::conflict(
+                "in_progress",
+                "a request with this Idempotency-Key was carried out meanwhile; send it again for its answer",
+            ),
             StoreError::Unique { constraint } => {
                 Self::conflict("taken", format!("{constraint} is taken already"))
             }
@@ -38,6 +43,7 @@ impl From<StoreError> for Error {
                 Self::field("?cursor", "invalid", "is not a cursor of this list")
             }
             StoreError::Full => Self::StorageFull,
+            StoreError::Relieved { .. } => Self::unavailable(error.to_string()),
             StoreError::Closed => Self::unavailable("the coordinator is shutting down"),
             other => Self::internal(other),
         }

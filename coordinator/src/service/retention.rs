@@ -17,6 +17,8 @@ const BATCH: u32 = 500;
 const IDLE_BLOB: Duration = Duration::from_hours(24);
 /// Ended login sessions are kept this long, to be looked at.
 const ENDED_SESSION: Duration = Duration::from_hours(7 * 24);
+/// What was left for an agent that has not come back since; it hears of it with its next Hello.
+const OLD_NOTICE: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,6 +50,7 @@ pub async fn sweep(app: &App) -> Result<Swept> {
         .write("forgetting what has expired", move |tx| {
             Box::pin(async move {
                 let sessions = tx.delete_login_sessions(now - ENDED_SESSION).await?;
+                tx.delete_old_notices(now - OLD_NOTICE, now).await?;
                 Ok::<_, Error>((sessions, tx.delete_expired_idempotency(now).await?))
             })
         })

@@ -18,6 +18,7 @@ pub(crate) async fn prepare(app: &App) -> Result<()> {
         })
         .await?;
     agents::refresh_fleet(app).await?;
+    super::restored::begin(app).await?;
     let mut read = app.store.read().await?;
     for row in read.classes().await? {
         app.classes.learn(nexusmon_core::schedule::ClassId(row.id.0), &row.key);
@@ -43,6 +44,7 @@ pub(crate) async fn prepare(app: &App) -> Result<()> {
 
 async fn write(app: &App, tx: &mut Tx) -> Result<()> {
     let now = tx.now();
+    tx.one_node_at_a_time().await?;
     if tx.principal(app.system).await?.is_none() {
         tx.insert_principal(&PrincipalRow {
             id: app.system,

@@ -211,13 +211,13 @@ pub fn progress(app: &App, agent: AgentId, progress: Vec<Progress>) {
 }
 
 fn tell(app: &App, agent: AgentId, kind: &str, attempt: &AttemptRef, mut body: Value) {
-    if app.events.listeners() == 0 {
+    if app.events.listeners() == 0 && app.store.nodes() < 2 {
         return;
     }
     if let Some(fields) = body.as_object_mut() {
         fields.insert("fence".to_owned(), attempt.fence.to_string().into());
     }
-    app.events.publish(Event {
+    let event = Event {
         seq: None,
         kind: kind.to_owned(),
         actor: agent.to_string(),
@@ -226,7 +226,8 @@ fn tell(app: &App, agent: AgentId, kind: &str, attempt: &AttemptRef, mut body: V
         mission: app.running.mission(attempt.task),
         at: app.clock.now(),
         body,
-    });
+    };
+    super::news::publish(app, event);
 }
 
 /// Filter words for a task's status.

@@ -161,6 +161,10 @@ impl<'a> Unit<'a> {
         if !self.after.ready.is_empty() {
             self.tx.wake(Topic::Ready);
         }
+        if self.after.judge {
+            self.tx.wake(Topic::Missions);
+        }
+        super::nodes::leave(self.app, self.tx, &self.after.cancel, &self.after.recall).await?;
         if self.timers {
             self.tx.wake(Topic::Timers);
         }

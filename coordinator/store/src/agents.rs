@@ -64,6 +64,11 @@ record! {
         pub version: i64,
     }
 
+    struct ShutOut {
+        pub id: AgentId,
+        pub state: AgentState,
+    }
+
     /// A class an agent refused by local policy.
     pub struct BarRow {
         pub agent: AgentId,
@@ -105,6 +110,20 @@ impl Connection {
             args![],
         )
         .await
+    }
+
+    /// Agents that may not speak: quarantined, or revoked since `since`.
+    pub async fn agents_shut_out(
+        &mut self,
+        since: Timestamp,
+    ) -> Result<Vec<(AgentId, AgentState)>, StoreError> {
+        let rows: Vec<ShutOut> = self
+            .fetch(
+                sql!("SELECT [columns] FROM agents WHERE state = 'quarantined' OR revoked_at > $1", ShutOut),
+                args![since],
+            )
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row.state)).collect())
     }
 
     pub async fn agent_list(

@@ -223,6 +223,13 @@ impl Connection {
         self.execute_batch(sql, &rows, more).await
     }
 
+    /// Ends the session with the database, and the locks it holds.
+    pub(crate) async fn discard(self) {
+        if let Link::PostgresPooled(connection) = self.link {
+            let _ = connection.close().await;
+        }
+    }
+
     /// Runs a text of several statements without parameters.
     pub(crate) async fn script(&mut self, text: &str) -> Result<(), StoreError> {
         use sqlx::Executor as _;

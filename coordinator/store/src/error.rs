@@ -20,6 +20,12 @@ pub enum StoreError {
         "the database is at migration {database}, this program knows up to {binary}: start a newer program, or restore a backup made before the upgrade"
     )]
     Newer { database: i64, binary: i64 },
+    #[error(
+        "the database is at migration {database}, this program is of {binary}: take the program its coordinator runs"
+    )]
+    Older { database: i64, binary: i64 },
+    #[error("a coordinator serves this database: stop it first")]
+    InUse,
     /// A migration that was applied is not the one in this program.
     #[error("migration {version} in the database differs from the one in this program ({name})")]
     Altered { version: i64, name: String },
@@ -30,6 +36,15 @@ pub enum StoreError {
     /// Something in a row cannot be what this program wrote.
     #[error("column `{column}` holds what it cannot hold: {reason}")]
     Corrupt { column: String, reason: String },
+    #[error(
+        "another coordinator is connected to this database as `{node}`: give each its own name (NEXUSMON_NODE, --node)"
+    )]
+    NameTaken { node: String },
+    #[error("{}", alone(*.here))]
+    Alone { here: bool },
+    /// Another node has taken over what this unit of work was part of.
+    #[error("another coordinator has taken over `{duty}`")]
+    Relieved { duty: &'static str },
     #[error("the store is shutting down")]
     Closed,
     #[error("while {doing}: the database failed")]
@@ -91,6 +106,17 @@ impl StoreError {
         }
         Self::Io { doing: doing.into(), source: Arc::new(error) }
     }
+}
+
+fn alone(here: bool) -> String {
+    let who = if here {
+        "this coordinator keeps blobs in a folder, and another one serves this database already"
+    } else {
+        "another coordinator serves this database and keeps blobs in a folder of its machine"
+    };
+    format!(
+        "{who}: several share only an object store; set NEXUSMON_BLOBS_URL to the same s3:// URL on all of them"
+    )
 }
 
 fn is_full(message: &str) -> bool {

@@ -23,6 +23,24 @@ record! {
     }
 }
 
+/// What an answer is about, for as long as the answer itself is not kept.
+pub(crate) fn subject_text(kind: &str, subject: &str) -> String {
+    serde_json::json!({"subject_kind": kind, "subject": subject}).to_string()
+}
+
+impl IdempotencyRow {
+    /// Carried out, with an answer that was not kept: the kind and id of what it was about.
+    pub fn unanswered(&self) -> Option<(String, String)> {
+        #[derive(serde::Deserialize)]
+        struct About {
+            subject_kind: String,
+            subject: String,
+        }
+        let about = (self.status == 0).then(|| serde_json::from_str::<About>(&self.response).ok())??;
+        Some((about.subject_kind, about.subject))
+    }
+}
+
 impl Connection {
     /// The answer given before; expired ones are none.
     pub async fn idempotent(
@@ -55,6 +73,18 @@ impl Tx {
             self.execute(expired, args![row.created_at, row.principal, row.route, row.key]).await?;
         }
         self.execute_batch(insert!("idempotency", IdempotencyRow), rows, args![]).await.map(drop)
+    }
+
+    /// Keeps the answer beside a key that was committed with its result, or both where the request changed nothing
+    /// that is written down. An answer already there stays.
+    pub async fn answer(&mut self, row: &IdempotencyRow) -> Result<(), StoreError> {
+        let insert = insert!(
+            "idempotency",
+            IdempotencyRow,
+            "ON CONFLICT (principal, route, key) DO UPDATE SET status = excluded.status, \
+             response = excluded.response WHERE idempotency.status = 0"
+        );
+        self.execute_batch(insert, std::slice::from_ref(row), args![]).await.map(drop)
     }
 
     pub async fn delete_expired_idempotency(&mut self, now: Timestamp) -> Result<u64, StoreError> {

@@ -6,6 +6,7 @@
 
 mod agents;
 mod approvals;
+mod archive;
 mod artifacts;
 mod attempts;
 mod audit;
@@ -13,6 +14,8 @@ mod blobs;
 mod classes;
 mod connection;
 mod dialect;
+mod duty;
+mod epoch;
 mod error;
 mod evolution;
 mod flags;
@@ -20,12 +23,14 @@ mod idempotency;
 mod logs;
 mod migrate;
 mod missions;
+mod notices;
 mod organism;
 mod page;
 mod postgres;
 mod principals;
 mod record;
 mod reviews;
+mod rider;
 mod search;
 mod sessions;
 mod singletons;
@@ -41,6 +46,7 @@ pub use agents::{AgentFilter, AgentRow, AgentState, BarRow, InviteRow};
 pub use approvals::{
     ApprovalFilter, ApprovalRow, ApprovalState, ApprovalSubject, DecisionRow, DecisionVerdict,
 };
+pub use archive::{Archive, Kept, Progress, TableDigest};
 pub use artifacts::{
     ArtifactFilter, ArtifactKind, ArtifactReviewRow, ArtifactRow, InputVersion, NewVersion, OutputName,
     OutputVersion, Verdict, VersionRow, VersionStatus,
@@ -62,11 +68,13 @@ pub use missions::{
     MissionChange, MissionDelta, MissionFilter, MissionRow, MissionsDue, NewMission, PlanRow, Start,
     StatusCount,
 };
+pub use notices::{NoticeKind, NoticeRow};
 pub use organism::{Halt, KeyRow, Organism, SettingRow};
 pub use page::{MAX_PAGE, Page, PageRequest};
 pub use principals::{LoginKind, LoginSessionRow, PrincipalKind, PrincipalRow, Role};
 pub use record::Json;
 pub use reviews::{ReviewFilter, ReviewRow, ReviewState};
+pub use rider::{Rider, riding};
 pub use search::DocumentRow;
 pub use sessions::{AgentSessionRow, OpenedSession, Renewal};
 pub use singletons::SingletonRow;

@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = migrations![
     5 "0005_governance",
     6 "0006_evolution",
     7 "0007_search",
+    8 "0008_nodes",
 ];
 
 record! {
@@ -39,6 +40,11 @@ record! {
         pub version: i64,
         pub digest: Digest,
     }
+}
+
+/// The version this program brings a database to.
+pub(crate) fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
 }
 
 /// PostgreSQL: one node migrates, others wait. Any number serves.

@@ -66,12 +66,17 @@ impl Connection {
 }
 
 impl Tx {
-    /// Makes the organism unless it exists; gives the one that counts.
-    pub async fn init_organism(&mut self, id: OrganismId, now: Timestamp) -> Result<Organism, StoreError> {
+    /// Until the end of this unit: two nodes starting on an empty database would both make what there is one of.
+    pub async fn one_node_at_a_time(&mut self) -> Result<(), StoreError> {
         if self.is_postgres() {
-            // Two nodes starting on an empty database: one makes it.
             self.script("LOCK TABLE organism IN EXCLUSIVE MODE").await?;
         }
+        Ok(())
+    }
+
+    /// Makes the organism unless it exists; gives the one that counts.
+    pub async fn init_organism(&mut self, id: OrganismId, now: Timestamp) -> Result<Organism, StoreError> {
+        self.one_node_at_a_time().await?;
         if let Some(organism) = self.organism().await? {
             return Ok(organism);
         }

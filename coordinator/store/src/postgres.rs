@@ -2,6 +2,9 @@
 //! and carries wake-ups between nodes.
 
 mod announcer;
+mod lease;
+mod news;
+mod presence;
 mod sequencer;
 
 use std::sync::Arc;
@@ -12,11 +15,16 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Pool};
 
 use crate::connection::{Connection, Link};
+use crate::duty;
 use crate::error::{Fate, StoreError, fate};
 use crate::migrate;
+use crate::rider::Rider;
 use crate::store::{Context, StoreConfig};
 use crate::transaction::Tx;
 use announcer::Announcer;
+use news::News;
+pub(crate) use presence::CLASS as PRESENCE_CLASS;
+use presence::Presence;
 
 /// Tries of one unit of work.
 const TRIES: u32 = 10;
@@ -25,6 +33,7 @@ pub(crate) struct Postgres {
     pool: Pool<sqlx::Postgres>,
     context: Context,
     announcer: Arc<Announcer>,
+    pub(crate) news: Arc<News>,
 }
 
 impl Postgres {
@@ -36,22 +45,29 @@ impl Postgres {
             .statement_cache_capacity(512)
             .disable_statement_logging();
         let pool = PgPoolOptions::new()
-            .max_connections(config.connections.max(4))
+            // Two are taken for good: one listens, one keeps this node's place.
+            .max_connections(config.connections.max(4) + 2)
             .acquire_timeout(Duration::from_secs(30))
             .connect_with(options)
             .await
             .map_err(|error| StoreError::of("connecting to the database", error))?;
+        let presence = Presence::new(pool.clone(), context.clone(), config.alone);
+        let place = presence.enter().await?;
         let mut connection = pooled(&pool, "migrating the database").await?;
         migrate::run(&mut connection).await?;
         context.signals.raise_seq(connection.newest_seq().await?);
         drop(connection);
-        let announcer = Arc::new(Announcer::new(pool.clone(), context.clone()));
+        let (news, queue) = News::new(context.clone());
+        let news = Arc::new(news);
+        context.lifecycle.spawn("store.news", news::drive(pool.clone(), context.clone(), queue));
+        let announcer = Arc::new(Announcer::new(pool.clone(), context.clone(), Arc::clone(&news)));
+        context.lifecycle.spawn("store.presence", presence.stay(place));
         context.lifecycle.spawn("store.announcer", announcer.clone().announce());
         context.lifecycle.spawn("store.listener", announcer.clone().listen());
         context
             .lifecycle
             .spawn("store.sequencer", sequencer::run(pool.clone(), context.clone(), announcer.clone()));
-        Ok(Self { pool, context: context.clone(), announcer })
+        Ok(Self { pool, context: context.clone(), announcer, news })
     }
 
     pub(crate) async fn write<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
@@ -59,10 +75,11 @@ impl Postgres {
         E: From<StoreError>,
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync,
     {
+        let rider = Rider::current();
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.try_write(name, &work).await {
+            match self.try_write(name, &work, rider.as_ref()).await {
                 Ok(value) => return Ok(value),
                 Err(Failure { error, retry }) if !retry || tries == TRIES => return Err(error),
                 Err(_) => {}
@@ -72,7 +89,12 @@ impl Postgres {
         }
     }
 
-    async fn try_write<T, E, F>(&self, name: &'static str, work: &F) -> Result<T, Failure<E>>
+    async fn try_write<T, E, F>(
+        &self,
+        name: &'static str,
+        work: &F,
+        rider: Option<&Rider>,
+    ) -> Result<T, Failure<E>>
     where
         E: From<StoreError>,
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, E>>,
@@ -80,6 +102,9 @@ impl Postgres {
         let begun = self.pool.begin().await.map_err(|error| Failure::of(name, error))?;
         let mut tx =
             Tx::new(Link::Postgres(begun), name, self.context.clock.clone(), self.context.ids.clone());
+        if let Err(error) = duty::prove(&mut tx, &self.context.node).await {
+            return Err(Failure { error: error.into(), retry: tx.connection.retry });
+        }
         let result = work(&mut tx).await;
         let value = match (result, tx.connection.broken()) {
             (Ok(value), None) => value,
@@ -88,15 +113,38 @@ impl Postgres {
             (Err(error), _) => return Err(Failure { error, retry: tx.connection.retry }),
         };
         let collected = tx.take_collected();
-        if let Err(error) = tx.append_waiting_audit(&collected.audit).await {
+        let mut rode = false;
+        let written = async {
+            if let Some(rider) = rider {
+                rode = rider.board(&mut tx, &collected.audit).await?;
+            }
+            tx.append_waiting_audit(&collected.audit).await
+        };
+        if let Err(error) = written.await {
             return Err(Failure { error: error.into(), retry: tx.connection.retry });
         }
         if let Link::Postgres(transaction) = tx.connection.link {
             transaction.commit().await.map_err(|error| Failure::of(name, error))?;
         }
+        if let (true, Some(rider)) = (rode, rider) {
+            rider.arrived();
+        }
         self.context.signals.fire(collected.topics);
         self.announcer.committed(collected.topics, !collected.audit.is_empty());
         Ok(value)
+    }
+
+    /// Takes or renews a lease; its epoch, or `None` if another node holds it.
+    pub(crate) async fn take_up(&self, name: &str, length: Duration) -> Result<Option<i64>, StoreError> {
+        const DOING: &str = "taking up a duty";
+        let begun = self.pool.begin().await.map_err(|error| StoreError::of(DOING, error))?;
+        let mut tx =
+            Tx::new(Link::Postgres(begun), DOING, self.context.clock.clone(), self.context.ids.clone());
+        let epoch = tx.take_lease(name, &self.context.node, length).await?;
+        if let Link::Postgres(transaction) = tx.connection.link {
+            transaction.commit().await.map_err(|error| StoreError::of(DOING, error))?;
+        }
+        Ok(epoch)
     }
 
     pub(crate) async fn read(&self) -> Result<Connection, StoreError> {

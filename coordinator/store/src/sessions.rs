@@ -144,6 +144,17 @@ impl Tx {
         Ok(changed == 1)
     }
 
+    /// Nothing more is granted to the agent's session, whatever node holds it: grants that are under way come before
+    /// this, later ones see it.
+    pub async fn shut_session(&mut self, agent: AgentId, now: Timestamp) -> Result<(), StoreError> {
+        self.execute(
+            sql!("UPDATE agent_sessions SET connected = $3, closed_at = $2 WHERE agent = $1 AND connected"),
+            args![agent, now, false],
+        )
+        .await
+        .map(drop)
+    }
+
     /// After a start: streams this node held before are gone.
     pub async fn close_sessions_of(&mut self, node: &str, now: Timestamp) -> Result<u64, StoreError> {
         self.execute(

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::connection::{Connection, Link};
 use crate::error::StoreError;
 use crate::migrate;
+use crate::rider::Rider;
 use crate::store::{Context, StoreConfig};
 use crate::transaction::Tx;
 use writer::{Job, Unit, Writer};
@@ -63,7 +64,7 @@ impl Sqlite {
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let unit: Box<dyn Unit> = Box::new(Job::new(name, work, reply));
+        let unit: Box<dyn Unit> = Box::new(Job::new(name, work, reply, Rider::current()));
         self.units.send(unit).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
@@ -75,7 +76,7 @@ impl Sqlite {
     }
 }
 
-fn path(url: &str) -> Result<PathBuf, StoreError> {
+pub(crate) fn path(url: &str) -> Result<PathBuf, StoreError> {
     let path = url.strip_prefix("sqlite://").unwrap_or(url);
     if path.is_empty() || path.contains(['?', '#']) {
         return Err(StoreError::Url {
@@ -86,7 +87,7 @@ fn path(url: &str) -> Result<PathBuf, StoreError> {
 }
 
 /// Takes the lock beside the database, or says who cannot.
-fn lock(path: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);

@@ -1,11 +1,12 @@
 //! The handle everything above holds: opens a database by URL, runs units of work, hands out readers and wake-ups.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::BoxFuture;
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::time::SharedClock;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::connection::Connection;
 use crate::error::StoreError;
@@ -25,11 +26,13 @@ pub struct StoreConfig {
     pub connections: u32,
     /// SQLite: the database grows to this many pages of 4 KiB at most.
     pub max_pages: Option<u32>,
+    /// PostgreSQL: no other node may be there, since something of this one lies on its own machine.
+    pub alone: bool,
 }
 
 impl StoreConfig {
     pub fn new(url: impl Into<String>, node: impl Into<String>) -> Self {
-        Self { url: url.into(), node: node.into(), connections: 8, max_pages: None }
+        Self { url: url.into(), node: node.into(), connections: 8, max_pages: None, alone: false }
     }
 }
 
@@ -42,7 +45,7 @@ struct Inner {
     context: Context,
 }
 
-enum Db {
+pub(crate) enum Db {
     Sqlite(Sqlite),
     Postgres(Postgres),
 }
@@ -55,6 +58,8 @@ pub(crate) struct Context {
     pub(crate) signals: Arc<Signals>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) node: String,
+    /// Coordinators on this database, this one among them, as last counted.
+    pub(crate) nodes: Arc<AtomicU32>,
 }
 
 impl Store {
@@ -76,6 +81,7 @@ impl Store {
             signals: Arc::new(Signals::new()),
             lifecycle: lifecycle.clone(),
             node: config.node.clone(),
+            nodes: Arc::new(AtomicU32::new(1)),
         };
         let scheme = config.url.split_once("://").map(|(scheme, _)| scheme);
         let db = match scheme {
@@ -133,6 +139,10 @@ impl Store {
         .await
     }
 
+    pub(crate) fn db(&self) -> &Db {
+        &self.0.db
+    }
+
     /// A connection for reading. Each statement sees the newest committed state.
     pub async fn read(&self) -> Result<Connection, StoreError> {
         match &self.0.db {
@@ -144,6 +154,31 @@ impl Store {
     /// A counter that grows when something of this topic was committed, here or on another node.
     pub fn wakeups(&self, topic: Topic) -> watch::Receiver<u64> {
         self.0.context.signals.watch(topic)
+    }
+
+    /// As [`Self::wakeups`], but only for what other nodes committed.
+    pub fn heard(&self, topic: Topic) -> watch::Receiver<u64> {
+        self.0.context.signals.watch_heard(topic)
+    }
+
+    /// Tells other nodes something that is kept nowhere: one line. Costs nothing where there are none; may be lost.
+    pub fn tell(&self, line: &str) {
+        if let Db::Postgres(postgres) = &self.0.db {
+            postgres.news.tell(line);
+        }
+    }
+
+    /// What other nodes [`Self::tell`]; `None` where there can be no others.
+    pub fn news(&self) -> Option<broadcast::Receiver<Arc<str>>> {
+        match &self.0.db {
+            Db::Postgres(postgres) => Some(postgres.news.receiver()),
+            Db::Sqlite(_) => None,
+        }
+    }
+
+    /// Coordinators on this database, this one among them.
+    pub fn nodes(&self) -> u32 {
+        self.0.context.nodes.load(Ordering::Relaxed)
     }
 
     /// The newest audit sequence number, as it grows.

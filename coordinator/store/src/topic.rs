@@ -17,11 +17,22 @@ pub enum Topic {
     Governance,
     /// Artifacts and logs.
     Vault,
+    /// Something was left for agents of other nodes.
+    Notices,
 }
 
 impl Topic {
-    pub const ALL: [Self; 6] =
-        [Self::Ready, Self::Timers, Self::Fleet, Self::Missions, Self::Governance, Self::Vault];
+    const COUNT: usize = 7;
+
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Ready,
+        Self::Timers,
+        Self::Fleet,
+        Self::Missions,
+        Self::Governance,
+        Self::Vault,
+        Self::Notices,
+    ];
 
     const fn bit(self) -> u32 {
         1 << (self as u32)
@@ -33,6 +44,9 @@ impl Topic {
 pub(crate) struct Topics(pub(crate) u32);
 
 impl Topics {
+    /// Every topic: something may have been missed.
+    pub(crate) const ALL: Self = Self((1 << Topic::COUNT) - 1);
+
     pub(crate) fn add(&mut self, topic: Topic) {
         self.0 |= topic.bit();
     }
@@ -50,16 +64,26 @@ impl Topics {
     }
 }
 
-/// A counter per topic, and the newest audit sequence number.
+/// A counter per topic, one more for what other nodes said of it, and the newest audit sequence number.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    topics: [watch::Sender<u64>; 6],
+    topics: [watch::Sender<u64>; Topic::COUNT],
+    heard: [watch::Sender<u64>; Topic::COUNT],
     seq: watch::Sender<i64>,
 }
 
 impl Signals {
     pub(crate) fn new() -> Self {
-        Self { topics: std::array::from_fn(|_| watch::Sender::new(0)), seq: watch::Sender::new(0) }
+        let counters = || std::array::from_fn(|_| watch::Sender::new(0));
+        Self { topics: counters(), heard: counters(), seq: watch::Sender::new(0) }
+    }
+
+    /// Another node committed this.
+    pub(crate) fn hear(&self, topics: Topics) {
+        self.fire(topics);
+        for topic in topics.iter() {
+            self.heard[topic as usize].send_modify(|count| *count += 1);
+        }
     }
 
     pub(crate) fn fire(&self, topics: Topics) {
@@ -80,6 +104,10 @@ impl Signals {
 
     pub(crate) fn watch(&self, topic: Topic) -> watch::Receiver<u64> {
         self.topics[topic as usize].subscribe()
+    }
+
+    pub(crate) fn watch_heard(&self, topic: Topic) -> watch::Receiver<u64> {
+        self.heard[topic as usize].subscribe()
     }
 
     pub(crate) fn watch_seq(&self) -> watch::Receiver<i64> {

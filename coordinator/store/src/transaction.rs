@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use crate::audit::{AuditEntry, WaitingAuditRow};
 use crate::connection::{Connection, Link};
 use crate::error::StoreError;
+use crate::rider::Rider;
 use crate::topic::{Topic, Topics};
 
 /// A connection inside a unit of work. Reading methods come from [`Connection`].
@@ -57,6 +58,14 @@ impl Tx {
             self.audit.push(entry.seal(id)?);
         }
         Ok(())
+    }
+
+    /// Takes an idempotency key along, if this unit has written anything down.
+    pub(crate) async fn board(&mut self, rider: &Rider) -> Result<bool, StoreError> {
+        let audit = std::mem::take(&mut self.audit);
+        let rode = rider.board(self, &audit).await;
+        self.audit = audit;
+        rode
     }
 
     /// Fires `topic` once this unit has committed.

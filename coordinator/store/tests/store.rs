@@ -12,6 +12,8 @@ mod fixtures;
 mod graph;
 #[path = "store/lists.rs"]
 mod lists;
+#[path = "store/nodes.rs"]
+mod nodes;
 #[path = "store/opening.rs"]
 mod opening;
 #[path = "store/plans_of_queries.rs"]

@@ -59,6 +59,7 @@ async fn open(database: &TestDatabase, folder: &Path, clock: &ManualClock) -> (A
         url: config.blobs_url.clone(),
         staging: config.data_dir.join("staging"),
         several_nodes: false,
+        object_store: nexusmon_coordinator::blobs::ObjectStoreConfig::default(),
     };
     let blobs = Blobs::open(&blobs).await.unwrap();
     let rng = StdRng::seed_from_u64(7);

@@ -34,7 +34,7 @@ pub(super) fn tagged(mission: service::MissionView) -> impl IntoResponse {
 }
 
 /// 201 with the address of the new mission.
-pub(super) fn created(mission: service::MissionView) -> Response {
+pub(in crate::http) fn created(mission: service::MissionView) -> Response {
     let location = format!("/v1/engine/missions/{}", mission.summary.id);
     (StatusCode::CREATED, AppendHeaders([(header::LOCATION, location)]), tagged(mission)).into_response()
 }

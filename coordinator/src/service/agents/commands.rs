@@ -114,6 +114,10 @@ async fn change(
                 unit.tx.update_agent(&row).await?;
                 row.version += 1;
                 unit.tx.clear_bars(id).await?;
+                if matches!(row.state, AgentState::Quarantined | AgentState::Revoked) {
+                    let now = unit.now;
+                    unit.tx.shut_session(id, now).await?;
+                }
                 unit.audit(actor.0.clone(), action, ("agent", id.to_string()), None, body);
                 unit.tx.wake(Topic::Fleet);
                 unit.tx.wake(Topic::Ready);

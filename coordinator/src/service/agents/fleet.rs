@@ -17,13 +17,21 @@ use crate::error::{Error, Result};
 use crate::service::dispatch;
 use crate::service::{Page, PageRequest};
 
-/// Whether an agent answers this node.
+/// Whether an agent answers, this node or another.
 pub(in crate::service) fn presence(app: &App, agent: nexusmon_shared::id::AgentId) -> Presence {
     match app.sessions.get(agent) {
         Some(live) if app.clock.boot().saturating_sub(live.seen()) >= SUSPECT_AFTER => Presence::Suspect,
         Some(_) => Presence::Online,
-        None => Presence::Offline,
+        None => match app.elsewhere.get(agent) {
+            Some(at) if app.clock.now().since(at) < SUSPECT_AFTER => Presence::Online,
+            _ => Presence::Offline,
+        },
     }
+}
+
+/// What the scheduler sees of an agent, by its row alone.
+pub(in crate::service) fn profile_of(agent: &AgentRow) -> crate::app::sessions::Profile {
+    profile(agent, &HelloRecord::read(agent).unwrap_or_default())
 }
 
 /// Reads all agents anew.
@@ -173,7 +181,7 @@ pub(super) fn capabilities(app: &App) -> Vec<CapabilityView> {
         );
     }
     for view in fleet.views.values() {
-        if app.sessions.get(view.id).is_none() {
+        if presence(app, view.id) == Presence::Offline {
             continue;
         }
         for (capability, version) in &view.capabilities {

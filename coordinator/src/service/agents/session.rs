@@ -103,6 +103,7 @@ pub(in crate::service) fn profile(agent: &AgentRow, record: &HelloRecord) -> Pro
         levels: record.sandbox_levels.clone(),
         policy: record.local_policy.clone(),
         closed: agent.state != AgentState::Active || record.paused,
+        version: agent.version,
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) async fn prepare(app: &App) -> Result<Option<Secret>> {
             let app = unit_app.clone();
             Box::pin(async move {
                 // Another node may have been faster.
+                tx.one_node_at_a_time().await?;
                 if tx.owner().await?.is_some() {
                     return Ok::<_, Error>(false);
                 }

@@ -77,7 +77,14 @@ pub(in crate::service) fn offline_views(app: &App) -> Vec<AgentView> {
         .views
         .values()
         .map(|known| {
-            let Some(live) = app.sessions.get(known.id) else { return known.clone() };
+            let Some(live) = app.sessions.get(known.id) else {
+                let mut view = known.clone();
+                // Another node gives it work; what waits here waits for a slot there.
+                if view.availability == Availability::Offline && app.elsewhere.get(known.id).is_some() {
+                    view.availability = Availability::Live;
+                }
+                return view;
+            };
             let profile = live.profile();
             let held = u32::try_from(live.held()).unwrap_or(u32::MAX);
             let availability = match known.availability {

@@ -16,6 +16,9 @@ use super::points;
 use crate::app::App;
 use crate::error::{Error, Result};
 
+/// The lease under which missions are judged.
+pub const DUTY: &str = "evolution";
+
 const BATCH: u32 = 200;
 const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
 
@@ -28,7 +31,8 @@ pub(in crate::service) fn judge_soon(app: &App) {
     app.lifecycle.spawn_quiet("evolution.judge", async move {
         // Cleared first: what ends from here on asks for another look.
         judged.judging.store(false, Ordering::Release);
-        settle(&judged).await.map(drop)
+        // Of several nodes one judges, so that two cannot count the same shape twice a day.
+        judged.store.on_duty(DUTY, settle(&judged)).await?.map_or(Ok(()), |counted| counted.map(drop))
     });
 }
 

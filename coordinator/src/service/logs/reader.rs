@@ -13,7 +13,7 @@ use nexusmon_store::{LogRow, SegmentRow};
 use super::open::{OpenLog, Stored};
 use super::scan::Scanner;
 use super::segment::{LineIndex, Mark, decode_marks};
-use super::{LogLine, attempt_of};
+use super::{LogLine, attempt_of, elsewhere};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -60,8 +60,15 @@ pub(super) async fn find(app: &App, task: TaskId, attempt: Option<u32>) -> Resul
     let rows = app.store.read().await?.logs(task).await?;
     let open = app.logs.of_task(task);
     let wanted = |row: &LogRow| attempt.is_none_or(|number| row.attempt == number);
-    let newest_open = open.into_iter().rfind(|log| wanted(&log.row));
+    let mut newest_open = open.into_iter().rfind(|log| wanted(&log.row));
     let newest_row = rows.into_iter().rfind(|row| wanted(row));
+    if let (Some(log), Some(row)) = (&newest_open, &newest_row)
+        && attempt_of(row) == log.attempt()
+        && elsewhere::is_behind(app, log, row).await
+    {
+        app.logs.drop_log(log);
+        newest_open = None;
+    }
     Ok(match (newest_open, newest_row) {
         (Some(open), Some(row)) if attempt_of(&row).fence > open.attempt().fence => {
             Some(Source { key: attempt_of(&row), open: None, row })

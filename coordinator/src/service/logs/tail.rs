@@ -10,7 +10,7 @@ use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::id::TaskId;
 
 use super::open::OpenLog;
-use super::{LogTail, reader};
+use super::{LogTail, elsewhere, reader};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -27,6 +27,8 @@ struct Watch {
     of: Option<AttemptRef>,
     over: bool,
     watching: Option<Watching>,
+    /// Boot clock at which other nodes are to be asked again.
+    wish_at: Duration,
 }
 
 /// Makes the log be stored sooner while it lives.
@@ -49,8 +51,15 @@ impl Drop for Watching {
 pub async fn tail(app: &App, task: TaskId, from_line: u64) -> Result<BoxStream<'static, Result<LogTail>>> {
     let known = app.store.read().await?.task(task).await?;
     known.ok_or_else(|| Error::not_found("task", task))?;
-    let watch =
-        Watch { app: app.clone(), task, next: from_line.max(1), of: None, over: false, watching: None };
+    let watch = Watch {
+        app: app.clone(),
+        task,
+        next: from_line.max(1),
+        of: None,
+        over: false,
+        watching: None,
+        wish_at: Duration::ZERO,
+    };
     Ok(futures::stream::try_unfold(watch, |mut watch| async move {
         if watch.over {
             return Ok(None);
@@ -63,8 +72,19 @@ pub async fn tail(app: &App, task: TaskId, from_line: u64) -> Result<BoxStream<'
 }
 
 impl Watch {
+    /// Where the log grows at another node, that one is asked to hurry.
+    async fn wish(&mut self) -> Result<()> {
+        let boot = self.app.clock.boot();
+        if boot >= self.wish_at && self.app.logs.of_task(self.task).is_empty() {
+            self.wish_at = boot + elsewhere::AGAIN;
+            elsewhere::wish(&self.app, self.task).await?;
+        }
+        Ok(())
+    }
+
     async fn next(&mut self) -> Result<LogTail> {
         loop {
+            self.wish().await?;
             let Some(source) = reader::find(&self.app, self.task, None).await? else {
                 if super::no_log(&self.app, self.task).await?.sealed {
                     return Ok(LogTail { lines: Vec::new(), last: true });

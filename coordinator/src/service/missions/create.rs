@@ -14,7 +14,7 @@ use nexusmon_shared::task::TaskStatus;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{
     ApprovalRow, ApprovalState, ApprovalSubject, DocumentRow, EdgeRow, Json, MissionRow, NewMission, PlanRow,
-    PredictionRow, ReviewRow, ReviewState, TaskRow, Tx,
+    PredictionRow, ReviewRow, ReviewState, Rider, TaskRow, Tx,
 };
 use serde_json::json;
 
@@ -46,6 +46,8 @@ pub(crate) struct Prepared {
     pub ready: BTreeSet<ClassId>,
     /// Outputs of an earlier mission that this one reuses.
     pub versions: Vec<nexusmon_store::NewVersion>,
+    /// The idempotency key of the request, to commit with the mission.
+    pub rider: Option<Rider>,
 }
 
 /// A mission as committed.
@@ -294,6 +296,7 @@ pub(in crate::service) async fn prepare(
         decide: Vec::new(),
         ready: BTreeSet::new(),
         versions: Vec::new(),
+        rider: Rider::current(),
     };
     if draft.tasks.is_none() {
         return Ok(prepared);
@@ -452,6 +455,7 @@ pub(crate) async fn insert_batch(app: &App, batch: Vec<Prepared>) -> Vec<Result<
 
 async fn insert_together(app: &App, batch: Vec<Arc<Prepared>>) -> Result<Vec<Created>> {
     let unit_app = app.clone();
+    let riders: Vec<_> = batch.iter().filter_map(|prepared| prepared.rider.clone()).collect();
     let (created, after) = app
         .store
         .write_with("missions.create", batch, move |tx, batch| {
@@ -459,6 +463,9 @@ async fn insert_together(app: &App, batch: Vec<Arc<Prepared>>) -> Result<Vec<Cre
             Box::pin(async move { insert(&app, tx, batch).await })
         })
         .await?;
+    for rider in riders {
+        rider.arrived();
+    }
     after.run(app);
     Ok(created)
 }
@@ -491,6 +498,16 @@ async fn insert(app: &App, tx: &mut Tx, batch: &[Arc<Prepared>]) -> Result<(Vec<
     }
     let versions: Vec<_> = batch.iter().flat_map(|prepared| prepared.versions.iter().cloned()).collect();
     unit.tx.add_versions(&versions).await?;
+    let keys: Vec<_> = batch
+        .iter()
+        .filter_map(|prepared| {
+            let rider = prepared.rider.as_ref()?;
+            Some(rider.row("mission", &prepared.new.mission.id.to_string()))
+        })
+        .collect();
+    if !keys.is_empty() {
+        unit.tx.remember(&keys).await?;
+    }
     let decide: Vec<TaskId> = batch.iter().flat_map(|prepared| prepared.decide.iter().copied()).collect();
     let mut missions = Missions::new();
     if !decide.is_empty() {

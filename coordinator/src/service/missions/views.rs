@@ -142,7 +142,8 @@ pub(super) fn task_view(
     let attempt =
         AttemptRef { task: row.id, fence: Fence { epoch: row.fence_epoch, number: row.fence_number } };
     let live = !row.state.is_terminal();
-    let news = if live { app.running.get(&attempt) } else { None };
+    let known = || app.running.get(&attempt).or_else(|| app.elsewhere.news(&attempt));
+    let news = if live { known() } else { None };
     let started = news.as_ref().and_then(|news| news.started_at);
     let status = match row.state {
         nexusmon_shared::task::TaskStatus::Leased if started.is_some() => {

@@ -11,6 +11,7 @@ use nexusmon_store::{Connection, Halt, MissionRow, TaskRow};
 use super::Waiting;
 use crate::app::App;
 use crate::error::Result;
+use crate::service::agents::{Presence, presence};
 use crate::service::dispatch::offline_views;
 
 /// What has to be read for explanations.
@@ -79,7 +80,7 @@ impl<'a> Explainer<'a> {
         // A lease whose agent is gone is not waiting for a slot, but people want to know.
         if let (TaskStatus::Leased | TaskStatus::Running, Some(agent), Some(until)) =
             (row.state, row.agent, row.offline_until)
-            && self.app.sessions.get(agent).is_none()
+            && presence(self.app, agent) == Presence::Offline
         {
             return Some(waiting(&Reason::Away { agent, until }));
         }

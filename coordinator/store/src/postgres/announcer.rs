@@ -9,6 +9,7 @@ use sqlx::Pool;
 use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 
+use super::news::{self, News};
 use super::pooled;
 use crate::dialect::sql;
 use crate::error::StoreError;
@@ -29,10 +30,11 @@ pub(crate) struct Announcer {
     waiting: AtomicBool,
     announce: Notify,
     pub(crate) sequence: Notify,
+    news: Arc<News>,
 }
 
 impl Announcer {
-    pub(crate) fn new(pool: Pool<sqlx::Postgres>, context: Context) -> Self {
+    pub(crate) fn new(pool: Pool<sqlx::Postgres>, context: Context, news: Arc<News>) -> Self {
         Self {
             pool,
             context,
@@ -40,6 +42,7 @@ impl Announcer {
             waiting: AtomicBool::new(false),
             announce: Notify::new(),
             sequence: Notify::new(),
+            news,
         }
     }
 
@@ -96,11 +99,12 @@ impl Announcer {
             let heard = async {
                 if listener.is_none() {
                     let mut fresh = PgListener::connect_with(&self.pool).await?;
-                    fresh.listen(CHANNEL).await?;
+                    fresh.listen_all([CHANNEL, news::CHANNEL]).await?;
                     listener = Some(fresh);
                 }
                 match listener.as_mut() {
-                    Some(listener) => listener.recv().await,
+                    // `recv` would connect again by itself and keep quiet about what was missed meanwhile.
+                    Some(listener) => listener.try_recv().await,
                     None => std::future::pending().await,
                 }
             };
@@ -110,7 +114,17 @@ impl Announcer {
                 () = tokio::time::sleep(POLL) => None,
             };
             match heard {
-                Some(Ok(message)) => self.hear(message.payload()),
+                Some(Ok(Some(message))) if message.channel() == news::CHANNEL => {
+                    self.news.hear(message.payload());
+                }
+                Some(Ok(Some(message))) => self.hear(message.payload()),
+                Some(Ok(None)) => {
+                    tracing::warn!(
+                        "the connection that hears other coordinators was lost; looking at everything"
+                    );
+                    self.context.signals.hear(Topics::ALL);
+                    self.poll().await;
+                }
                 Some(Err(error)) => {
                     tracing::warn!(%error, "listening for other coordinators failed; trying again");
                     listener = None;
@@ -128,7 +142,9 @@ impl Announcer {
         if parts.next() == Some(self.context.node.as_str()) {
             return;
         }
-        self.context.signals.fire(Topics(u32::try_from(topics).unwrap_or(0)));
+        // Somebody is there, counted yet or not.
+        self.context.nodes.fetch_max(2, Ordering::Relaxed);
+        self.context.signals.hear(Topics(u32::try_from(topics).unwrap_or(0)));
         self.context.signals.raise_seq(seq);
         if waiting != 0 {
             self.sequence.notify_one();

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexusmon_shared::time::Timestamp;
 use sqlx::Pool;
 
 use super::announcer::Announcer;
@@ -107,14 +106,7 @@ impl Sequencer {
 
     async fn hold(&self) -> Result<Option<i64>, StoreError> {
         let mut tx = self.begin().await?;
-        let now = tx
-            .value(
-                sql!("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS value"),
-                args![],
-            )
-            .await?;
-        let now: Timestamp = now.ok_or(StoreError::Closed)?;
-        let epoch = tx.hold_singleton(NAME, &self.context.node, now, now + LEASE).await?;
+        let epoch = tx.take_lease(NAME, &self.context.node, LEASE).await?;
         commit(tx).await?;
         Ok(epoch)
     }

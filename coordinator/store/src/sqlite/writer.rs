@@ -14,6 +14,7 @@ use crate::connection::Link;
 use crate::dialect::sql;
 use crate::error::StoreError;
 use crate::record::args;
+use crate::rider::Rider;
 use crate::store::Context;
 use crate::transaction::{Collected, Tx};
 
@@ -36,11 +37,19 @@ pub(crate) struct Job<T, E, F> {
     work: F,
     result: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
+    /// An idempotency key to commit along, and whether the last run took it.
+    rider: Option<Rider>,
+    rode: bool,
 }
 
 impl<T, E, F> Job<T, E, F> {
-    pub(crate) const fn new(name: &'static str, work: F, reply: oneshot::Sender<Result<T, E>>) -> Self {
-        Self { name, work, result: None, reply }
+    pub(crate) const fn new(
+        name: &'static str,
+        work: F,
+        reply: oneshot::Sender<Result<T, E>>,
+        rider: Option<Rider>,
+    ) -> Self {
+        Self { name, work, result: None, reply, rider, rode: false }
     }
 }
 
@@ -56,7 +65,14 @@ where
 
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let result = (self.work)(tx).await;
+            self.rode = false;
+            let mut result = (self.work)(tx).await;
+            if let (Ok(_), Some(rider)) = (&result, &self.rider) {
+                match tx.board(rider).await {
+                    Ok(rode) => self.rode = rode,
+                    Err(error) => result = Err(error.into()),
+                }
+            }
             let good = result.is_ok();
             self.result = Some(result);
             good
@@ -70,6 +86,9 @@ where
     fn answer(self: Box<Self>) {
         // Without a result the work panicked: the caller sees a closed channel. Without a caller nobody minds.
         if let Some(result) = self.result {
+            if let (Ok(_), true, Some(rider)) = (&result, self.rode, &self.rider) {
+                rider.arrived();
+            }
             let _ = self.reply.send(result);
         }
     }
