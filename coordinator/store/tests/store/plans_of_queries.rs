@@ -112,5 +112,12 @@ async fn hot_statements_use_indexes() {
     refuse_scans(&plans);
     let plans = lists(&mut store.read().await.unwrap()).await.unwrap();
     refuse_scans(&plans);
+    // Asked after every mission: along the few that wait, not along all that ever succeeded.
+    let mut read = store.read().await.unwrap();
+    read.note_plans();
+    read.missions_to_judge(None, 10).await.unwrap();
+    let plans = read.take_plans();
+    assert!(plans.iter().any(|line| line.contains("INDEX missions_to_judge")), "{plans:?}");
+    drop(read);
     opened.close().await;
 }
