@@ -23,8 +23,10 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::time::Duration;
 
 use anyhow::Result;
+use nexusmon_shared::time::{Clock as _, SystemClock};
 use serde_json::{Map, Value};
 
 pub use runner::{Order, carry_out};
@@ -133,6 +135,11 @@ impl Run {
             Tier::Full => self.cases.1,
         }
     }
+}
+
+/// Real time gone by since a reading of the boot clock.
+fn since(begun: Duration) -> Duration {
+    SystemClock.boot().saturating_sub(begun)
 }
 
 /// Every run, in the order in which they are carried out.

@@ -52,7 +52,14 @@ async fn begun(cluster: &Cluster, mission: &str) -> Result<()> {
 
 async fn a_coordinator_is_replaced(postgres: bool) -> Result<()> {
     old_programs();
-    let options = Options { postgres, agents: 2, slots: 4, unsigned_consent: true, max_rank: "A" };
+    let options = Options {
+        postgres,
+        agents: 2,
+        slots: 4,
+        unsigned_consent: true,
+        max_rank: "A",
+        ..Options::default()
+    };
     let mut cluster = Cluster::start(options).await?;
     let folder = cluster.path().to_owned();
     let mission = cluster.api.create(mission(&folder)).await?;

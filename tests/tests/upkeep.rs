@@ -62,8 +62,9 @@ async fn a_database_moves_to_postgres_and_everything_is_there() -> Result<()> {
     let before = cluster.api.get(&format!("/v1/engine/missions/{mission}")).await?;
     let id = task(&before, "make")["task_id"].as_str().context("a task")?.to_owned();
     let log = format!("/v1/engine/tasks/{id}/log");
-    let sealed = |page: &Value| page["sealed"] == true;
-    cluster.api.until(&log, "sealed", sealed).await?;
+    let kept = format!("/v1/vault/artifacts?kind=log&mission={mission}");
+    let some = |page: &Value| page["items"].as_array().is_some_and(|items| !items.is_empty());
+    cluster.api.until(&kept, "with its log sealed", some).await?;
     let log_before = cluster.api.bytes(&log, "text/plain").await?;
     let trail = cluster.api.list("/v1/governance/audit").await?;
 

@@ -104,7 +104,8 @@ mod tests {
         assert_eq!(batcher.0.max_capacity(), MOST * 4);
         assert!(batcher.0.capacity() <= MOST, "the queue is full but for the batch that was taken out");
         go.add_permits(Semaphore::MAX_PERMITS / 2);
-        let answers: Vec<_> = join_all(waiting).await.into_iter().map(|answer| answer.expect("done")).collect();
+        let answers: Vec<_> =
+            join_all(waiting).await.into_iter().map(|answer| answer.expect("done")).collect();
         assert_eq!(answers, (0..1000).collect::<Vec<_>>());
         drop(batcher);
         assert_eq!(lifecycle.shutdown(Duration::from_secs(5)).await, Shutdown::Clean);

@@ -117,7 +117,8 @@ impl Fleet {
 
     /// Compiles schemas: only when something new is offered, or nobody offers something any more.
     fn catalogue(&mut self) {
-        self.catalog = Arc::new(Catalog::new(self.offered.values().flat_map(|(_, manifests)| manifests.iter())));
+        self.catalog =
+            Arc::new(Catalog::new(self.offered.values().flat_map(|(_, manifests)| manifests.iter())));
     }
 }
 

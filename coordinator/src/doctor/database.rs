@@ -148,3 +148,60 @@ fn nodes(config: &Config, server: &PostgresServer) -> Check {
     }
     Check::ok(NAME, found)
 }
+
+#[cfg(test)]
+mod tests {
+    use nexusmon_shared::doctor::Verdict;
+
+    use super::*;
+
+    fn server() -> PostgresServer {
+        let on = || "on".to_owned();
+        PostgresServer {
+            version: "17.2".to_owned(),
+            fsync: on(),
+            full_page_writes: on(),
+            synchronous_commit: on(),
+            autovacuum: on(),
+            max_connections: 100,
+            reserved: 3,
+            connections: 20,
+            nodes: vec!["one".to_owned(), "two".to_owned()],
+            now: SystemClock.now(),
+            bloated: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_well_kept_server_is_fine() {
+        for check in [durability(&server()), vacuum(&server()), connections(&server()), clock(&server())] {
+            assert_eq!(check.verdict, Verdict::Ok, "{check:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_lacks_is_named() {
+        let few = PostgresServer { max_connections: 20, ..server() };
+        assert_eq!(connections(&few).verdict, Verdict::Fail);
+        assert!(connections(&few).advice.is_some_and(|advice| advice.contains("at least 37")));
+        let busy = PostgresServer { connections: 96, ..server() };
+        assert_eq!(connections(&busy).verdict, Verdict::Warn);
+        let late = PostgresServer { now: SystemClock.now() - Duration::from_mins(1), ..server() };
+        assert_eq!(clock(&late).verdict, Verdict::Warn);
+        let bloated = PostgresServer { bloated: vec!["tasks".to_owned()], ..server() };
+        assert!(vacuum(&bloated).found.contains("tasks"));
+        for broken in [
+            PostgresServer { fsync: "off".to_owned(), ..server() },
+            PostgresServer { full_page_writes: "off".to_owned(), ..server() },
+            PostgresServer { synchronous_commit: "off".to_owned(), ..server() },
+        ] {
+            assert_eq!(durability(&broken).verdict, Verdict::Fail);
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(shown("postgres://me:secret@host:5432/db"), "postgres://host:5432/db");
+        assert_eq!(shown("sqlite:///data/nexusmon.db"), "sqlite:///data/nexusmon.db");
+    }
+}

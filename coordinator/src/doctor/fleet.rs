@@ -15,7 +15,7 @@ pub(super) async fn look(report: &mut Report, client: &Client, organism: &Value,
             trust(&agents),
         ]),
         Err(error) => {
-            report.add(Check::fail("agents", error.to_string()).advise("see the coordinator's log"))
+            report.add(Check::fail("agents", error.to_string()).advise("see the coordinator's log"));
         }
     }
     match client.get("/v1/engine/stats").await {
@@ -28,7 +28,7 @@ pub(super) async fn look(report: &mut Report, client: &Client, organism: &Value,
     }
 }
 
-fn named<'a>(agents: &'a [Value], which: impl Fn(&Value) -> bool) -> Vec<&'a str> {
+fn named(agents: &[Value], which: impl Fn(&Value) -> bool) -> Vec<&str> {
     agents.iter().filter(|agent| which(agent)).filter_map(|agent| agent["name"].as_str()).collect()
 }
 

@@ -22,6 +22,8 @@ const LITTLE_ROOM: u64 = 2 << 30;
 const NO_ROOM: u64 = 256 << 20;
 /// It is checkpointed at sixteen MiB; a reader that never ends lets it grow.
 const LARGE_WAL: u64 = 256 << 20;
+/// An object store that has said nothing by then does not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
 
 pub(super) fn folder(config: &Config) -> Vec<Check> {
@@ -215,8 +217,8 @@ pub(super) async fn blobs(config: &Config) -> Check {
         Err(reason) => Check::fail(NAME, format!("{}: {reason}", config.blobs_url))
             .because("no artifact and no log can be stored; agents keep theirs until it works again")
             .advise(
-                "check bucket, endpoint (AWS_ENDPOINT), credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or their \
-                 _FILE), and AWS_ALLOW_HTTP=true for a store without TLS",
+                "check bucket, endpoint (NEXUSMON_S3_ENDPOINT), credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or \
+                 their _FILE), and NEXUSMON_S3_ALLOW_HTTP=true for a store without TLS on another machine",
             ),
     }
 }
@@ -227,16 +229,17 @@ async fn remote(config: &Config) -> Result<(), String> {
         url: config.blobs_url.clone(),
         staging: staging.path().to_owned(),
         several_nodes: config.several_nodes,
+        object_store: crate::object_store(config),
     };
     let key = format!("doctor/{}-{}", config.node, std::process::id());
     let round = async {
         let blobs = Blobs::open(&settings).await?;
-        blobs.put_segment(&key, "probe".into()).await?;
+        blobs.put_segment(&key, vec!["probe".into()]).await?;
         blobs.read_segment(&key, None).await?;
         blobs.delete_segment(&key).await
     };
-    match tokio::time::timeout(Duration::from_secs(20), round).await {
+    match tokio::time::timeout(PATIENCE, round).await {
         Ok(done) => done.map_err(|error| chain(&error)),
-        Err(_) => Err("it does not answer within 20 s".to_owned()),
+        Err(_) => Err("it does not answer within 10 s".to_owned()),
     }
 }

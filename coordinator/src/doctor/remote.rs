@@ -41,7 +41,7 @@ pub(super) async fn look(report: &mut Report, client: &Client, answering: Result
                 .advise("run `nexusmon login`, or set OPERATOR_KEY"),
         ),
         Err(error) => {
-            report.add(Check::fail("logged in", error.to_string()).advise("see the coordinator's log"))
+            report.add(Check::fail("logged in", error.to_string()).advise("see the coordinator's log"));
         }
     }
 }

@@ -53,8 +53,10 @@ impl Sessions {
 
 #[tonic::async_trait]
 impl proto::session_server::Session for Sessions {
-    type OpenStream =
-        futures::stream::Map<ReceiverStream<Written>, fn(Written) -> Result<proto::CoordinatorMessage, Status>>;
+    type OpenStream = futures::stream::Map<
+        ReceiverStream<Written>,
+        fn(Written) -> Result<proto::CoordinatorMessage, Status>,
+    >;
 
     #[tracing::instrument(name = "grpc.session.open", skip_all)]
     async fn open(

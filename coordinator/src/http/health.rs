@@ -1,5 +1,7 @@
 //! Whether the process lives and is ready; for orchestrators, load balancers and `doctor`.
 
+#![expect(clippy::struct_field_names, reason = "they are the names of the API")]
+
 use axum::Json as Answer;
 use axum::extract::State;
 

@@ -167,7 +167,6 @@ fn caller_of(row: &PrincipalRow, session: SessionId, origin: Origin) -> Caller {
         session: Some(session),
         rank_ceiling: row.rank_ceiling,
         origin,
-        under: None,
     }
 }
 

@@ -113,8 +113,11 @@ pub async fn status(app: &App) -> Result<CognitionStatus> {
     for row in read.cause_counts(since_day).await? {
         *errors.entry(row.cause).or_default() += count(row.count);
     }
-    let missions: BTreeMap<_, _> =
-        super::missions::counts(app, &mut read).await?.into_iter().map(|row| (row.status, count(row.count))).collect();
+    let missions: BTreeMap<_, _> = super::missions::counts(app, &mut read)
+        .await?
+        .into_iter()
+        .map(|row| (row.status, count(row.count)))
+        .collect();
     let totals = async {
         let made = read.prediction_count().await?;
         Ok::<_, Error>([made, read.document_count().await?, read.artifact_count().await?])

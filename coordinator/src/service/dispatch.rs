@@ -15,7 +15,7 @@ use nexusmon_core::{budget, lease};
 use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::id::{AgentId, TaskId};
 use nexusmon_shared::task::TaskStatus;
-use nexusmon_store::{GrantRow, GrantedTask, MissionRow, TaskRow, Tx};
+use nexusmon_store::{GrantRow, GrantedTask, MissionRow, TaskRow};
 use serde_json::json;
 
 use super::unit::{SYSTEM, Unit, attempt_of, task_subject};

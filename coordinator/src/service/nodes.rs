@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::id::AgentId;
+use nexusmon_shared::lifecycle::chain;
 use nexusmon_shared::message::{CoordinatorMessage, GoodbyeCode, SUSPECT_AFTER};
 use nexusmon_store::{AgentState, NoticeKind, NoticeRow, Topic, Tx};
 use tokio::sync::watch;
@@ -40,7 +41,8 @@ pub async fn follow(app: App) -> Result<()> {
     let mut fleet = FleetWatch { wanted: true, next: Duration::ZERO, read: Duration::ZERO };
     loop {
         if let Err(error) = look(&app, &mut heard, &mut fleet).await {
-            tracing::warn!(%error, "what other coordinators did could not be read; trying again");
+            let error = chain(&error);
+            tracing::warn!(error, "what other coordinators did could not be read; trying again");
         }
         let pause = if fleet.wanted { fleet.next.saturating_sub(app.clock.boot()).max(GATHER) } else { LOOK };
         tokio::select! {

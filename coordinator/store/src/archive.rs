@@ -62,8 +62,12 @@ impl Archive {
         // As a coordinator would: it is refused where one runs.
         let lifecycle = Lifecycle::new();
         let config = StoreConfig { alone: true, ..StoreConfig::new(url, "copying") };
-        drop(Store::open(&config, clock, &lifecycle).await?);
+        let opened = Store::open(&config, clock, &lifecycle).await.map(drop);
         lifecycle.shutdown(Duration::from_secs(10)).await;
+        opened.map_err(|error| match error {
+            StoreError::Alone { .. } => StoreError::InUse,
+            other => other,
+        })?;
         let (link, lock) = if url.starts_with("sqlite:") {
             let path = sqlite::path(url)?;
             let lock = sqlite::lock(&path)?;

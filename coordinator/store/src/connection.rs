@@ -139,13 +139,33 @@ impl Connection {
     }
 
     pub(crate) async fn fetch<T: Record>(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
+        // How much there is to read is not known: other work must not wait behind it.
+        let apart = matches!(self.link, Link::SqlitePooled(_));
+        self.read(sql, args, apart).await
+    }
+
+    pub(crate) async fn fetch_optional<T: Record>(
+        &mut self,
+        sql: &Sql,
+        args: Vec<Arg>,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.read(sql, args, false).await?.into_iter().next())
+    }
+
+    async fn read<T: Record>(
+        &mut self,
+        sql: &Sql,
+        args: Vec<Arg>,
+        apart: bool,
+    ) -> Result<Vec<T>, StoreError> {
         self.intact()?;
         self.may_fail(sql)?;
         #[cfg(feature = "testing")]
         self.explain(sql, &args).await?;
         let read = match self.link.backend() {
             Backend::Sqlite(connection) => {
-                let read = direct::fetch(connection, &sql.sqlite, &args);
+                let read = || direct::fetch(connection, &sql.sqlite, &args);
+                let read = if apart { aside(read) } else { read() };
                 return self.direct(read);
             }
             Backend::Postgres(connection) => {
@@ -156,14 +176,6 @@ impl Connection {
             }
         };
         read.map_err(|error| self.failed(error))?
-    }
-
-    pub(crate) async fn fetch_optional<T: Record>(
-        &mut self,
-        sql: &Sql,
-        args: Vec<Arg>,
-    ) -> Result<Option<T>, StoreError> {
-        Ok(self.fetch(sql, args).await?.into_iter().next())
     }
 
     pub(crate) async fn value<T: crate::record::Column + Send + Sync>(
@@ -287,6 +299,15 @@ impl Connection {
     }
 }
 
+/// Runs what may take long without holding up other tasks of this thread.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    let runtime = tokio::runtime::Handle::try_current();
+    match runtime.map(|runtime| runtime.runtime_flavor()) {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 fn with_batch(text: String, more: &[Arg]) -> Vec<Arg> {
     let mut args = Vec::with_capacity(more.len() + 1);
     args.push(Arg::Text(Some(text)));
@@ -294,7 +315,7 @@ fn with_batch(text: String, more: &[Arg]) -> Vec<Arg> {
     args
 }
 
-fn bind_postgres(
+pub(crate) fn bind_postgres(
     query: Query<'_, Postgres, PgArguments>,
     args: Vec<Arg>,
 ) -> Query<'_, Postgres, PgArguments> {

@@ -43,11 +43,6 @@ record! {
     }
 }
 
-/// The version this program brings a database to.
-pub(crate) fn newest() -> i64 {
-    MIGRATIONS.last().map_or(0, |migration| migration.version)
-}
-
 /// PostgreSQL: one node migrates, others wait. Any number serves.
 const LOCK: i64 = 0x6e65_7875;
 

@@ -193,7 +193,11 @@ impl ChangeRow {
 impl LabelRow {
     fn of(mission: &MissionRow) -> impl Iterator<Item = Self> + '_ {
         let id = mission.id;
-        mission.labels.iter().map(move |(key, value)| Self { key: key.clone(), value: value.clone(), mission: id })
+        mission.labels.iter().map(move |(key, value)| Self {
+            key: key.clone(),
+            value: value.clone(),
+            mission: id,
+        })
     }
 }
 
@@ -254,17 +258,21 @@ impl Connection {
 
 impl Tx {
     /// Creates missions with all they have; one statement per table and batch.
-    pub async fn insert_missions(&mut self, missions: &[NewMission]) -> Result<(), StoreError> {
-        let rows: Vec<_> = missions.iter().map(|new| new.mission.clone()).collect();
+    pub async fn insert_missions<'m>(
+        &mut self,
+        missions: impl IntoIterator<Item = &'m NewMission>,
+    ) -> Result<(), StoreError> {
+        let missions: Vec<&NewMission> = missions.into_iter().collect();
+        let rows: Vec<_> = missions.iter().map(|new| &new.mission).collect();
         self.execute_batch(insert!("missions", MissionRow), &rows, args![]).await?;
-        let labels: Vec<_> = rows.iter().flat_map(LabelRow::of).collect();
+        let labels: Vec<_> = rows.iter().copied().flat_map(LabelRow::of).collect();
         self.execute_batch(insert!("mission_labels", LabelRow), &labels, args![]).await?;
-        let plans: Vec<_> = missions.iter().filter_map(|new| new.plan.clone()).collect();
+        let plans: Vec<_> = missions.iter().filter_map(|new| new.plan.as_ref()).collect();
         self.execute_batch(insert!("plans", PlanRow), &plans, args![]).await?;
         let tasks: Vec<_> = missions.iter().flat_map(|new| &new.tasks).collect();
         self.insert_task_rows(&tasks).await?;
-        let edges: Vec<_> = missions.iter().flat_map(|new| &new.edges).cloned().collect();
-        self.insert_edges(&edges).await
+        let edges: Vec<_> = missions.iter().flat_map(|new| &new.edges).collect();
+        self.insert_edge_rows(&edges).await
     }
 
     /// The mission, locked until this unit ends.

@@ -79,7 +79,7 @@ impl Connection {
         let found: Option<i64> = self
             .value(
                 sql!(
-                    "SELECT 1 AS value FROM notices JOIN agent_sessions ON agent_sessions.agent = notices.agent \
+                    "SELECT notices.number AS value FROM notices JOIN agent_sessions ON agent_sessions.agent = notices.agent \
                      WHERE agent_sessions.node = $1 AND agent_sessions.connected LIMIT 1"
                 ),
                 args![node],

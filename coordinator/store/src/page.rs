@@ -59,7 +59,14 @@ pub(crate) struct Filter {
 impl Filter {
     pub(crate) fn over<T: Fields>(source: &'static str) -> Self {
         let columns = T::COLUMNS.iter().map(|(column, _)| *column).collect::<Vec<_>>().join(", ");
-        Self { columns, source, conditions: Vec::new(), branches: Vec::new(), args: Vec::new(), order: String::new() }
+        Self {
+            columns,
+            source,
+            conditions: Vec::new(),
+            branches: Vec::new(),
+            args: Vec::new(),
+            order: String::new(),
+        }
     }
 
     pub(crate) fn require(&mut self, condition: &str) {

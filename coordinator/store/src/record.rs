@@ -122,7 +122,10 @@ pub(crate) trait Row {
 }
 
 /// Where each of a record's columns stands among those of an answer.
-pub(crate) fn places(wanted: &[(&'static str, Kind)], found: &[&str]) -> Result<Vec<usize>, crate::StoreError> {
+pub(crate) fn places(
+    wanted: &[(&'static str, Kind)],
+    found: &[&str],
+) -> Result<Vec<usize>, crate::StoreError> {
     wanted
         .iter()
         .enumerate()
@@ -139,7 +142,11 @@ pub(crate) fn places(wanted: &[(&'static str, Kind)], found: &[&str]) -> Result<
         .collect()
 }
 
-pub(crate) fn field<T: Column>(row: &dyn Row, field: usize, column: &'static str) -> Result<T, crate::StoreError> {
+pub(crate) fn field<T: Column>(
+    row: &dyn Row,
+    field: usize,
+    column: &'static str,
+) -> Result<T, crate::StoreError> {
     T::read(row.cell(field, column, T::KIND)?)
         .map_err(|BadCell(reason)| crate::StoreError::Corrupt { column: column.to_owned(), reason })
 }

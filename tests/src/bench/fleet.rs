@@ -113,16 +113,23 @@ pub(super) async fn run() -> Result<Vec<Row>> {
         let kept = memory_mib(coordinator);
         let of_each = (kept - empty) * 1024.0 / size as f64;
         let online = cluster.api.get("/v1/engine/stats").await?;
-        let figure = |what: &str, value: f64, unit| Row::figure("W8", format!("{size} agents: {what}"), value, unit);
-        let mut connected = figure("invited, joined and connected", grown as f64 / since.as_secs_f64(), "per second");
+        let figure =
+            |what: &str, value: f64, unit| Row::figure("W8", format!("{size} agents: {what}"), value, unit);
+        let mut connected =
+            figure("invited, joined and connected", grown as f64 / since.as_secs_f64(), "per second");
         connected.cpu_seconds_per_thousand = Some(joined / grown as f64 * 1000.0);
         rows.extend([
             connected,
-            figure("sessions alive after the quiet", online["agents_online"].as_f64().unwrap_or(0.0), "sessions")
-                .against(size as f64, "as many as were started"),
+            figure(
+                "sessions alive after the quiet",
+                online["agents_online"].as_f64().unwrap_or(0.0),
+                "sessions",
+            )
+            .against(size as f64, "as many as were started"),
             Row { peak_memory_mib: Some(kept), ..figure("memory of the coordinator each", of_each, "KiB") }
                 .against(64.0, "reach: at most 64 KiB"),
-            figure("heartbeats, share of a core", share * 100.0, "percent").against(25.0, "reach: at most 25 %"),
+            figure("heartbeats, share of a core", share * 100.0, "percent")
+                .against(25.0, "reach: at most 25 %"),
         ]);
         rows.push(work(&cluster, size).await?);
     }

@@ -74,9 +74,14 @@ pub(super) async fn run() -> Result<Vec<Row>> {
         figure("latency against an empty store", full_p50 / empty_p50, "times").against(REACH, REACH_IS),
     ]);
     for (what, path) in QUERIES {
-        rows.push(figure(&format!("list: {what}"), asked(&cluster, path).await?, "ms").against(20.0, "reach: at most 20 ms"));
+        rows.push(
+            figure(&format!("list: {what}"), asked(&cluster, path).await?, "ms")
+                .against(20.0, "reach: at most 20 ms"),
+        );
     }
-    rows.push(figure("list: deep in the past", deep(&cluster).await?, "ms").against(20.0, "reach: at most 20 ms"));
+    rows.push(
+        figure("list: deep in the past", deep(&cluster).await?, "ms").against(20.0, "reach: at most 20 ms"),
+    );
     Ok(rows)
 }
 

@@ -106,7 +106,13 @@ pub(super) async fn run() -> Result<Vec<Row>> {
                 let mission = cluster.api.create(body.clone()).await?;
                 watch(&cluster, &mission, PATIENCE).await?;
             }
-            cost.row("W6", &format!("{}, {} tasks", shape.name, shape.small), shape.small * shape.repeats, None, "")
+            cost.row(
+                "W6",
+                &format!("{}, {} tasks", shape.name, shape.small),
+                shape.small * shape.repeats,
+                None,
+                "",
+            )
         };
         let body = (shape.body)(shape.large);
         let cost = Cost::start(&cluster);
@@ -118,7 +124,8 @@ pub(super) async fn run() -> Result<Vec<Row>> {
         } else {
             format!("{}, {} of {} tasks", shape.name, watched.done, shape.large)
         };
-        let large = cost.row("W6", &what, watched.done.max(1), Some(small.value), "the same shape with 1,000 tasks");
+        let large =
+            cost.row("W6", &what, watched.done.max(1), Some(small.value), "the same shape with 1,000 tasks");
         let name = shape.name;
         let cpu = ratio(large.cpu_seconds_per_thousand, small.cpu_seconds_per_thousand);
         let time = small.value / large.value;

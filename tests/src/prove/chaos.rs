@@ -27,7 +27,7 @@ pub(super) const RUN: Run = Run {
     what: "cuts both ways and one way, stalls, delays, resets, half-closes, SIGSTOP; agents that insist",
     cases: (2, 50),
     at_once: 2,
-    patience_seconds: 420,
+    patience_seconds: 1_200,
     case: |case| Box::pin(carry_out(case)),
     targets: &[
         at_least("faults", 20, 500),

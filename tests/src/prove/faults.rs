@@ -12,7 +12,7 @@ use nexusmon_shared::time::{Clock as _, SystemClock};
 use rand::RngExt as _;
 
 use super::world::{World, feed};
-use super::{Case, Findings, Run, Tier, at_least, none};
+use super::{Case, Findings, Run, Tier, at_least, none, since};
 use crate::cluster::Options;
 pub(super) use torn::catches;
 
@@ -29,7 +29,7 @@ pub(super) const RUN: Run = Run {
     what: "n-th failure of statements, commits, writes, syncs and renames; journals torn at every byte",
     cases: (4, 20),
     at_once: 1,
-    patience_seconds: 300,
+    patience_seconds: 1_200,
     case: |case| Box::pin(carry_out(case)),
     targets: &[
         at_least("points", 200, 2_000),
@@ -48,7 +48,7 @@ pub(super) const RUN: Run = Run {
 
 async fn carry_out(case: Case) -> Result<Findings> {
     if case.number % 4 == 3 {
-        return Ok(tokio::task::spawn_blocking(move || torn::carry_out(&case)).await??);
+        return tokio::task::spawn_blocking(move || torn::carry_out(&case)).await?;
     }
     sick(case).await
 }
@@ -114,14 +114,14 @@ async fn work_while_sick(world: &mut World, log: &Path, tier: Tier) -> Result<()
                 accepted = &mut feeding => break accepted?,
                 _ = pace.tick() => revive(world).await?,
             }
-            if SystemClock.boot() - begun > SICK {
+            if since(begun) > SICK {
                 // Whatever is still being asked for is answered once all is well.
                 well_again(world).await?;
                 break feeding.await?;
             }
         };
         world.accepted.extend(accepted);
-        if SystemClock.boot() - begun > SICK || points(log) >= enough || left == 0 {
+        if since(begun) > SICK || points(log) >= enough || left == 0 {
             return well_again(world).await;
         }
     }

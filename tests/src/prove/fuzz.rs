@@ -13,7 +13,7 @@ use nexusmon_shared::time::{Clock as _, SystemClock};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{Case, Findings, Run, Tier, at_least, none};
+use super::{Case, Findings, Run, Tier, at_least, none, since};
 use targets::{COUNT, TARGETS};
 
 /// Of one target in the small tier; as long as this in the full one.
@@ -29,7 +29,7 @@ pub(super) const RUN: Run = Run {
     what: "parsers of outside bytes, fed with spoilt versions of good ones",
     cases: (COUNT, COUNT * 4),
     at_once: 1,
-    patience_seconds: 300,
+    patience_seconds: 1_200,
     case: |case| Box::pin(async move { tokio::task::spawn_blocking(move || carry_out(&case)).await? }),
     targets: &[at_least("executions", SMALL * COUNT as u64, 120_000_000), none("panics"), none("slow")],
 };
@@ -51,7 +51,7 @@ fn carry_out(case: &Case) -> Result<Findings> {
     loop {
         let over = match case.tier {
             Tier::Small => executions >= SMALL,
-            Tier::Full => SystemClock.boot() - begun >= FULL,
+            Tier::Full => since(begun) >= FULL,
         };
         if over || findings.details.len() > 20 {
             break;
@@ -77,7 +77,7 @@ fn carry_out(case: &Case) -> Result<Findings> {
 fn execute(target: &targets::Target, input: &[u8], findings: &mut Findings) -> bool {
     let begun = SystemClock.boot();
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
-    let lasted = SystemClock.boot() - begun;
+    let lasted = since(begun);
     if done.is_err() {
         findings.violation("panics", format!("{}: {}", target.name, keep(target.name, input)));
     } else if lasted > SLOW {

@@ -20,7 +20,7 @@ pub(super) const RUN: Run = Run {
     what: "kill -9 at random moments while tasks run, effects counted by the tasks themselves",
     cases: (3, 50),
     at_once: 1,
-    patience_seconds: 300,
+    patience_seconds: 1_200,
     case: |case| Box::pin(carry_out(case)),
     targets: &[
         at_least("kills", 60, 1_000),

@@ -63,7 +63,7 @@ pub(super) const RUN: Run = Run {
     what: "bugs planted on purpose, each found by one of the runs",
     cases: (28, 28),
     at_once: 1,
-    patience_seconds: 300,
+    patience_seconds: 1_200,
     case: |case| Box::pin(carry_out(case)),
     targets: &[at_least("caught", 28, 28), none("missed")],
 };

@@ -1,4 +1,4 @@
-//! Malformed and stateful requests made by schemathesis from the OpenAPI document: no 5xx, no status that is not declared.
+//! Malformed and stateful requests made by schemathesis from the `OpenAPI` document: no 5xx, no status that is not declared.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(super) const RUN: Run = Run {
     what: "malformed and stateful API requests from the OpenAPI document",
     cases: (1, 20),
     at_once: 1,
-    patience_seconds: 420,
+    patience_seconds: 1_200,
     case: |case| Box::pin(carry_out(case)),
     targets: &[at_least("requests", 2_000, 100_000), none("bad_answers"), none("coordinator_died")],
 };

@@ -9,7 +9,7 @@ use nexusmon_shared::time::{Clock as _, SystemClock};
 
 use super::evidence::{self, Commit, Line, Verdict};
 use super::summary::Summary;
-use super::{Bound, Case, Findings, Run, Tier};
+use super::{Bound, Case, Findings, Run, Tier, since};
 
 /// What to carry out.
 #[derive(Debug, Clone)]
@@ -51,21 +51,17 @@ pub async fn carry_out(run: &'static Run, order: &Order) -> Result<Summary> {
         let commit = &commit;
         async move {
             // Asked when its turn comes.
-            let late = SystemClock.boot() - begun > order.most;
+            let late = since(begun) > order.most;
             if late { None } else { Some(one(run, case, commit).await) }
         }
     });
     let mut lines = futures::stream::iter(cases).buffer_unordered(run.at_once);
     while let Some(line) = lines.next().await {
         let Some(line) = line else { continue };
-        eprintln!(
-            "{} {}: {:?} in {:.0} s{}",
-            run.name,
-            line.case,
-            line.verdict,
-            line.seconds,
-            line.details.iter().take(5).map(|detail| format!("\n    {detail}")).collect::<String>()
-        );
+        eprintln!("{} {}: {:?} in {:.0} s", run.name, line.case, line.verdict, line.seconds);
+        for detail in line.details.iter().take(5) {
+            eprintln!("    {detail}");
+        }
         evidence::append(&order.evidence, &line)?;
         summary.add(&line);
     }
@@ -103,7 +99,7 @@ pub async fn one(run: &'static Run, case: Case, commit: &Commit) -> Line {
         commit: commit.id.clone(),
         changed: commit.changed,
         at,
-        seconds: (SystemClock.boot() - begun).as_secs_f64(),
+        seconds: since(begun).as_secs_f64(),
         parameters: findings.parameters,
         measured: findings.measured,
         target: evidence::targets(run),

@@ -17,7 +17,7 @@ pub(super) const RUN: Run = Run {
     what: "core and protocol under lost, doubled, reordered messages and crashes of both sides",
     cases: (3, 100),
     at_once: 1,
-    patience_seconds: 300,
+    patience_seconds: 1_200,
     case: |case| Box::pin(async move { Ok(tokio::task::spawn_blocking(move || carry_out(&case)).await?) }),
     targets: &[
         at_least("seeds", 300, 10_000),

@@ -12,13 +12,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use super::Findings;
 use super::ledger::Ledger;
+use super::{Findings, since};
 use crate::cluster::{Cluster, OPERATOR_KEY, Options};
 use crate::{Api, api};
 
 /// How long work may take to end once nobody disturbs it any more.
-const CALM: Duration = Duration::from_secs(150);
+const CALM: Duration = Duration::from_secs(300);
 
 /// The same, where a bug is planted and the work may well never end.
 const CALM_WITH_A_BUG: Duration = Duration::from_secs(12);
@@ -158,7 +158,7 @@ impl World {
             if let Some(newest) = self.api.list(&path).await?.into_iter().next() {
                 break newest;
             }
-            if SystemClock.boot() - begun > self.calm.min(SHOWN_WITHIN) {
+            if since(begun) > self.calm.min(SHOWN_WITHIN) {
                 return Ok(Some("no grant of it is written down".to_owned()));
             }
         };
@@ -190,7 +190,7 @@ impl World {
                     open.remove(&mission);
                 }
             }
-            if SystemClock.boot() - begun > self.calm {
+            if since(begun) > self.calm {
                 for mission in &open {
                     let state = self.api.get(&format!("/v1/engine/missions/{mission}")).await?;
                     let tasks: Vec<String> = state["tasks"]
@@ -248,7 +248,7 @@ async fn create_once(api: &Api, key: &str, mission: &Value) -> Result<String> {
             Ok((status, answer)) if status.is_client_error() => bail!("refused: {status} {answer:#}"),
             Ok(_) | Err(_) => {}
         }
-        if SystemClock.boot() - begun > api::PATIENCE {
+        if since(begun) > api::PATIENCE {
             bail!("no mission could be created for {:?}", api::PATIENCE);
         }
     }

@@ -51,7 +51,8 @@ async fn a_fleet_in_trouble() -> Result<()> {
     cluster.api.until("/v1/fleet/agents/one", "online", |agent| agent["status"] == "online").await?;
     examine(&cluster).await?.trouble("agents", "warn", "away: two");
 
-    let unknown = Patient::coordinator_at(&cluster.api.url, cluster.path()).examine().await?;
+    let home = tempfile::tempdir()?;
+    let unknown = Patient::coordinator_at(&cluster.api.url, home.path()).examine().await?;
     unknown.trouble("logged in", "warn", "OPERATOR_KEY");
     cluster.stop_coordinator().await?;
     examine(&cluster).await?.trouble("coordinator", "fail", "cannot reach");
@@ -63,17 +64,11 @@ async fn a_fleet_in_trouble() -> Result<()> {
 async fn versions_and_clocks_that_differ() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let serving = async {
-        loop {
-            let (stream, _) = listener.accept().await?;
-            answer(stream).await?;
-        }
-    };
     let home = tempfile::tempdir()?;
     let patient = Patient::coordinator_at(&url, home.path()).environment("NEXUSMON_TOKEN", "any");
     let found = tokio::select! {
         found = patient.examine() => found?,
-        stopped = serving => stopped?,
+        stopped = serve(listener) => return stopped,
     };
     found.trouble("version", "warn", "9.9.9");
     found.trouble("clocks", "warn", "apart");
@@ -81,6 +76,13 @@ async fn versions_and_clocks_that_differ() -> Result<()> {
     found.trouble("sandbox", "warn", "bubblewrap");
     found.trouble("background work", "fail", "retention");
     Ok(())
+}
+
+async fn serve(listener: TcpListener) -> Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        answer(stream).await?;
+    }
 }
 
 /// One request of a connection, which ends with it.

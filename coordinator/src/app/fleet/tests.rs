@@ -50,7 +50,10 @@ fn what_changes_is_put_in_place_and_what_is_older_is_ignored() {
     cache.put(member(2, 1, "two", "demo.a"));
     let catalog = Arc::clone(&cache.get().catalog);
     cache.put(member(3, 1, "three", "demo.a"));
-    assert!(Arc::ptr_eq(&catalog, &cache.get().catalog), "nothing new is offered: no schema is compiled again");
+    assert!(
+        Arc::ptr_eq(&catalog, &cache.get().catalog),
+        "nothing new is offered: no schema is compiled again"
+    );
     cache.put(member(3, 2, "renamed", "demo.b"));
     assert!(offers(&cache, "demo.b"));
     cache.put(member(3, 1, "three", "demo.c"));

@@ -155,7 +155,11 @@ impl Outgoing {
 
     /// A further message that is already waiting; for writing several at once.
     pub fn try_next(&mut self) -> Option<CoordinatorMessage> {
-        if self.ended || self.farewell.borrow().is_some() { None } else { self.queue.try_recv().ok().map(|waiting| waiting.taken()) }
+        if self.ended || self.farewell.borrow().is_some() {
+            None
+        } else {
+            self.queue.try_recv().ok().map(|waiting| waiting.taken())
+        }
     }
 }
 

@@ -37,12 +37,15 @@ pub(super) fn send(app: &App, live: &[Arc<AgentLive>], granted: Vec<GrantedTask>
     if !later.is_empty() {
         let (app, live) = (app.clone(), live.to_vec());
         app.lifecycle.clone().spawn_quiet("orders", async move {
-            let missing: BTreeMap<_, _> = later.iter().map(|one| (one.plan_digest, one.task.mission)).collect();
+            let missing: BTreeMap<_, _> =
+                later.iter().map(|one| (one.plan_digest, one.task.mission)).collect();
             let mut plans = BTreeMap::new();
             for (digest, mission) in missing {
                 match sealed(&app, digest, mission).await {
                     Ok(plan) => drop(plans.insert(digest, plan)),
-                    Err(error) => tracing::error!(%error, %mission, "orders without their plan were not sent"),
+                    Err(error) => {
+                        tracing::error!(%error, %mission, "orders without their plan were not sent")
+                    }
                 }
             }
             for live in &live {

@@ -109,7 +109,10 @@ pub(super) async fn advice(read: &mut Connection) -> Result<Vec<Advice>, StoreEr
         .await?;
     advice.extend(sessions.into_iter().map(|session| Advice {
         about: format!("session {} ({})", session.pid, session.application),
-        problem: format!("its transaction has been open for {} minutes; nothing newer can be cleared away", session.open / 60),
+        problem: format!(
+            "its transaction has been open for {} minutes; nothing newer can be cleared away",
+            session.open / 60
+        ),
         remedy: format!("end it: SELECT pg_terminate_backend({})", session.pid),
     }));
     Ok(advice)

@@ -84,7 +84,8 @@ pub(super) async fn advice(
         advice.push(Advice {
             about: "write-ahead log".to_owned(),
             problem: format!("it has {} MiB, more than the {} MiB it should", sizes.log >> 20, limit >> 20),
-            remedy: "find what keeps a read of the database open (a copy, a shell, a backup) and end it".to_owned(),
+            remedy: "find what keeps a read of the database open (a copy, a shell, a backup) and end it"
+                .to_owned(),
         });
     }
     Ok(advice)

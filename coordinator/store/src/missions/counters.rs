@@ -108,7 +108,7 @@ impl Tx {
              tasks_skipped = tasks_skipped + [?skipped], tasks_cancelled = tasks_cancelled + [?cancelled], \
              tasks_leased = tasks_leased + [?leased], attempts_used = attempts_used + [?attempts], \
              artifact_bytes = artifact_bytes + [?artifact_bytes], log_bytes = log_bytes + [?log_bytes], \
-             last_tag = MAX(last_tag, [?tag]) WHERE id = [?id] RETURNING [missions.out]",
+             last_tag = MAX(last_tag, [?tag]) WHERE id = [?id]",
             "UPDATE missions SET tasks_total = tasks_total + r.total, tasks_open = tasks_open + r.open, \
              tasks_succeeded = tasks_succeeded + r.succeeded, tasks_failed = tasks_failed + r.failed, \
              tasks_skipped = tasks_skipped + r.skipped, tasks_cancelled = tasks_cancelled + r.cancelled, \
@@ -120,6 +120,11 @@ impl Tx {
             MissionDelta,
             MissionRow
         );
-        self.fetch_batch(sql, &rows, args![]).await
+        if self.is_postgres() {
+            return self.fetch_batch(sql, &rows, args![]).await;
+        }
+        // What RETURNING gathers costs SQLite more than looking again.
+        self.execute_batch(sql, &rows, args![]).await?;
+        self.missions(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await
     }
 }

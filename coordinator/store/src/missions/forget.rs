@@ -63,7 +63,10 @@ impl Tx {
             "predictions WHERE mission IN (SELECT value FROM [rows])",
             "documents WHERE kind = 'mission' AND subject IN (SELECT value FROM [rows])",
         );
-        let gone = sql!("DELETE FROM missions WHERE id IN (SELECT value FROM [rows]) RETURNING id AS value", Value<MissionId>);
+        let gone = sql!(
+            "DELETE FROM missions WHERE id IN (SELECT value FROM [rows]) RETURNING id AS value",
+            Value<MissionId>
+        );
         let gone: Vec<Value<MissionId>> = self.fetch_by(gone, ids, args![]).await?;
         Ok(gone.into_iter().map(|value| value.0).collect())
     }

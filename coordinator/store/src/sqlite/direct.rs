@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, OpenFlags, ToSql};
 
@@ -37,6 +38,7 @@ pub(crate) fn open(path: &Path, max_pages: Option<u32>) -> Result<Direct, rusqli
     let connection = Direct::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(512);
+    steady(&connection)?;
     connection.execute_batch(
         // Before the first table: free pages can then be given back a few at a time.
         "PRAGMA auto_vacuum = INCREMENTAL;",
@@ -56,7 +58,8 @@ pub(crate) fn open(path: &Path, max_pages: Option<u32>) -> Result<Direct, rusqli
 /// Carries the whole write-ahead log into the file and cuts it off, if no reader is in the way. Those who write wait
 /// meanwhile, so nobody is waited for long.
 pub(crate) fn checkpoint(path: &Path) -> Result<(), rusqlite::Error> {
-    let connection = Direct::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection =
+        Direct::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::from_millis(200))?;
     // A reader in the way is no error: the answer says so, and the size of the log does.
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
@@ -68,9 +71,15 @@ pub(crate) fn open_reader(path: &Path) -> Result<Direct, rusqlite::Error> {
     let connection = Direct::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(256);
+    steady(&connection)?;
     // Readers are many and their pages are in the system's cache anyway.
     connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA temp_store = memory;")?;
     Ok(connection)
+}
+
+/// One plan per statement, whatever is bound: else SQLite prepares some anew for each value.
+fn steady(connection: &Direct) -> Result<(), rusqlite::Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 impl ToSql for Arg {
@@ -135,7 +144,11 @@ pub(crate) fn execute_each<I: Fields>(connection: &Direct, text: &str, rows: &[I
 }
 
 /// Runs the statement once for each row, and gives all it answers.
-pub(crate) fn fetch_each<I: Fields, T: Record>(connection: &Direct, text: &str, rows: &[I]) -> Result<Vec<T>> {
+pub(crate) fn fetch_each<I: Fields, T: Record>(
+    connection: &Direct,
+    text: &str,
+    rows: &[I],
+) -> Result<Vec<T>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -184,13 +197,16 @@ impl Row for Placed<'_, '_> {
         let value = self.row.get_ref(self.places[field]).map_err(|error| corrupt(error.to_string()))?;
         Ok(match (kind, value) {
             (_, ValueRef::Null) => Cell::Null,
-            (Kind::Text, ValueRef::Text(text)) => {
-                Cell::Text(Cow::Borrowed(std::str::from_utf8(text).map_err(|error| corrupt(error.to_string()))?))
-            }
+            (Kind::Text, ValueRef::Text(text)) => Cell::Text(Cow::Borrowed(
+                std::str::from_utf8(text).map_err(|error| corrupt(error.to_string()))?,
+            )),
             (Kind::Int, ValueRef::Integer(number)) => Cell::Int(number),
             (Kind::Bool, ValueRef::Integer(number)) => Cell::Bool(number != 0),
             (Kind::Real, ValueRef::Real(number)) => Cell::Real(number),
-            #[expect(clippy::cast_precision_loss, reason = "a number that was written as one without a fraction")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a number that was written as one without a fraction"
+            )]
             (Kind::Real, ValueRef::Integer(number)) => Cell::Real(number as f64),
             (_, other) => return Err(corrupt(format!("unexpected {}", other.data_type()))),
         })

@@ -8,6 +8,7 @@ use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, MissionId, TaskId};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::rank::Rank;
+use nexusmon_shared::task::TaskStatus;
 use nexusmon_shared::time::Timestamp;
 
 use super::{Limits, TaskRow};
@@ -62,6 +63,11 @@ record! {
         pub key: String,
         pub task: TaskId,
         pub maximum: u32,
+    }
+
+    struct OpenSession {
+        pub agent: AgentId,
+        pub session: u64,
     }
 
     struct PlanOf {
@@ -163,35 +169,54 @@ impl Tx {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        if self.is_postgres() {
-            // A halt or a Hello waits for these grants, or these see it.
-            self.execute(sql!("SELECT id FROM organism /*pg FOR SHARE*/"), args![]).await?;
-            let agents: BTreeSet<_> = rows.iter().map(|row| row.agent).collect();
-            let lock = sql!(
-                "SELECT agent FROM agent_sessions WHERE agent IN (SELECT value FROM [rows]) \
-                 ORDER BY agent /*pg FOR SHARE*/",
-                Value<AgentId>
-            );
-            self.execute_by(lock, &agents.into_iter().collect::<Vec<_>>(), args![]).await?;
+        // A halt or a Hello waits for these grants, or these see it.
+        let halted = self
+            .value::<bool>(sql!("SELECT halt <> 'none' AS value FROM organism /*pg FOR SHARE*/"), args![])
+            .await?;
+        if halted == Some(true) {
+            return Ok(Vec::new());
         }
+        let agents: BTreeSet<_> = rows.iter().map(|row| row.agent).collect();
+        let open: Vec<OpenSession> = self
+            .fetch_by(
+                each!(
+                    "SELECT agent, session FROM agent_sessions WHERE agent = [?] AND connected",
+                    "SELECT agent, session FROM agent_sessions WHERE agent IN (SELECT value FROM [rows]) \
+                     AND connected ORDER BY agent /*pg FOR SHARE*/",
+                    Value<AgentId>
+                ),
+                &agents.into_iter().collect::<Vec<_>>(),
+                args![],
+            )
+            .await?;
+        let open: BTreeSet<_> = open.into_iter().map(|session| (session.agent, session.session)).collect();
+        let rows: Vec<_> = rows.iter().filter(|row| open.contains(&(row.agent, row.session))).collect();
         let update = each!(
             "UPDATE tasks SET state = 'leased', agent = [?agent], session = [?session], attempt = [?attempt], \
              fence_epoch = [?fence_epoch], fence_number = [?fence_number], offline_until = [?offline_until], \
              granted_at = [?granted_at], not_before = NULL, since = NULL, started_at = NULL \
-             WHERE id = [?id] AND state = 'ready' AND NOT held AND EXISTS (SELECT 1 FROM agent_sessions \
-             WHERE agent = [?agent] AND session = [?session] AND connected) \
-             AND NOT EXISTS (SELECT 1 FROM organism WHERE halt <> 'none') RETURNING [tasks.out]",
+             WHERE id = [?id] AND state = 'ready' AND NOT held",
             "UPDATE tasks SET state = 'leased', agent = r.agent, session = r.session, attempt = r.attempt, \
              fence_epoch = r.fence_epoch, fence_number = r.fence_number, offline_until = r.offline_until, \
              granted_at = r.granted_at, not_before = NULL, since = NULL, started_at = NULL \
-             FROM [rows] JOIN agent_sessions ON agent_sessions.agent = r.agent \
-             AND agent_sessions.session = r.session AND agent_sessions.connected \
-             WHERE tasks.id = r.id AND tasks.state = 'ready' AND NOT tasks.held \
-             AND NOT EXISTS (SELECT 1 FROM organism WHERE halt <> 'none') RETURNING [tasks.out]",
+             FROM [rows] WHERE tasks.id = r.id AND tasks.state = 'ready' AND NOT tasks.held RETURNING [tasks.out]",
             GrantRow,
             TaskRow
         );
-        let tasks: Vec<TaskRow> = self.fetch_batch(update, rows, args![]).await?;
+        let tasks: Vec<TaskRow> = if self.is_postgres() {
+            self.fetch_batch(update, &rows, args![]).await?
+        } else {
+            // What RETURNING gathers costs SQLite more than looking again.
+            self.execute_batch(update, &rows, args![]).await?;
+            let given: BTreeMap<_, _> = rows.iter().map(|row| (row.id, *row)).collect();
+            let mut tasks = self.tasks(&given.keys().copied().collect::<Vec<_>>()).await?;
+            tasks.retain(|task| {
+                let row = given[&task.id];
+                task.state == TaskStatus::Leased
+                    && task.fence() == Fence { epoch: row.fence_epoch, number: row.fence_number }
+            });
+            tasks
+        };
         self.hold_limits(&tasks).await?;
         self.complete(tasks).await
     }

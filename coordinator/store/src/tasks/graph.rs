@@ -86,6 +86,10 @@ impl Connection {
 
 impl Tx {
     pub(crate) async fn insert_edges(&mut self, edges: &[EdgeRow]) -> Result<(), StoreError> {
+        self.insert_edge_rows(&edges.iter().collect::<Vec<_>>()).await
+    }
+
+    pub(crate) async fn insert_edge_rows(&mut self, edges: &[&EdgeRow]) -> Result<(), StoreError> {
         self.execute_batch(insert!("task_edges", EdgeRow), edges, args![]).await.map(drop)
     }
 

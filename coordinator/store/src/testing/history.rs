@@ -21,7 +21,15 @@ const TABLES: [(&str, &str); 7] = [
 ];
 /// Moved along with the time at which a copy is said to have been created.
 const TIMES: [&str; 9] = [
-    "created_at", "started_at", "finished_at", "ready_at", "granted_at", "made_at", "scored_at", "at", "updated_at",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "ready_at",
+    "granted_at",
+    "made_at",
+    "scored_at",
+    "at",
+    "updated_at",
 ];
 /// Between two missions of the past, in microseconds.
 const APART: i64 = 8_000_000;
@@ -122,7 +130,9 @@ fn copy(table: &str, owner: &str, columns: &[String]) -> String {
     };
     // Tables without row ids hold one row a mission here.
     let place = match table {
-        "tasks" | "audit" => format!("ROW_NUMBER() OVER (PARTITION BY {table}.{owner} ORDER BY {table}.rowid)"),
+        "tasks" | "audit" => {
+            format!("ROW_NUMBER() OVER (PARTITION BY {table}.{owner} ORDER BY {table}.rowid)")
+        }
         _ => "1".to_owned(),
     };
     format!(

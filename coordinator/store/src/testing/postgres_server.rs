@@ -100,7 +100,8 @@ impl DurablePostgres {
         let lock = open(&folder.join("use.lock"))?;
         lock.lock_shared().map_err(io("holding the server"))?;
         start(&folder, is_root()?, &DURABLE)?;
-        let base = format!("postgres://postgres@localhost/DATABASE?host={}", folder.join("sockets").display());
+        let base =
+            format!("postgres://postgres@localhost/DATABASE?host={}", folder.join("sockets").display());
         Ok(Self { folder, base, lock: Some(lock) })
     }
 

@@ -188,8 +188,7 @@ async fn a_stuck_writer_holds_callers_back_and_loses_nothing() {
         let store = store.clone();
         async move { store.write("waiting", move |_tx| Box::pin(async move { Ok::<_, StoreError>(n) })).await }
     };
-    let mut waiting: Vec<_> =
-        (0..6_000).map(|n| Box::pin(tokio::task::unconstrained(unit(n)))).collect();
+    let mut waiting: Vec<_> = (0..6_000).map(|n| Box::pin(tokio::task::unconstrained(unit(n)))).collect();
     for one in &mut waiting {
         assert!(one.now_or_never().is_none(), "nobody is answered before the commit");
     }

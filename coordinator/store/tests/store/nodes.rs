@@ -71,16 +71,21 @@ async fn one_node_is_on_duty_and_a_relieved_one_changes_nothing() {
         put(a, "mine").await.unwrap();
         assert!(b.on_duty("sweep", async {}).await.unwrap().is_none(), "somebody lives who holds it");
         assert!(b.on_duty("other", async {}).await.unwrap().is_some());
-        // Taken for dead while it was only slow.
-        write(b, |tx| {
-            Box::pin(async move {
-                let far = at(1_000_000_000);
-                assert_eq!(tx.hold_singleton("sweep", "two", far, far).await?, Some(2));
-                Ok(())
+        // Taken for dead while it was only slow; by a task of its own, since a duty goes with the task.
+        let other = b.clone();
+        let mut taking = tokio::task::JoinSet::new();
+        taking.spawn(async move {
+            write(&other, |tx| {
+                Box::pin(async move {
+                    let far = at(1_000_000_000);
+                    assert_eq!(tx.hold_singleton("sweep", "two", far, far).await?, Some(2));
+                    Ok(())
+                })
             })
-        })
-        .await
-        .unwrap();
+            .await
+            .unwrap();
+        });
+        taking.join_all().await;
         let late = put(a, "late").await;
         assert!(matches!(late, Err(StoreError::Relieved { duty: "sweep" })), "{late:?}");
     })

@@ -215,8 +215,10 @@ proptest! {
             };
             let passkey = &authenticator.passkey;
             prop_assert!(passkey.verify(&challenge, &outside).is_err());
-            prop_assert!(passkey.verify(&challenge, &Assertion { signature: signature.clone(), ..good.clone() }).is_err());
-            prop_assert!(passkey.verify(&challenge, &Assertion { authenticator_data: authenticator_data.clone(), ..good }).is_err());
+            let unsigned = Assertion { signature: signature.clone(), ..good.clone() };
+            prop_assert!(passkey.verify(&challenge, &unsigned).is_err());
+            let unfounded = Assertion { authenticator_data: authenticator_data.clone(), ..good };
+            prop_assert!(passkey.verify(&challenge, &unfounded).is_err());
         }
         let _ = CredentialKey::from_spki(&client_data);
     }

@@ -26,6 +26,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::super::since;
 use super::gate::{self, Gate};
 use crate::Api;
 use crate::cluster::OPERATOR_KEY;
@@ -33,7 +34,7 @@ use crate::cluster::OPERATOR_KEY;
 const AGENTS: usize = 3;
 const SLOTS: u32 = 4;
 /// Real time something may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// Of the epoch: some day in 2030.
 const BEGIN: i64 = 1_900_000_000_000_000;
 
@@ -309,7 +310,7 @@ impl Fleet {
         let path = format!("/v1/engine/missions/{}", self.mission);
         let mut state = Value::Null;
         let begun = nexusmon_shared::time::SystemClock.boot();
-        while nexusmon_shared::time::SystemClock.boot() - begun < PATIENCE {
+        while since(begun) < PATIENCE {
             state = self.api.get(&path).await?;
             if state["status"] == "succeeded" {
                 return Ok(Vec::new());

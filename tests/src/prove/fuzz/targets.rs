@@ -182,7 +182,7 @@ fn tokens() -> Vec<Vec<u8>> {
     let token = JoinToken::new(
         "host.example:7301".parse().expect("an address"),
         nexusmon_shared::id::InviteId::from_bits(7),
-        [1; 32].into(),
+        [1; 32],
         Digest::of(b"ca"),
         [2; 32],
     );

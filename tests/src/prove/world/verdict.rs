@@ -7,6 +7,7 @@ use anyhow::Result;
 use nexusmon_shared::time::{Clock as _, SystemClock};
 use serde_json::Value;
 
+use super::super::since;
 use super::{AGAIN, Decided, SHOWN_WITHIN, World};
 
 /// Nothing new for so long: all there is has been shown.
@@ -114,7 +115,7 @@ async fn all_trails(world: &World) -> Result<BTreeMap<String, Trail>> {
         let seen = trails.values().map(|trail| trail.grants + trail.settled + trail.resolved).sum();
         let settled: u64 = trails.values().map(|trail| trail.settled).sum();
         let complete = seen == before && settled >= world.accepted.len() as u64;
-        if complete || SystemClock.boot() - begun > SHOWN_WITHIN {
+        if complete || since(begun) > SHOWN_WITHIN {
             return Ok(trails);
         }
         before = seen;

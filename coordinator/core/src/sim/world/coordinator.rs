@@ -85,7 +85,10 @@ impl World {
                 id: agent.id,
                 offer: Arc::new(Offer {
                     name: agent.id.to_string(),
-                    capabilities: BTreeMap::from([("shell.run".parse().expect("a capability"), "1".to_owned())]),
+                    capabilities: BTreeMap::from([(
+                        "shell.run".parse().expect("a capability"),
+                        "1".to_owned(),
+                    )]),
                     labels: BTreeMap::new(),
                     slots: agent.slots,
                     levels: BTreeSet::from([Level::L3]),
