@@ -36,6 +36,9 @@ pub const MOST_PREFETCH: u32 = 1024;
 /// What is sent ahead keeps every slot busy for this long: about a round trip with two commits on a busy disk.
 const AHEAD: Duration = Duration::from_millis(100);
 
+/// Plans remembered as announced; then all are announced anew. An agent keeps at least twice as many.
+const PLANS: usize = 10_000;
+
 /// One open session.
 #[derive(Debug)]
 pub struct AgentLive {
@@ -154,7 +157,11 @@ impl AgentLive {
 
     /// Whether the plan must be announced first; marks it as announced.
     pub fn must_announce(&self, plan: Digest) -> bool {
-        self.plans_sent.lock().expect("no holder panics").insert(plan)
+        let mut sent = self.plans_sent.lock().expect("no holder panics");
+        if sent.len() >= PLANS {
+            sent.clear();
+        }
+        sent.insert(plan)
     }
 
     /// Queues a message. False if the session is over; a full queue ends it.

@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = migrations![
     6 "0006_evolution",
     7 "0007_search",
     8 "0008_nodes",
+    9 "0009_judging",
 ];
 
 record! {

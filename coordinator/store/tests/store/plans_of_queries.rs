@@ -161,3 +161,17 @@ async fn hot_statements_use_indexes_on_postgres() {
     refuse_sequential(&lists);
     insta::assert_snapshot!("postgres", shown(&[hot, lists].concat()));
 }
+
+/// Asked after every mission: along the few that wait, not along all that ever succeeded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missions_to_judge_are_found_by_their_own_index() {
+    let database = TestDatabase::sqlite().unwrap();
+    let opened = database.open().await.unwrap();
+    let mut read = opened.store.read().await.unwrap();
+    read.note_plans();
+    read.missions_to_judge(None, 10).await.unwrap();
+    let plans = read.take_plans();
+    assert!(plans.iter().any(|line| line.contains("INDEX missions_to_judge")), "{plans:?}");
+    drop(read);
+    opened.close().await;
+}
