@@ -78,7 +78,9 @@ async fn carry_out(case: Case) -> Result<Findings> {
         events.swap(place, rng.random_range(0..=place));
     }
     findings.parameter("events", events.map(|event| format!("{event:?}")).to_vec());
+    let mut latest = fleet.now();
     for event in events {
+        latest = latest.max(fleet.now());
         match event {
             Event::WallForward => fleet.clock.set_wall(fleet.now() + HOUR),
             Event::WallBackward => {
@@ -89,13 +91,15 @@ async fn carry_out(case: Case) -> Result<Findings> {
                 fleet.clock.set_wall(fleet.now() - HOUR);
                 refused(&fleet, &token, "after its time, with the clock set back", &mut findings).await?;
             }
-            Event::CoordinatorSuspended => fleet.clock.advance(Duration::from_mins(10)),
-            Event::AgentSuspended => fleet.suspend_one(&mut rng, Duration::from_mins(10)),
+            // Time goes by for everybody, whoever sleeps; nobody does anything meanwhile.
+            Event::CoordinatorSuspended | Event::AgentSuspended => {
+                fleet.advance_all(Duration::from_mins(10));
+            }
             Event::DatabaseAway => fleet.without_database(Duration::from_secs(30)).await?,
         }
         findings.count("events", 1);
         fleet.renewed().await?;
-        fleet.clock.advance(Duration::from_secs(40));
+        fleet.advance_all(Duration::from_secs(20));
         fleet.looked_at().await;
         for detail in fleet.overlaps() {
             findings.violation("leases_used_early", format!("after {event:?}: {detail}"));
@@ -104,6 +108,8 @@ async fn carry_out(case: Case) -> Result<Findings> {
             findings.violation("uncertain", format!("after {event:?}: {task}"));
         }
     }
+    // Somebody puts the clock right: retries wait by the wall clock.
+    fleet.clock.set_wall(latest.max(fleet.now()));
     for detail in fleet.release().await? {
         findings.violation("lost", detail);
     }

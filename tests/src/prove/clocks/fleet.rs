@@ -21,8 +21,8 @@ use nexusmon_shared::outcome::Ending;
 use nexusmon_shared::sandbox::Level;
 use nexusmon_shared::time::{Clock as _, ManualClock, SharedClock, Timestamp};
 use nexusmon_store::testing::TestDatabase;
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -240,10 +240,6 @@ impl Fleet {
         for member in &self.members {
             member.clock.advance(by);
         }
-    }
-
-    pub(super) fn suspend_one(&self, rng: &mut StdRng, by: Duration) {
-        self.members[rng.random_range(0..AGENTS)].clock.advance(by);
     }
 
     /// The database is away for so long, by everybody's clock.
