@@ -181,6 +181,9 @@ fn public_keys_come_from_browsers_and_have_one_form() {
 }
 
 proptest! {
+    // Curves without optimization are slow.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn any_changed_bit_is_refused(bit: usize, eddsa: bool) {
         let authenticator = if eddsa { Authenticator::eddsa(3) } else { Authenticator::es256(3) };
