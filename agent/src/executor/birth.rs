@@ -177,7 +177,7 @@ mod tests {
 
     fn run(program: &str, arguments: &[&str], cwd: &str) -> io::Result<(Pid, String)> {
         let null = std::fs::File::options().read(true).write(true).open("/dev/null").unwrap();
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let environment = BTreeMap::from([("SAID".to_owned(), "hello".to_owned())]);
         let image = Image {
