@@ -103,7 +103,8 @@ fn dispatch(command: Command, config: Config) -> Result<ExitCode, AgentError> {
     // A quiet agent is small: two threads carry what an agent does.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(64)
+        // They come and go with need: pumps that wait for room in the spool must not keep the journal from its disk.
+        .max_blocking_threads(512)
         .enable_all()
         .build()
         .map_err(|source| AgentError::Part { part: "the async runtime", source: source.into() })?;
