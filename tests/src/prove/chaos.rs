@@ -85,7 +85,7 @@ async fn carry_out(case: Case) -> Result<Findings> {
     };
     let tasks: usize = if case.tier == Tier::Small { 240 } else { 200 };
     let options = Options {
-        postgres: case.number % 2 == 1,
+        postgres: case.is_on_postgres(),
         agents: 0,
         slots: 16,
         planted: Some(planted),

@@ -68,7 +68,7 @@ async fn carry_out(case: Case) -> Result<Findings> {
             findings.violation("leases_used_early", format!("virtual lease {number} of seed {}", case.seed));
         }
     }
-    let postgres = case.number % 2 == 1;
+    let postgres = case.is_on_postgres();
     findings.parameter("database", if postgres { "postgres" } else { "sqlite" });
     let mut fleet = Fleet::start(postgres, case.seed).await?;
     fleet.occupy().await?;

@@ -46,7 +46,7 @@ enum Victim {
 }
 
 async fn carry_out(case: Case) -> Result<Findings> {
-    let postgres = case.number % 2 == 1;
+    let postgres = case.is_on_postgres();
     let tasks = if case.tier == Tier::Small { 335 } else { 200 };
     rounds(case, postgres, KILLS, tasks).await
 }
@@ -61,7 +61,8 @@ pub(super) async fn rounds(case: Case, postgres: bool, kills: u32, tasks: usize)
     for round in 0..kills {
         let share = left.div_ceil((kills - round) as usize);
         left -= share;
-        let missions = world.missions(share, 1.2);
+        // A planted bug may show only while something still runs.
+        let missions = world.missions(share, if options.planted.is_some() { 3.0 } else { 1.2 });
         let feeding = feed(Arc::clone(&world.api), missions);
         let victim = match world.rng.random_range(0..10) {
             0..4 => Victim::Coordinator,

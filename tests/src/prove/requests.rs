@@ -21,7 +21,7 @@ pub(super) const RUN: Run = Run {
 };
 
 async fn carry_out(case: Case) -> Result<Findings> {
-    let postgres = case.number % 2 == 1;
+    let postgres = case.is_on_postgres();
     let mut world = World::start(Options { postgres, ..Options::default() }, case.seed).await?;
     world.findings.parameter("database", if postgres { "postgres" } else { "sqlite" });
     // Something to be found: missions that ran, one that waits for a person, an artifact.

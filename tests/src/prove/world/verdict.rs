@@ -113,8 +113,8 @@ async fn all_trails(world: &World) -> Result<BTreeMap<String, Trail>> {
         pace.tick().await;
         let trails = trails(world).await?;
         let seen = trails.values().map(|trail| trail.grants + trail.settled + trail.resolved).sum();
-        let settled: u64 = trails.values().map(|trail| trail.settled).sum();
-        let complete = seen == before && settled >= world.accepted.len() as u64;
+        let over = trails.values().filter(|trail| trail.successes + trail.resolved > 0).count();
+        let complete = seen == before && over >= world.accepted.iter().map(|(_, size)| size).sum::<usize>();
         if complete || since(begun) > SHOWN_WITHIN {
             return Ok(trails);
         }
