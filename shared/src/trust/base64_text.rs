@@ -22,5 +22,7 @@ pub(super) fn serialize<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Re
 
 pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-    URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(|_| serde::de::Error::custom("not base64url without padding"))
+    URL_SAFE_NO_PAD
+        .decode(text.as_bytes())
+        .map_err(|_| serde::de::Error::custom("not base64url without padding"))
 }

@@ -103,7 +103,9 @@ mod either_base64 {
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         let engine = if text.contains(['-', '_']) { READ_URL_SAFE } else { READ_STANDARD };
         engine.decode(text.as_bytes()).map_err(|_| serde::de::Error::custom("not base64"))
@@ -144,10 +146,7 @@ mod tests {
         for text in [text.clone(), text.replace('+', "-").replace('/', "_").replace("a_b", "a/b")] {
             let read = Envelope::read(text.as_bytes()).unwrap();
             assert_eq!(read.verify("a/b", &PublicKey::of(&key)).unwrap(), [0xfb, 0xff, 0xfe]);
-            assert!(matches!(
-                read.verify("a/c", &PublicKey::of(&key)),
-                Err(EnvelopeError::OtherType("a/c"))
-            ));
+            assert!(matches!(read.verify("a/c", &PublicKey::of(&key)), Err(EnvelopeError::OtherType("a/c"))));
         }
     }
 

@@ -16,7 +16,9 @@ pub struct PublicKey([u8; 32]);
 
 /// Why bytes or text are not a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an Ed25519 public key: expected 32 bytes (43 characters of base64url) that are a point of large order")]
+#[error(
+    "not an Ed25519 public key: expected 32 bytes (43 characters of base64url) that are a point of large order"
+)]
 pub struct PublicKeyError;
 
 impl PublicKey {

@@ -37,9 +37,7 @@ impl Signable for PersonKey {
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Proof {
-    Ed25519 {
-        signature: Signature,
-    },
+    Ed25519 { signature: Signature },
     Passkey(Assertion),
 }
 

@@ -53,7 +53,9 @@ pub enum OwnerKeyError {
     NotAKeyFile(#[source] ReadError),
     #[error("the owner key file is of version {0}; this program knows version {VERSION}: upgrade it")]
     Newer(u32),
-    #[error("the owner key file asks for more memory or time than opening one may cost; it is damaged or forged")]
+    #[error(
+        "the owner key file asks for more memory or time than opening one may cost; it is damaged or forged"
+    )]
     Cost,
     #[error("the owner key file is damaged: `{0}` has the wrong length")]
     Damaged(&'static str),
@@ -159,7 +161,8 @@ impl OwnerKey {
             return Err(OwnerKeyError::Newer(kind.version));
         }
         let file: File = signable::read(bytes, MAX_FILE).map_err(OwnerKeyError::NotAKeyFile)?;
-        let nonce: [u8; 24] = file.nonce.as_slice().try_into().map_err(|_| OwnerKeyError::Damaged("nonce"))?;
+        let nonce: [u8; 24] =
+            file.nonce.as_slice().try_into().map_err(|_| OwnerKeyError::Damaged("nonce"))?;
         if file.salt.len() != 16 {
             return Err(OwnerKeyError::Damaged("salt"));
         }
@@ -182,8 +185,7 @@ fn cipher(passphrase: &str, file: &File) -> Result<XChaCha20Poly1305, OwnerKeyEr
     if !file.cost.is_sane() {
         return Err(OwnerKeyError::Cost);
     }
-    let parameters =
-        argon2::Params::new(memory_kib, passes, 1, Some(32)).map_err(|_| OwnerKeyError::Cost)?;
+    let parameters = argon2::Params::new(memory_kib, passes, 1, Some(32)).map_err(|_| OwnerKeyError::Cost)?;
     let mut key = Zeroizing::new([0; 32]);
     argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, parameters)
         .hash_password_into(passphrase.as_bytes(), &file.salt, key.as_mut_slice())
@@ -257,15 +259,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_changed_bit_is_refused(bit: usize) {
-            let (key, text) = sealed();
-            let mut bytes = text.into_bytes();
+            let mut bytes = sealed().1.into_bytes();
             let bit = bit % (bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
-            // White space between the fields means nothing, and so changes nothing.
-            match OwnerKey::open(&bytes, PASSPHRASE) {
-                Ok(opened) => prop_assert!(opened.id() == key.id() && bytes[bit / 8].is_ascii_whitespace()),
-                Err(error) => prop_assert!(!error.to_string().is_empty()),
-            }
+            prop_assert!(OwnerKey::open(&bytes, PASSPHRASE).is_err());
         }
 
         #[test]

@@ -153,10 +153,7 @@ mod tests {
             unknown,
             WordsError::Unknown { place: 10, word: "toddlers".to_owned(), suggestion: Some("toddler") }
         );
-        assert_eq!(
-            unknown.to_string(),
-            "word 10, `toddlers`, is not in the list (did you mean `toddler`?)"
-        );
+        assert_eq!(unknown.to_string(), "word 10, `toddlers`, is not in the list (did you mean `toddler`?)");
         assert_eq!(
             error(&good.replace("toddler", "today")),
             WordsError::Checksum { last: "length".to_owned() }

@@ -84,8 +84,7 @@ pub fn seal(
 
 /// Opens with the agent's X25519 secret key.
 pub fn open(key: &[u8; 32], binding: &Binding, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let (encapsulated, ciphertext) =
-        sealed.split_first_chunk::<ENCAPSULATED>().ok_or(SealError::Length)?;
+    let (encapsulated, ciphertext) = sealed.split_first_chunk::<ENCAPSULATED>().ok_or(SealError::Length)?;
     if !(TAG..=MAX_SECRET_BYTES + TAG).contains(&ciphertext.len()) {
         return Err(SealError::Length);
     }

@@ -19,7 +19,8 @@ pub trait Signable: Serialize + Sized {
     fn to_sign(&self) -> Vec<u8> {
         let mut bytes = Self::DOMAIN.as_bytes().to_vec();
         bytes.push(b'\n');
-        let form = canonical::to_bytes(self).expect("signed documents hold only finite numbers and text keys");
+        let form =
+            canonical::to_bytes(self).expect("signed documents hold only finite numbers and text keys");
         bytes.extend_from_slice(&form);
         bytes
     }

@@ -113,7 +113,9 @@ pub enum Reason {
 }
 
 fn list(faults: &[Fault]) -> String {
-    faults.iter().fold(String::new(), |text, fault| format!("{text}; decision {}: {}", fault.place, fault.reason))
+    faults
+        .iter()
+        .fold(String::new(), |text, fault| format!("{text}; decision {}: {}", fault.place, fault.reason))
 }
 
 /// Whether `decisions` approve `claim` under `roster`.

@@ -65,10 +65,7 @@ fn one_approves_a_and_two_approve_s() {
     let evidence = enough(&roster, &[by(2)], &claim(&planner, Rank::A), NOW).unwrap();
     assert_eq!((persons(&evidence), evidence.valid_until), (vec![principal(2)], NOW + HOUR));
     let refusal = enough(&roster, &[by(2)], &claim(&planner, Rank::S), NOW).unwrap_err();
-    assert_eq!(
-        refusal,
-        Refusal::NotEnough { needed: 2, persons: vec![principal(2)], faults: Vec::new() }
-    );
+    assert_eq!(refusal, Refusal::NotEnough { needed: 2, persons: vec![principal(2)], faults: Vec::new() });
     let evidence = enough(&roster, &[by(2), by(3)], &claim(&planner, Rank::S), NOW).unwrap();
     assert_eq!(persons(&evidence), [principal(2), principal(3)]);
     let mixed = [by_passkey(statement(1)), by(3)];
@@ -118,12 +115,14 @@ fn a_rejection_outweighs_approvals() {
 
 #[test]
 fn evidence_lasts_as_long_as_those_who_are_needed() {
-    let lasting = |seed, hours| {
-        Statement { valid_until: NOW + HOUR * hours, ..statement(seed) }.sign(&signing(seed))
-    };
+    let lasting =
+        |seed, hours| Statement { valid_until: NOW + HOUR * hours, ..statement(seed) }.sign(&signing(seed));
     let all = [lasting(1, 1), lasting(2, 3), lasting(3, 2)];
     let evidence = enough(&roster(), &all, &claim(&planner(), Rank::S), NOW).unwrap();
-    assert_eq!((persons(&evidence), evidence.valid_until), (vec![principal(2), principal(3)], NOW + HOUR * 2));
+    assert_eq!(
+        (persons(&evidence), evidence.valid_until),
+        (vec![principal(2), principal(3)], NOW + HOUR * 2)
+    );
     assert!(enough(&roster(), &all, &claim(&planner(), Rank::S), NOW + HOUR * 2).is_err());
     assert!(enough(&roster(), &all, &claim(&planner(), Rank::A), NOW + HOUR * 2).is_ok());
 }
@@ -157,7 +156,8 @@ proptest! {
         let bit = bit % (bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
         if let Ok(read) = SignedDecision::read(&bytes) {
-            prop_assert!(enough(&roster(), &[read], &claim(&planner(), Rank::A), NOW).is_err());
+            // Digits of a digest may be written in both cases, and mean the same.
+            prop_assert!(read == decision || enough(&roster(), &[read], &claim(&planner(), Rank::A), NOW).is_err());
         }
     }
 

@@ -45,7 +45,11 @@ pub fn cosigned<'a>(
     Ok(found)
 }
 
-fn verify(checkpoint: &Checkpoint, line: &NoteSignature, witness: &VerifierKey) -> Result<Cosigned, NoteError> {
+fn verify(
+    checkpoint: &Checkpoint,
+    line: &NoteSignature,
+    witness: &VerifierKey,
+) -> Result<Cosigned, NoteError> {
     let (at, signature) = line.signature.split_first_chunk::<8>().ok_or(NoteError::Signature)?;
     let at = u64::from_be_bytes(*at);
     let signature = Signature::from_bytes(signature.try_into().map_err(|_| NoteError::Signature)?);

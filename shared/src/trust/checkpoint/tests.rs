@@ -104,7 +104,8 @@ impl Nodes for Known {
 
 #[test]
 fn a_witness_follows_growth_and_names_what_is_wrong() {
-    let (mut frontier, mut nodes, mut heads) = (Frontier::default(), Known(Default::default()), Vec::new());
+    let (mut frontier, mut nodes, mut heads) =
+        (Frontier::default(), Known(std::collections::BTreeMap::new()), Vec::new());
     for number in 0..40_u32 {
         let (size, root) = (frontier.size(), frontier.root());
         heads.push(Checkpoint { origin: origin(people::ORGANISM, 0), size, root });
@@ -125,11 +126,15 @@ fn a_witness_follows_growth_and_names_what_is_wrong() {
 #[test]
 fn only_the_owner_lets_a_log_begin_again() {
     let roster = people::roster();
-    let record =
-        RestoreRecord { organism: people::ORGANISM, old_epoch: 3, new_epoch: 4, size: 9, root: Digest::of(b"r") };
+    let record = RestoreRecord {
+        organism: people::ORGANISM,
+        old_epoch: 3,
+        new_epoch: 4,
+        size: 9,
+        root: Digest::of(b"r"),
+    };
     let signed = |record: RestoreRecord, seed: u8| {
-        let signature =
-            crate::trust::ed25519::Signature::sign(&people::signing(seed), &record.to_sign());
+        let signature = crate::trust::ed25519::Signature::sign(&people::signing(seed), &record.to_sign());
         let signature = KeySignature { key: people::cli(seed).id(), proof: Proof::Ed25519 { signature } };
         let bytes = crate::trust::canonical::to_bytes(&SignedRestore { record, signature }).unwrap();
         SignedRestore::read(&bytes).unwrap()

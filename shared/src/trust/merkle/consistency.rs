@@ -16,7 +16,7 @@ pub fn verify_consistency(from: u64, to: u64, old: &Digest, new: &Digest, proof:
         return proof.is_empty() && *old == Digest::of(b"");
     }
     // A complete old tree is a node of the new one, so its root is not repeated in the proof.
-    let (mut path, start) = match proof.split_first() {
+    let (path, start) = match proof.split_first() {
         _ if from.is_power_of_two() => (proof.iter(), *old),
         Some((first, rest)) => (rest.iter(), *first),
         None => return false,
@@ -26,7 +26,7 @@ pub fn verify_consistency(from: u64, to: u64, old: &Digest, new: &Digest, proof:
     // All ones can only be 2^64 - 1 leaves, and then `to` cannot be more.
     (place, last) = (place.checked_shr(levels).unwrap_or(0), last.checked_shr(levels).unwrap_or(0));
     let (mut before, mut after) = (start, start);
-    for sibling in path.by_ref() {
+    for sibling in path {
         if last == 0 {
             return false;
         }

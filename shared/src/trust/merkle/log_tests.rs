@@ -48,9 +48,8 @@ impl Nodes for Log {
 /// The leaves and roots that the reference implementation of RFC 6962 tests itself with.
 #[test]
 fn the_reference_vectors_hold() {
-    let leaves = [
-        "", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f",
-    ];
+    let leaves =
+        ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
     let roots = [
         "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
         "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
@@ -71,7 +70,8 @@ fn the_reference_vectors_hold() {
         assert_eq!(frontier.root().to_string(), root);
     }
     let log = Log::of(leaves.iter().map(|leaf| leaf_hash(&hex::decode(leaf).unwrap())));
-    let shown = |proof: Option<Vec<Digest>>| proof.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let shown =
+        |proof: Option<Vec<Digest>>| proof.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(
         shown(stored::consistency(&log, 6, 8).unwrap()),
         [

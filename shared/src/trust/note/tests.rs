@@ -35,7 +35,8 @@ fn key_ids_are_as_others_compute_them() {
 #[test]
 fn blank_lines_belong_to_the_text_up_to_the_last() {
     let key = SigningKey::from_bytes(&[1; 32]);
-    let note = Note::new("one\n\n\u{2014} not a signature\n\ntwo\n").unwrap().signed_by(name("a.example/b"), &key);
+    let note =
+        Note::new("one\n\n\u{2014} not a signature\n\ntwo\n").unwrap().signed_by(name("a.example/b"), &key);
     let read = Note::parse(note.to_string().as_bytes()).unwrap();
     assert_eq!(read, note);
     assert_eq!(read.verify(&VerifierKey::of(name("a.example/b"), Algorithm::Ed25519, &key)), Ok(()));

@@ -42,7 +42,8 @@ impl Authenticator {
         let Answer { kind, origin, rp_id, flags, more } = answer;
         let challenge = base64_text::encode(challenge.as_bytes());
         let client_data =
-            format!(r#"{{"type":"{kind}","challenge":"{challenge}","origin":"{origin}"{more}}}"#).into_bytes();
+            format!(r#"{{"type":"{kind}","challenge":"{challenge}","origin":"{origin}"{more}}}"#)
+                .into_bytes();
         let mut authenticator_data = Digest::of(rp_id.as_bytes()).as_bytes().to_vec();
         authenticator_data.extend([*flags, 0, 0, 0, 7]);
         let signed = [authenticator_data.as_slice(), &Sha256::digest(&client_data)].concat();
@@ -162,12 +163,12 @@ fn public_keys_come_from_browsers_and_have_one_form() {
                 4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
     let der = hex::decode(p256).unwrap();
     let key = CredentialKey::from_spki(&der).unwrap();
-    assert_eq!(hex::encode(key.as_bytes()), "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296");
+    assert_eq!(
+        hex::encode(key.as_bytes()),
+        "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+    );
     let ed25519 = "302a300506032b6570032100d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
-    assert!(matches!(
-        CredentialKey::from_spki(&hex::decode(ed25519).unwrap()),
-        Ok(CredentialKey::Eddsa(_))
-    ));
+    assert!(matches!(CredentialKey::from_spki(&hex::decode(ed25519).unwrap()), Ok(CredentialKey::Eddsa(_))));
     let text = serde_json::to_string(&key).unwrap();
     assert_eq!(serde_json::from_str::<CredentialKey>(&text).unwrap(), key);
     let uncompressed = format!(r#"{{"algorithm":"es256","key":"{}"}}"#, base64_text::encode(&der[26..]));

@@ -217,9 +217,9 @@ pub(super) fn read(payload: &[u8]) -> Result<Provenance, ProvenanceError> {
 }
 
 fn fence(text: &str) -> Result<Fence, ProvenanceError> {
-    let read = text.split_once('.').and_then(|(epoch, number)| {
-        Some(Fence { epoch: epoch.parse().ok()?, number: number.parse().ok()? })
-    });
+    let read = text
+        .split_once('.')
+        .and_then(|(epoch, number)| Some(Fence { epoch: epoch.parse().ok()?, number: number.parse().ok()? }));
     // Text, for a number of 64 bits has no exact form in JSON.
     read.filter(|fence| fence.to_string() == text).ok_or(ProvenanceError::Value("fence"))
 }

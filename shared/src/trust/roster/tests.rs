@@ -34,8 +34,14 @@ pub(crate) fn roster() -> Roster {
         number: 1,
         predecessor: None,
         persons: BTreeMap::from([
-            (principal(1), person(Role::Owner, [cli(OWNER), PersonKey::Passkey(Authenticator::es256(11).passkey)])),
-            (principal(2), person(Role::Approver, [cli(2), PersonKey::Passkey(Authenticator::eddsa(12).passkey)])),
+            (
+                principal(1),
+                person(Role::Owner, [cli(OWNER), PersonKey::Passkey(Authenticator::es256(11).passkey)]),
+            ),
+            (
+                principal(2),
+                person(Role::Approver, [cli(2), PersonKey::Passkey(Authenticator::eddsa(12).passkey)]),
+            ),
             (principal(3), person(Role::Approver, [cli(3)])),
             (principal(4), person(Role::Operator, [cli(4)])),
             (principal(5), person(Role::Viewer, [cli(5)])),

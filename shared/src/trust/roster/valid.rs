@@ -77,6 +77,10 @@ impl Roster {
         let mut seen = BTreeSet::new();
         let persons = self.persons.values().flat_map(|person| &person.keys).map(PersonKey::public_bytes);
         let machines = self.agents.values().chain(&self.recovery).map(|key| key.as_bytes().as_slice());
-        if persons.chain(machines).all(|key| seen.insert(key)) { Ok(()) } else { Err(InvalidRoster::SharedKey) }
+        if persons.chain(machines).all(|key| seen.insert(key)) {
+            Ok(())
+        } else {
+            Err(InvalidRoster::SharedKey)
+        }
     }
 }

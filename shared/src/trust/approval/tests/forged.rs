@@ -41,7 +41,6 @@ fn passkey(answer: &Answer<'_>) -> Vec<SignedDecision> {
     vec![SignedDecision { statement, key: PersonKey::Passkey(authenticator.passkey).id(), proof }]
 }
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn forge(number: usize, rng: &mut StdRng) -> Attempt {
     let random = Digest::of(&rng.next_u64().to_be_bytes());
     let seed = 60 + u8::try_from(rng.next_u32() % 100).unwrap();
@@ -61,7 +60,9 @@ fn forge(number: usize, rng: &mut StdRng) -> Attempt {
         }
         3 => attempt(
             "altered: the nonce, to be counted again",
-            altered(rng, |s, r| s.nonce = Nonce::from_bytes([r.to_be_bytes(), [0; 8]].concat().try_into().unwrap())),
+            altered(rng, |s, r| {
+                s.nonce = Nonce::from_bytes([r.to_be_bytes(), [0; 8]].concat().try_into().unwrap())
+            }),
         ),
         4 => attempt(
             "altered: valid for longer",
@@ -78,16 +79,28 @@ fn forge(number: usize, rng: &mut StdRng) -> Attempt {
             attempt("altered: the digest put in place", vec![decision])
         }
         7 => attempt("re-aimed: another plan", other(|s| s.digest = random)),
-        8 => attempt("re-aimed: another mission", other(|s| s.mission = Some(MissionId::from_bits(rng.next_u64().into())))),
+        8 => attempt(
+            "re-aimed: another mission",
+            other(|s| s.mission = Some(MissionId::from_bits(rng.next_u64().into()))),
+        ),
         9 => attempt("re-aimed: no mission", other(|s| s.mission = None)),
-        10 => attempt("re-aimed: another organism's", other(|s| s.organism = OrganismId::from_bits(rng.next_u64().into()))),
+        10 => attempt(
+            "re-aimed: another organism's",
+            other(|s| s.organism = OrganismId::from_bits(rng.next_u64().into())),
+        ),
         11 => attempt("re-aimed: an approval of something else", other(|s| s.subject = SubjectKind::Budget)),
         12 => {
             let organism = OrganismId::from_bits(rng.next_u64().into());
             Attempt { organism, ..attempt("re-aimed: the work of another organism", vec![by(2)]) }
         }
-        13 => attempt("replayed: after its end", other(|s| s.valid_until = NOW - HOUR * (rng.next_u32() % 1000))),
-        14 => attempt("replayed: one that never ends", other(|s| s.valid_until = NOW + HOUR * (24 * 7 + 1 + rng.next_u32() % 9999))),
+        13 => attempt(
+            "replayed: after its end",
+            other(|s| s.valid_until = NOW - HOUR * (rng.next_u32() % 1000)),
+        ),
+        14 => attempt(
+            "replayed: one that never ends",
+            other(|s| s.valid_until = NOW + HOUR * (24 * 7 + 1 + rng.next_u32() % 9999)),
+        ),
         15 => Attempt { rank: Rank::S, ..attempt("replayed: one approval twice", vec![by(2), by(2)]) },
         16 => {
             let again = statement(seed).sign(&signing(2));
@@ -115,14 +128,20 @@ fn forge(number: usize, rng: &mut StdRng) -> Attempt {
                 Answer { flags: 4, ..GOOD },
                 Answer { kind: "webauthn.create", ..GOOD },
             ];
-            attempt("forged: a passkey's answer of another kind", passkey(&answers[number / 25 % answers.len()]))
+            attempt(
+                "forged: a passkey's answer of another kind",
+                passkey(&answers[number / 25 % answers.len()]),
+            )
         }
         23 => {
             let mut decision = by_passkey(statement(1));
             decision.statement.nonce = Nonce::from_bytes([seed; 16]);
             attempt("replayed: a passkey's answer to another challenge", vec![decision])
         }
-        _ => attempt("forged: a flood with a good one behind it", vec![statement(seed).sign(&signing(seed)); MAX_DECISIONS + 1]),
+        _ => attempt(
+            "forged: a flood with a good one behind it",
+            vec![statement(seed).sign(&signing(seed)); MAX_DECISIONS + 1],
+        ),
     }
 }
 

@@ -143,10 +143,7 @@ fn an_open_leaf_is_closed_with_the_inputs_alone() {
         let error = with(json!(format!("${{{{ {complex} }}}}")), input.clone());
         assert_eq!(error, OpenLeafError::Complex(complex.to_owned()));
     }
-    assert_eq!(
-        with(json!("${{ inputs.a }} ${{ tasks.b.outputs.c }}"), input.clone()),
-        OpenLeafError::Mixed
-    );
+    assert_eq!(with(json!("${{ inputs.a }} ${{ tasks.b.outputs.c }}"), input.clone()), OpenLeafError::Mixed);
     assert!(matches!(with(json!("${{ inputs.a"), input), OpenLeafError::Unclosed(_)));
     // An input must not bring an expression with it, nor make one together with its surroundings.
     for bad in [json!("${{ tasks.a.outputs.b }}"), json!(["${{ x }}"]), json!({"${{ x }}": 1})] {
