@@ -50,7 +50,7 @@ pub struct OwnerKey(SigningKey);
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerKeyError {
     #[error("this is not an owner key file")]
-    NotAKeyFile(#[source] ReadError),
+    NotAKeyFile(#[source] Option<ReadError>),
     #[error("the owner key file is of version {0}; this program knows version {VERSION}: upgrade it")]
     Newer(u32),
     #[error(
@@ -156,11 +156,15 @@ impl OwnerKey {
 
     /// Opens a file.
     pub fn open(bytes: &[u8], passphrase: &str) -> Result<Self, OwnerKeyError> {
-        let kind: Kind = signable::read(bytes, MAX_FILE).map_err(OwnerKeyError::NotAKeyFile)?;
-        if kind.format == FORMAT && kind.version != VERSION {
+        let unreadable = |error| OwnerKeyError::NotAKeyFile(Some(error));
+        let kind: Kind = signable::read(bytes, MAX_FILE).map_err(unreadable)?;
+        if kind.format != FORMAT {
+            return Err(OwnerKeyError::NotAKeyFile(None));
+        }
+        if kind.version != VERSION {
             return Err(OwnerKeyError::Newer(kind.version));
         }
-        let file: File = signable::read(bytes, MAX_FILE).map_err(OwnerKeyError::NotAKeyFile)?;
+        let file: File = signable::read(bytes, MAX_FILE).map_err(unreadable)?;
         let nonce: [u8; 24] =
             file.nonce.as_slice().try_into().map_err(|_| OwnerKeyError::Damaged("nonce"))?;
         if file.salt.len() != 16 {
@@ -242,18 +246,21 @@ mod tests {
     fn what_is_wrong_with_a_file_is_named() {
         let (_, text) = sealed();
         let error = |text: String| OwnerKey::open(text.as_bytes(), PASSPHRASE).unwrap_err();
-        assert!(matches!(error("hello".to_owned()), OwnerKeyError::NotAKeyFile(_)));
+        assert!(matches!(error("hello".to_owned()), OwnerKeyError::NotAKeyFile(Some(_))));
         assert!(matches!(error(text.replace("\"version\": 1", "\"version\": 2")), OwnerKeyError::Newer(2)));
         assert!(matches!(
             error(text.replace("\"memory_kib\": 8", "\"memory_kib\": 4000000")),
             OwnerKeyError::Cost
         ));
         assert!(matches!(error(text.replace("\"passes\": 1", "\"passes\": 2")), OwnerKeyError::Passphrase));
-        assert!(matches!(error(text.replace("nexusmon-owner", "nexusmon-other")), OwnerKeyError::Passphrase));
+        assert!(matches!(
+            error(text.replace("nexusmon-owner", "nexusmon-other")),
+            OwnerKeyError::NotAKeyFile(None)
+        ));
         let cut = text.find("\"sealed\": \"").unwrap() + 11;
         let short = format!("{}{}", &text[..cut], &text[cut + 4..]);
         assert!(matches!(error(short), OwnerKeyError::Damaged("sealed")));
-        assert!(matches!(error(" ".repeat(MAX_FILE + 1)), OwnerKeyError::NotAKeyFile(_)));
+        assert!(matches!(error(" ".repeat(MAX_FILE + 1)), OwnerKeyError::NotAKeyFile(Some(_))));
     }
 
     proptest! {

@@ -19,7 +19,7 @@ use crate::trust::merkle::{Tree, leaf_hash};
 use crate::trust::signable::{self, ReadError, Signable};
 
 pub const MAX_STANDING_BYTES: usize = 128 * 1024;
-pub const MAX_USES: u32 = 1_000_000;
+const MAX_USES: u32 = 1_000_000;
 
 /// What may be done again and again. Its canonical form (RFC 8785) is what is approved.
 #[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]

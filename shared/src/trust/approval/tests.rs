@@ -1,16 +1,13 @@
 mod forged;
 mod standing;
 
-use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 
 use super::*;
 use crate::id::PrincipalId;
 use crate::plan::Author;
 use crate::rank::Rank;
-use crate::trust::key::ProofError;
 use crate::trust::passkey::tests::Authenticator;
-use crate::trust::roster::Roster;
 use crate::trust::roster::tests::{ORGANISM, cli, principal, roster, signing};
 
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
@@ -138,6 +135,9 @@ fn decisions_are_read_from_json_in_any_layout() {
 }
 
 proptest! {
+    // Curves without optimization are slow.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn the_order_of_decisions_does_not_matter(order in Just(vec![0_usize, 1, 2, 3, 4, 5]).prop_shuffle(), s: bool) {
         let all = [by(1), by_passkey(statement(11)), by(2), by(3), by(4), by(50)];

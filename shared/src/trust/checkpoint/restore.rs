@@ -9,7 +9,7 @@ use crate::trust::key::{KeySignature, ProofError};
 use crate::trust::roster::{Role, Roster};
 use crate::trust::signable::{self, ReadError, Signable};
 
-pub const MAX_RESTORE_BYTES: usize = 16 * 1024;
+const MAX_RESTORE_BYTES: usize = 16 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]

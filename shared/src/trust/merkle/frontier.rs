@@ -50,7 +50,7 @@ impl Frontier {
     /// Size in 8 bytes, big-endian, then the peaks.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.size.to_be_bytes().to_vec();
-        bytes.extend(self.peaks.iter().flat_map(|peak| peak.as_bytes()));
+        bytes.extend(self.peaks.iter().flat_map(Digest::as_bytes));
         bytes
     }
 

@@ -102,7 +102,7 @@ impl Nodes for Recorder {
 fn split(range: &Range<u64>) -> (Range<u64>, Range<u64>) {
     let length = range.end - range.start;
     debug_assert!(length > 1, "a leaf is not split");
-    let middle = range.start + (1 << (63 - (length - 1).leading_zeros()));
+    let middle = range.start + (1 << (length - 1).ilog2());
     (range.start..middle, middle..range.end)
 }
 

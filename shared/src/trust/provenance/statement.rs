@@ -17,7 +17,7 @@ const LOG: &str = "log";
 #[serde(rename_all = "camelCase")]
 pub(super) struct Statement {
     #[serde(rename = "_type")]
-    statement_type: String,
+    kind: String,
     subject: Vec<Resource>,
     predicate_type: String,
     predicate: Predicate,
@@ -140,7 +140,7 @@ pub(super) fn write(provenance: &Provenance) -> Statement {
     };
     let log = p.log.map(|digest| Resource { name: LOG.to_owned(), digest: Sha256 { sha256: digest } });
     Statement {
-        statement_type: STATEMENT_TYPE.to_owned(),
+        kind: STATEMENT_TYPE.to_owned(),
         subject: p.artifacts.iter().map(resource).collect(),
         predicate_type: PREDICATE_TYPE.to_owned(),
         predicate: Predicate {
@@ -165,11 +165,11 @@ pub(super) fn write(provenance: &Provenance) -> Statement {
 
 /// Reads what [`write()`] writes. Unknown fields are skipped, as the specifications ask.
 pub(super) fn read(payload: &[u8]) -> Result<Provenance, ProvenanceError> {
-    let Statement { statement_type, subject, predicate_type, predicate } =
+    let Statement { kind, subject, predicate_type, predicate } =
         serde_json::from_slice(payload).map_err(ProvenanceError::Statement)?;
     let Predicate { build_definition: build, run_details: run } = predicate;
     for (found, wanted) in
-        [(statement_type, STATEMENT_TYPE), (predicate_type, PREDICATE_TYPE), (build.build_type, BUILD_TYPE)]
+        [(kind, STATEMENT_TYPE), (predicate_type, PREDICATE_TYPE), (build.build_type, BUILD_TYPE)]
     {
         if found != wanted {
             return Err(ProvenanceError::OtherKind(wanted));

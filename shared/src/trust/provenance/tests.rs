@@ -98,6 +98,9 @@ fn statements_that_contradict_themselves_are_refused() {
 }
 
 proptest! {
+    // Curves without optimization are slow.
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn any_changed_bit_is_refused(bit: usize) {
         let envelope = sample().sign(&signing(51)).unwrap();

@@ -11,7 +11,7 @@ use crate::trust::key::{KeyId, KeySignature, PersonKey, Proof, ProofError};
 use crate::trust::signable::{self, ReadError, Signable as _};
 
 /// The old owner's, the new owner's, the recovery key's, one spare.
-pub const MAX_SIGNATURES: usize = 4;
+const MAX_SIGNATURES: usize = 4;
 
 /// A roster as it is stored and sent. Reading one verifies nothing but its form.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]

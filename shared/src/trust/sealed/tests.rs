@@ -79,6 +79,9 @@ fn bounds_and_bad_keys_are_refused() {
 }
 
 proptest! {
+    // Curves without optimization are slow.
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn any_changed_bit_is_refused(bit: usize) {
         let mut sealed = sealed(b"secret");

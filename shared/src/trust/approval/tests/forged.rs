@@ -61,7 +61,7 @@ fn forge(number: usize, rng: &mut StdRng) -> Attempt {
         3 => attempt(
             "altered: the nonce, to be counted again",
             altered(rng, |s, r| {
-                s.nonce = Nonce::from_bytes([r.to_be_bytes(), [0; 8]].concat().try_into().unwrap())
+                s.nonce = Nonce::from_bytes([r.to_be_bytes(), [0; 8]].concat().try_into().unwrap());
             }),
         ),
         4 => attempt(
