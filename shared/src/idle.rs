@@ -23,9 +23,8 @@ pub fn watch(lifecycle: &Lifecycle) {
                 () = soft.cancelled() => return Ok::<(), std::convert::Infallible>(()),
             }
             if idle.look(nexusmon_memory::processor_time())
-                && let Ok(released) = tokio::task::spawn_blocking(nexusmon_memory::release).await
+                && tokio::task::spawn_blocking(nexusmon_memory::release).await.is_ok()
             {
-                tracing::debug!(kib = released / 1024, "nothing to do: gave back pages of the program");
                 idle.released = nexusmon_memory::processor_time();
             }
         }

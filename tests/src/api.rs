@@ -261,7 +261,7 @@ impl Api {
     }
 
     /// Sends bytes as they are; the answer is JSON.
-    pub async fn upload(&self, path: &str, bytes: Vec<u8>) -> Result<Value> {
+    pub async fn post_bytes(&self, path: &str, bytes: Vec<u8>) -> Result<Value> {
         let token = self.token().await?;
         let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(token);
         let request = request.header("content-type", "application/octet-stream").body(bytes);

@@ -131,7 +131,23 @@ fn decisions_are_read_from_json_in_any_layout() {
     assert_eq!(SignedDecision::read(text.as_bytes()).unwrap(), decision);
     assert!(SignedDecision::read(text.replace("\"verdict\"", "\"verdikt\"").as_bytes()).is_err());
     assert!(SignedDecision::read(" ".repeat(MAX_DECISION_BYTES + 1).as_bytes()).is_err());
+<<<<<<< HEAD
     insta::assert_snapshot!(String::from_utf8(statement(1).to_sign()).unwrap());
+=======
+}
+
+/// What two programs of different versions have to agree on to the byte.
+#[test]
+fn the_signed_form_of_a_statement_stays_the_same() {
+    let expected = concat!(
+        "nexusmon/approval/v1\n",
+        r#"{"digest":"64879f7d6b960a01909762d911a32d4582c20010c5641ee90278b644a9e3b525","#,
+        r#""mission":"mis_00000000000000000000000007","nonce":"AQEBAQEBAQEBAQEBAQEBAQ","#,
+        r#""organism":"org_00000000000000000000000001","subject":"mission_plan","#,
+        r#""valid_until":"2023-11-14T23:13:20.000000Z","verdict":"approve"}"#,
+    );
+    assert_eq!(String::from_utf8(statement(1).to_sign()).unwrap(), expected);
+>>>>>>> trust/trust
 }
 
 proptest! {
