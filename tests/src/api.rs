@@ -260,15 +260,6 @@ impl Api {
         Ok(())
     }
 
-    /// Sends bytes as they are; the answer is JSON.
-    pub async fn post_bytes(&self, path: &str, bytes: Vec<u8>) -> Result<Value> {
-        let token = self.token().await?;
-        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(token);
-        let request = request.header("content-type", "application/octet-stream").body(bytes);
-        let bytes = request.send().await?.error_for_status()?.bytes().await?;
-        Ok(serde_json::from_slice(&bytes)?)
-    }
-
     /// An event stream.
     pub async fn events(&self, path: &str) -> Result<EventStream> {
         self.events_after(path, None).await
