@@ -131,9 +131,6 @@ fn decisions_are_read_from_json_in_any_layout() {
     assert_eq!(SignedDecision::read(text.as_bytes()).unwrap(), decision);
     assert!(SignedDecision::read(text.replace("\"verdict\"", "\"verdikt\"").as_bytes()).is_err());
     assert!(SignedDecision::read(" ".repeat(MAX_DECISION_BYTES + 1).as_bytes()).is_err());
-<<<<<<< HEAD
-    insta::assert_snapshot!(String::from_utf8(statement(1).to_sign()).unwrap());
-=======
 }
 
 /// What two programs of different versions have to agree on to the byte.
@@ -147,7 +144,6 @@ fn the_signed_form_of_a_statement_stays_the_same() {
         r#""valid_until":"2023-11-14T23:13:20.000000Z","verdict":"approve"}"#,
     );
     assert_eq!(String::from_utf8(statement(1).to_sign()).unwrap(), expected);
->>>>>>> trust/trust
 }
 
 proptest! {
