@@ -12,8 +12,6 @@ use crate::store::Store;
 
 /// Free pages that are kept for what comes next.
 const SPARE: u64 = 16 * 1024 * 1024;
-/// Pages given back in one unit of work: 8 MiB of pages of 4 KiB.
-const PAGES: u32 = 2_000;
 /// Units of work in one round.
 const ROUNDS: usize = 64;
 /// Beyond this part of the file, free pages that cannot be given back are worth a word.
@@ -38,7 +36,8 @@ pub(super) async fn tidy(store: &Store, file: &Path, limit: u64) -> Result<Tidie
         }
         store
             .write("giving pages back", |tx| {
-                Box::pin(async move { tx.script(&format!("PRAGMA incremental_vacuum({PAGES})")).await })
+                // 8 MiB of pages of 4 KiB; a row comes back for each, and all must be asked for.
+                Box::pin(async move { tx.execute(sql!("PRAGMA incremental_vacuum(2000)"), args![]).await })
             })
             .await?;
         let now = store.sizes().await?;
