@@ -67,14 +67,15 @@ pub struct Settings {
     /// `file:///absolute/folder` or `s3://bucket/prefix`; a folder under the data directory if absent.
     #[arg(long, env = "NEXUSMON_BLOBS_URL", value_name = "URL")]
     pub blobs_url: Option<String>,
-    /// Where an `s3://` store answers, if it is not AWS, for example `http://127.0.0.1:9000` [default: AWS_ENDPOINT_URL].
+    /// Where an `s3://` store answers, if it is not AWS, for example `http://127.0.0.1:9000` [default:
+    /// `AWS_ENDPOINT_URL`].
     #[arg(long, env = "NEXUSMON_S3_ENDPOINT", value_name = "URL")]
     pub s3_endpoint: Option<String>,
-    /// Region of an `s3://` store [default: AWS_REGION, then us-east-1].
+    /// Region of an `s3://` store [default: `AWS_REGION`, then us-east-1].
     #[arg(long, env = "NEXUSMON_S3_REGION", value_name = "REGION")]
     pub s3_region: Option<String>,
     /// File with the credentials of an `s3://` store, in the form of `~/.aws/credentials`, mode 0600 [default:
-    /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY].
+    /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`].
     #[arg(long, env = "NEXUSMON_S3_CREDENTIALS_FILE", value_name = "FILE")]
     pub s3_credentials_file: Option<PathBuf>,
     /// Plain HTTP to an `s3://` store on another machine.

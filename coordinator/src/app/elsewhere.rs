@@ -25,7 +25,7 @@ impl Elsewhere {
         self.agents.read().expect("no holder panics").get(&agent).copied()
     }
 
-    pub fn set(&self, agents: HashMap<AgentId, Timestamp>) {
+    pub(crate) fn set(&self, agents: HashMap<AgentId, Timestamp>) {
         *self.agents.write().expect("no holder panics") = Arc::new(agents);
     }
 

@@ -59,7 +59,7 @@ pub(super) async fn copy(
         .buffer_unordered(AT_ONCE);
         while let Some(()) = work.try_next().await? {
             copied.blobs += 1;
-            if copied.blobs % TOLD_EVERY == 0 {
+            if copied.blobs.is_multiple_of(TOLD_EVERY) {
                 tell(&format!("{} blobs", copied.blobs));
             }
         }
@@ -87,7 +87,7 @@ pub(super) async fn copy(
             }
             bytes.fetch_add(size, Ordering::Relaxed);
             copied.segments += 1;
-            if copied.segments % TOLD_EVERY == 0 {
+            if copied.segments.is_multiple_of(TOLD_EVERY) {
                 tell(&format!("{} log segments", copied.segments));
             }
             copied.digests.insert(key, digest);

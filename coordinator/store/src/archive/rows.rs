@@ -110,7 +110,7 @@ pub(super) struct Hasher {
 }
 
 impl Hasher {
-    pub(super) fn add(&mut self, row: &Values) {
+    pub(super) fn add(&mut self, row: &[Datum]) {
         self.rows += 1;
         for value in row {
             match value {
