@@ -137,14 +137,7 @@ fn nodes(config: &Config, server: &PostgresServer) -> Check {
     if others > 0 && server.nodes.len() > 1 && config.blobs_url.starts_with("file:") {
         return Check::fail(NAME, format!("{found}, but {} is a folder of this machine", config.blobs_url))
             .because("each has its own folder: what one stores, the others cannot find")
-            .advise("set blobs_url to an s3:// URL on all of them, and several_nodes = true so that they insist on it");
-    }
-    if server.nodes.len() > 1 && !config.several_nodes {
-        return Check::warn(NAME, format!("{found}, several_nodes is not set here"))
-            .because(
-                "a coordinator that does not know of the others does not refuse what several cannot share",
-            )
-            .advise("set several_nodes = true on all of them");
+            .advise("set blobs_url to an s3:// URL on all of them");
     }
     Check::ok(NAME, found)
 }
