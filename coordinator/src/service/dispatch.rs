@@ -86,7 +86,7 @@ pub async fn tick(app: &App) -> Result<TickResult> {
             })
         })
         .await?;
-    after.run(app);
+    after.run_and_send(app).await;
     let (count, left) = granted;
     Ok(TickResult { granted: count, more: count > 0 && left })
 }
@@ -193,14 +193,14 @@ impl Granted {
     }
 
     /// Once it is committed: orders leave.
-    pub(super) fn send(mut self, app: &App) {
+    pub(super) async fn send(mut self, app: &App) {
         for (class, seen) in &self.drained {
             app.classes.deactivate(*class, *seen);
         }
         app.advance_virtual_time(self.newest_tag);
         let tasks = std::mem::take(&mut self.tasks);
         app.running.granted(tasks.iter().map(|one| (one.task.id, one.task.mission)));
-        orders::send(app, &self.live, tasks);
+        orders::send(app, &self.live, tasks).await;
     }
 }
 

@@ -59,7 +59,7 @@ async fn settle_together(app: &App, batch: Arc<Vec<Arrived>>) -> Result<()> {
             Box::pin(async move { settle(&app, tx, &batch).await })
         })
         .await?;
-    after.run(app);
+    after.run_and_send(app).await;
     Ok(())
 }
 

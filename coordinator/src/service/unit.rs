@@ -182,15 +182,24 @@ impl<'a> Unit<'a> {
 }
 
 impl After {
+    /// As [`Self::run`], for a unit that may have granted: then orders leave.
+    pub(super) async fn run_and_send(mut self, app: &App) {
+        let granted = self.granted.take();
+        if let Some(granted) = &granted {
+            for class in granted.drained() {
+                self.ready.remove(&class);
+            }
+        }
+        self.run(app);
+        if let Some(granted) = granted {
+            granted.send(app).await;
+        }
+    }
+
     /// Sends and remembers what the commit allows.
     pub(super) fn run(mut self, app: &App) {
         for class in &self.learned {
             app.classes.learn(ClassId(class.id.0), &class.key);
-        }
-        if let Some(granted) = &self.granted {
-            for class in granted.drained() {
-                self.ready.remove(&class);
-            }
         }
         if !self.ready.is_empty() {
             app.classes.activate(std::mem::take(&mut self.ready));
@@ -214,9 +223,6 @@ impl After {
             if let Some(live) = app.sessions.get(agent) {
                 live.worked(count, together);
             }
-        }
-        if let Some(granted) = self.granted {
-            granted.send(app);
         }
         if !ended.is_empty() && !self.attended {
             // Slots are free.

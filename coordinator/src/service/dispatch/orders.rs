@@ -18,46 +18,46 @@ use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
 use crate::service::unit::attempt_of;
 
-/// Sends what was granted, batched by session. Orders whose plan is not in memory follow as soon as it is read.
-pub(super) fn send(app: &App, live: &[Arc<AgentLive>], granted: Vec<GrantedTask>) {
+/// Sends what was granted, batched by session; orders whose plan is not in memory last.
+pub(super) async fn send(app: &App, live: &[Arc<AgentLive>], granted: Vec<GrantedTask>) {
+    let mut missing = BTreeMap::new();
     let mut later = Vec::new();
-    let mut by_agent = BTreeMap::<AgentId, Vec<(Arc<SealedPlan>, GrantedTask)>>::new();
+    let mut ready = Vec::new();
     for one in granted {
-        let Some(agent) = one.task.agent else { continue };
         match app.plans.get(&one.plan_digest) {
-            Some(plan) => by_agent.entry(agent).or_default().push((plan, one)),
-            None => later.push(one),
+            Some(plan) => ready.push((plan, one)),
+            None => {
+                missing.insert(one.plan_digest, one.task.mission);
+                later.push(one);
+            }
+        }
+    }
+    send_ready(live, ready);
+    if later.is_empty() {
+        return;
+    }
+    let mut plans = BTreeMap::new();
+    for (digest, mission) in missing {
+        match sealed(app, digest, mission).await {
+            Ok(plan) => drop(plans.insert(digest, plan)),
+            Err(error) => tracing::error!(%error, %mission, "orders without their plan were not sent"),
+        }
+    }
+    let found = |one: GrantedTask| Some((Arc::clone(plans.get(&one.plan_digest)?), one));
+    send_ready(live, later.into_iter().filter_map(found).collect());
+}
+
+fn send_ready(live: &[Arc<AgentLive>], granted: Vec<(Arc<SealedPlan>, GrantedTask)>) {
+    let mut by_agent = BTreeMap::<AgentId, Vec<(Arc<SealedPlan>, GrantedTask)>>::new();
+    for (plan, one) in granted {
+        if let Some(agent) = one.task.agent {
+            by_agent.entry(agent).or_default().push((plan, one));
         }
     }
     for live in live {
         if let Some(tasks) = by_agent.remove(&live.agent) {
             send_to(live, tasks);
         }
-    }
-    if !later.is_empty() {
-        let (app, live) = (app.clone(), live.to_vec());
-        app.lifecycle.clone().spawn_quiet("orders", async move {
-            let missing: BTreeMap<_, _> =
-                later.iter().map(|one| (one.plan_digest, one.task.mission)).collect();
-            let mut plans = BTreeMap::new();
-            for (digest, mission) in missing {
-                match sealed(&app, digest, mission).await {
-                    Ok(plan) => drop(plans.insert(digest, plan)),
-                    Err(error) => {
-                        tracing::error!(%error, %mission, "orders without their plan were not sent")
-                    }
-                }
-            }
-            for live in &live {
-                let of = |one: &&GrantedTask| one.task.agent == Some(live.agent);
-                let tasks = later
-                    .iter()
-                    .filter(of)
-                    .filter_map(|one| Some((Arc::clone(plans.get(&one.plan_digest)?), one.clone())));
-                send_to(live, tasks.collect());
-            }
-            Ok::<(), Error>(())
-        });
     }
 }
 

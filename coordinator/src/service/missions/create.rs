@@ -471,7 +471,7 @@ async fn insert_together(app: &App, batch: Vec<Arc<Prepared>>) -> Result<Vec<Cre
     for rider in riders {
         rider.arrived();
     }
-    after.run(app);
+    after.run_and_send(app).await;
     Ok(created)
 }
 

@@ -208,15 +208,15 @@ impl Tx {
         } else {
             // What RETURNING gathers costs SQLite more than looking again.
             self.execute_batch(update, &rows, args![]).await?;
-            let given: BTreeMap<_, _> = rows.iter().map(|row| (row.id, *row)).collect();
-            let mut tasks = self.tasks(&given.keys().copied().collect::<Vec<_>>()).await?;
-            tasks.retain(|task| {
-                let row = given[&task.id];
-                task.state == TaskStatus::Leased
-                    && task.fence() == Fence { epoch: row.fence_epoch, number: row.fence_number }
-            });
-            tasks
+            self.tasks(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?
         };
+        // In the order of fairness, which is the order they were given in.
+        let mut found: BTreeMap<_, _> = tasks.into_iter().map(|task| (task.id, task)).collect();
+        let given = |row: &&GrantRow| {
+            let fence = Fence { epoch: row.fence_epoch, number: row.fence_number };
+            found.remove(&row.id).filter(|task| task.state == TaskStatus::Leased && task.fence() == fence)
+        };
+        let tasks: Vec<TaskRow> = rows.iter().filter_map(given).collect();
         self.hold_limits(&tasks).await?;
         self.complete(tasks).await
     }
