@@ -1,6 +1,15 @@
-//! Verification both sides share: canonical JSON, Merkle trees, plan digests.
+//! Verification both sides share: canonical JSON, Merkle trees, plan digests; who may approve (`roster`), what an
+//! approval is (`approval`), how the audit log is pinned (`checkpoint`), and what else is signed or sealed.
+//!
+//! Pure: time and randomness are parameters, and every parser of outside bytes is bounded and never panics.
 
+mod base64_text;
 pub mod canonical;
+pub mod ed25519;
 pub mod enrollment;
+pub mod key;
 pub mod merkle;
+pub mod passkey;
 pub mod plan_digest;
+pub mod roster;
+pub mod signable;
