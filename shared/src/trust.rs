@@ -3,6 +3,7 @@
 //!
 //! Pure: time and randomness are parameters, and every parser of outside bytes is bounded and never panics.
 
+pub mod approval;
 mod base64_text;
 pub mod canonical;
 pub mod ed25519;
