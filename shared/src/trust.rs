@@ -6,10 +6,12 @@
 pub mod approval;
 mod base64_text;
 pub mod canonical;
+pub mod checkpoint;
 pub mod ed25519;
 pub mod enrollment;
 pub mod key;
 pub mod merkle;
+pub mod note;
 pub mod passkey;
 pub mod plan_digest;
 pub mod roster;
