@@ -27,6 +27,9 @@ const TIDY_UP: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(config: Config) -> Result<ExitCode, AgentError> {
     let home = Arc::new(Home::open(&config.data_dir)?);
+    // Whoever finds the lock may ask by SIGUSR1 (`status`, `pause`): from then on it must not end this process.
+    let _asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined1())
+        .map_err(|error| AgentError::io("listen to signals for", &config.data_dir, error))?;
     let _lock = Lock::take(&config.data_dir)?;
     let _telemetry = listen_in(&config)?;
     let clock: SharedClock = Arc::new(SystemClock);

@@ -44,6 +44,8 @@ pub(super) async fn status(config: &Config, as_json: bool) -> Result<ExitCode, A
 pub(super) async fn check(config: &Config) -> Result<ExitCode, AgentError> {
     let Some(process) = Lock::holder(&config.data_dir) else { return Ok(ExitCode::FAILURE) };
     let status = fresh(config, process).await;
+    // What an earlier process left behind says nothing.
+    let status = status.filter(|status| status.process == process);
     let connected = status.is_some_and(|status| matches!(status.line, LineState::Connected { .. }));
     Ok(if connected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
