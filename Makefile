@@ -14,6 +14,7 @@ help: ## Show this list
 .PHONY: run
 run: ## Build, start coordinator and agent on SQLite, do a real mission, stay until Ctrl-C
 	@deploy/setup.sh run
+	@$(MAKE) --no-print-directory web
 	cargo build --profile $(PROFILE) --bin nexusmon --bin nexusmon-agent
 	@exec $(BIN)/nexusmon up --demo --data-dir $(DATA_DIR) --http $(HTTP) --grpc $(GRPC)
 
@@ -22,7 +23,7 @@ BIN = $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PRO
 .PHONY: test
 test: ## Install what is missing, then every test: Rust, web, Python, end to end
 	@deploy/setup.sh test
-	@$(MAKE) --no-print-directory check test-rust test-python test-web
+	@$(MAKE) --no-print-directory web check test-rust test-python test-web
 
 .PHONY: check
 check: ## Formatting and lints, warnings refused
@@ -37,9 +38,17 @@ test-rust: ## Rust tests on SQLite and PostgreSQL, with the real binaries
 test-python: ## The Python plugin package: unit tests, ruff, mypy --strict
 	agent/sdk/python/check.sh
 
+.PHONY: web
+web: ## Build the console that goes into the coordinator; nothing to do when its sources have not changed
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web/node_modules/.package-lock.json && npm --prefix web run --silent build; \
+	else echo "web: no npm here; the coordinator is built with a placeholder for its console"; fi
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
+
 .PHONY: test-web
-test-web: ## The page in Chromium against a real coordinator with a real agent
-	cd web && npm ci --no-audit --no-fund && npm test
+test-web: web ## The console: types, lints, units, and every screen in Chromium against a real coordinator and agent
+	npm --prefix web test
 
 .PHONY: bench
 bench: ## Measure W1..W7 beside the machine's own limits; W=1 runs one
@@ -62,4 +71,4 @@ deny: ## Licences, advisories, bans and duplicates (needs cargo-deny)
 .PHONY: clean
 clean: ## Remove build output
 	cargo clean
-	rm -rf web/node_modules web/dist test-results
+	rm -rf web/node_modules web/dist/* test-results

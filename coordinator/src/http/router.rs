@@ -93,6 +93,7 @@ pub(super) fn router(web: &Web) -> Router {
     router
         .route("/", get(pages::home))
         .route("/organism", get(pages::organism))
+        .route("/organism/{*screen}", get(pages::organism))
         .route("/landing", get(pages::landing))
         .route("/docs", get(pages::docs))
         .route("/assets/{name}", get(pages::asset))

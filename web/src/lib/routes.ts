@@ -1,0 +1,42 @@
+// Every screen, by its address. Each is a file of its own that is fetched when it is first opened.
+import type { Component } from 'svelte';
+
+export interface Route {
+  /** The main navigation item it belongs to. */
+  section: string;
+  title: string;
+  /** Without navigation around it. */
+  bare?: boolean;
+  load: () => Promise<{ default: Component<{ id: string }> }>;
+}
+
+type Entry = [RegExp, Route];
+const ID = '([a-z]{3}_[0-9a-z]{26})';
+const one = (path: string) => new RegExp(`^${path}$`);
+
+const ROUTES: Entry[] = [
+  [one('/(?:missions)?'), { section: 'missions', title: 'Missions', load: () => import('../screens/Missions.svelte') }],
+  [one('/missions/new'), { section: 'missions', title: 'New mission', load: () => import('../screens/NewMission.svelte') }],
+  [one(`/missions/${ID}`), { section: 'missions', title: 'Mission', load: () => import('../screens/Mission.svelte') }],
+  [one('/approvals'), { section: 'approvals', title: 'Approvals', load: () => import('../screens/Approvals.svelte') }],
+  [one(`/approvals/${ID}`), { section: 'approvals', title: 'Approval', load: () => import('../screens/Approvals.svelte') }],
+  [one(`/approve/${ID}`), { section: 'approvals', title: 'Approval', bare: true, load: () => import('../screens/Approve.svelte') }],
+  [one('/reviews'), { section: 'approvals', title: 'Reviews', load: () => import('../screens/Reviews.svelte') }],
+  [one('/agents'), { section: 'agents', title: 'Agents', load: () => import('../screens/Agents.svelte') }],
+  [one(`/agents/${ID}`), { section: 'agents', title: 'Agent', load: () => import('../screens/Agents.svelte') }],
+  [one('/vault'), { section: 'vault', title: 'Vault', load: () => import('../screens/Vault.svelte') }],
+  [one(`/vault/${ID}`), { section: 'vault', title: 'Artifact', load: () => import('../screens/Artifact.svelte') }],
+  [one('/audit'), { section: 'audit', title: 'Audit', load: () => import('../screens/Audit.svelte') }],
+  [one('/evolution'), { section: 'evolution', title: 'Evolution', load: () => import('../screens/Evolution.svelte') }],
+  [one('/cognition'), { section: 'cognition', title: 'Cognition', load: () => import('../screens/Cognition.svelte') }],
+  [one('/settings'), { section: 'settings', title: 'Settings', load: () => import('../screens/Settings.svelte') }],
+];
+
+/** The route of a path, with the id in it. */
+export function match(path: string): { route: Route; id: string } | null {
+  for (const [pattern, route] of ROUTES) {
+    const found = pattern.exec(path);
+    if (found) return { route, id: found[1] ?? '' };
+  }
+  return null;
+}

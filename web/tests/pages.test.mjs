@@ -1,0 +1,84 @@
+// Every screen, in both themes and sizes: no finding of axe, no word in the console, nothing wider than the window.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { AxeBuilder } from '@axe-core/playwright';
+import { seed } from './seed.mjs';
+import { pictures, start } from './system.mjs';
+
+const SIZES = { desk: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } };
+/** Name, address, and what is there once the screen has its data. */
+const SCREENS = [
+  ['missions', () => '/organism/missions', 'a.row-link'],
+  ['missions-empty', () => '/organism/missions?q=nothing+is+called+this', 'text=No mission matches'],
+  ['new-mission', () => '/organism/missions/new?sample=count', 'text=Starts at once'],
+  ['mission', ({ sample }) => `/organism/missions/${sample.id}?tab=graph`, 'svg .node'],
+  ['mission-tasks', ({ sample }) => `/organism/missions/${sample.id}?tab=tasks`, '[role=treegrid] [role=row]'],
+  ['mission-running', ({ running }) => `/organism/missions/${running.id}?tab=log`, '.line .text'],
+  ['mission-failed', ({ broken }) => `/organism/missions/${broken.id}?tab=graph`, 'svg .node'],
+  ['mission-artifacts', ({ sample }) => `/organism/missions/${sample.id}?tab=artifacts`, 'text=out.csv'],
+  ['mission-audit', ({ sample }) => `/organism/missions/${sample.id}?tab=audit`, '.entry'],
+  ['mission-missing', () => '/organism/missions/mis_00000000000000000000000000', 'text=does not exist'],
+  ['approvals', () => '/organism/approvals', 'text=Roll out chain v3 to the edge'],
+  ['approval', ({ apr }) => `/organism/approvals/${apr}`, 'text=What would run'],
+  ['approve', ({ apr }) => `/organism/approve/${apr}`, 'text=What would run'],
+  ['reviews', () => '/organism/reviews', 'text=Nothing to review'],
+  ['agents', () => '/organism/agents', '.who'],
+  ['agent', ({ agt }) => `/organism/agents/${agt}`, 'text=Capabilities'],
+  ['invite', () => '/organism/agents?invite=1', 'text=Make the invite'],
+  ['vault', () => '/organism/vault', 'text=out.csv'],
+  ['artifact', ({ art }) => `/organism/vault/${art}`, '.text .line'],
+  ['audit', () => '/organism/audit', '.entry'],
+  ['evolution', () => '/organism/evolution', '.trait'],
+  ['cognition', () => '/organism/cognition', 'text=Brier score'],
+  ['settings', () => '/organism/settings', 'text=Single keys'],
+  ['nowhere', () => '/organism/nowhere', 'text=There is nothing at this address'],
+  ['landing', () => '/landing', 'text=Quick start'],
+  ['docs', () => '/docs', 'text=/v1/engine/missions'],
+];
+
+let system, made;
+before(async () => {
+  system = await start();
+  const seeded = await seed(system);
+  const first = async (route) => (await system.api('GET', route)).items[0].id;
+  made = {
+    ...seeded,
+    apr: await first('/v1/governance/approvals?status=pending'),
+    agt: await first('/v1/fleet/agents'),
+    art: (await system.api('GET', '/v1/vault/artifacts?kind=output&name=out.csv')).items[0].id,
+  };
+});
+after(() => system?.end());
+
+for (const [size, viewport] of Object.entries(SIZES)) {
+  for (const colorScheme of ['dark', 'light']) {
+    test(`every screen, ${size}, ${colorScheme}`, async (t) => {
+      const context = await system.browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce' });
+      const { page, errors } = await system.open(context, '/organism');
+      for (const [name, address, there] of SCREENS) {
+        await t.test(name, async () => {
+          const to = address(made);
+          // Within the console as one moves in it; that a fresh load opens the same place is the journeys' business.
+          if (to.startsWith('/organism')) {
+            await page.evaluate((next) => {
+              history.pushState(null, '', next);
+              dispatchEvent(new PopStateEvent('popstate'));
+            }, to);
+          } else await page.goto(system.origin + to);
+          await page.locator(there).first().waitFor({ timeout: 15_000 });
+          await page.screenshot({ path: path.join(pictures, `${name}-${size}-${colorScheme}.png`) });
+          const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          assert.ok(wide <= 0, `${name} scrolls sideways by ${wide} pixels`);
+          const { violations } = await new AxeBuilder({ page }).analyze();
+          const findings = violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 4).map((node) => `${node.target} ${node.any[0]?.message ?? ''}`).join(' | ')}`);
+          assert.deepEqual(findings, [], name);
+          // The screen for what does not exist asks for it, and the browser writes the 404 down.
+          const said = errors.splice(0).filter((text) => !(name === 'mission-missing' && text.includes('404')));
+          assert.deepEqual(said, [], name);
+        });
+      }
+      await context.close();
+    });
+  }
+}

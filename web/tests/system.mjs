@@ -1,0 +1,128 @@
+// The system the pages are tested against: Debian's Chromium, a real coordinator, a real agent.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createServer, request } from 'node:http';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const dist = path.join(root, 'web/dist');
+const binary = path.join(process.env.CARGO_TARGET_DIR ?? path.join(root, 'target'), process.env.PROFILE ?? 'debug', 'nexusmon');
+export const pictures = path.join(root, 'test-results/pages');
+const flags = [
+  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+/** Text that tries to be more than text. */
+export const hostile = '<img src=x onerror="document.title=\'owned\'"> \u202Egnp.exe \u001b[31m';
+
+export async function start() {
+  await mkdir(pictures, { recursive: true });
+  const home = await mkdtemp(path.join(tmpdir(), 'nexusmon-page-'));
+  const args = ['up', '--json', '--data-dir', path.join(home, 'data'), '--http', '127.0.0.1:0', '--grpc', '127.0.0.1:0'];
+  const env = { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: path.join(home, 'config'), RUST_LOG: 'warn' };
+  const up = spawn(binary, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const ready = await new Promise((resolve, reject) => {
+    createInterface({ input: up.stdout }).on('line', (text) => text.startsWith('{') && resolve(JSON.parse(text)));
+    up.once('error', reject);
+    up.once('exit', (code) => reject(new Error(`nexusmon up ended with ${code}`)));
+  });
+  let token;
+  async function api(method, route, body) {
+    const answer = await fetch(ready.http + route, {
+      method,
+      headers: { ...(token && { authorization: `Bearer ${token}` }), 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() },
+      body: body && JSON.stringify(body),
+    });
+    const text = await answer.text();
+    assert.ok(answer.ok, `${method} ${route}: ${answer.status} ${text}`);
+    return JSON.parse(text);
+  }
+  token = (await api('POST', '/v1/auth/login', { operator_key: ready.operator_key })).access_token;
+  const front = await served(ready.http);
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
+
+  return {
+    api,
+    ready,
+    origin: front.origin,
+    browser,
+    /** Waits until a mission is in one of these states. */
+    async until(id, ...states) {
+      for (;;) {
+        const mission = await api('GET', `/v1/engine/missions/${id}`);
+        if (states.includes(mission.status)) return mission;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    },
+    async end() {
+      await browser.close();
+      await front.close();
+      if (up.exitCode === null) {
+        const ended = new Promise((resolve) => up.once('exit', resolve));
+        up.kill('SIGTERM');
+        await ended;
+      }
+      await rm(home, { recursive: true, force: true });
+    },
+    /** A page that is logged in, and what its console complained about. */
+    async open(context, route, { login = true } = {}) {
+      const page = await context.newPage();
+      const errors = [];
+      page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+      page.on('pageerror', (error) => errors.push(String(error)));
+      await page.goto(front.origin + route);
+      if (login && (await page.getByLabel('Operator key').isVisible().catch(() => false))) await logIn(page, ready.operator_key);
+      return { page, errors };
+    },
+  };
+}
+
+export async function logIn(page, key) {
+  await page.getByLabel('Operator key').fill(key);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.getByRole('main').waitFor();
+  await page.locator('[data-state=live]').waitFor();
+}
+
+/**
+ * Where the pages come from: the coordinator, if what it holds is what was built last; else, so that one need not
+ * compile Rust to see a change of the pages, the built files with the coordinator's own headers and API behind them.
+ */
+async function served(http) {
+  const embedded = await fetch(`${http}/organism`, { redirect: 'follow' }).then((answer) => answer);
+  const policy = embedded.headers.get('content-security-policy');
+  const built = await readFile(path.join(dist, 'organism.html'), 'utf8');
+  // A page belongs to a name; addresses redirect there.
+  if ((await embedded.text()) === built) return { origin: http.replace('127.0.0.1', 'localhost'), close: () => {} };
+  console.log('# the coordinator holds other pages: serving web/dist in front of it');
+  const types = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', woff2: 'font/woff2', jpg: 'image/jpeg' };
+  const files = createServer(async (asked, answer) => {
+    const { pathname } = new URL(asked.url, 'http://localhost');
+    if (pathname.startsWith('/v1/')) {
+      const passed = request(http + asked.url, { method: asked.method, headers: asked.headers }, (from) => {
+        answer.writeHead(from.statusCode, from.headers);
+        from.pipe(answer);
+      });
+      passed.on('error', () => answer.destroy());
+      answer.on('close', () => passed.destroy());
+      asked.pipe(passed);
+      return;
+    }
+    const name = pathname.startsWith('/organism') ? 'organism.html' : pathname === '/landing' ? 'landing.html' : pathname === '/docs' ? 'docs.html' : pathname.slice(1);
+    const bytes = await readFile(path.join(dist, path.normalize(`/${name}`))).catch(() => null);
+    answer.writeHead(bytes ? 200 : 404, { 'content-type': types[name.split('.').pop()] ?? 'application/octet-stream', 'content-security-policy': policy.includes('worker-src') ? policy : policy.replace('connect-src', "worker-src 'self'; connect-src") });
+    answer.end(bytes ?? '');
+  });
+  await new Promise((resolve) => files.listen(0, '127.0.0.1', resolve));
+  return {
+    origin: `http://localhost:${files.address().port}`,
+    close: () => {
+      files.closeAllConnections();
+      files.close();
+    },
+  };
+}
