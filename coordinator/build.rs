@@ -46,8 +46,9 @@ fn names(root: &Path) -> io::Result<Vec<String>> {
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let page = prefix.is_empty() && name.ends_with(".html");
-            let compressed = COMPRESSED.iter().any(|end| name.ends_with(&format!(".{end}")));
+            let extension = name.rsplit('.').next().unwrap_or_default();
+            let page = prefix.is_empty() && extension == "html";
+            let compressed = COMPRESSED.contains(&extension);
             if entry.file_type()?.is_file() && (page || (!prefix.is_empty() && !compressed)) {
                 names.push(format!("{prefix}{name}"));
             }

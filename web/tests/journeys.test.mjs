@@ -60,7 +60,7 @@ tasks:
   assert.match(seen, /\ufffdgnp\.exe/, 'it is shown where it stood');
   await page.getByRole('tab', { name: /Artifacts/ }).click();
   await page.getByRole('link', { name: 'out.csv', exact: true }).click();
-  await page.getByRole('region', { name: 'Content' }).getByText('997', { exact: true }).waitFor();
+  await page.getByRole('region', { name: 'Content' }).locator('.line', { hasText: /^997$/ }).waitFor();
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: /Download v1/ }).click()]);
   assert.equal(download.suggestedFilename(), 'out.csv');
   assert.deepEqual(errors, []);
@@ -147,7 +147,8 @@ test('invite a machine: one line, and what it needs to be read', async () => {
   await page.keyboard.press('Escape');
   await page.getByRole('dialog').waitFor({ state: 'detached' });
   // Revoking asks for the name.
-  await page.locator('.who').first().click();
+  await page.locator('main .who').first().click();
+  await page.waitForURL(/agents\/agt_/);
   await page.getByRole('button', { name: 'Revoke…' }).click();
   assert.ok(await page.getByRole('button', { name: 'Revoke for good' }).isDisabled());
   assert.deepEqual(errors, []);

@@ -23,7 +23,7 @@ const SCREENS = [
   ['approval', ({ apr }) => `/organism/approvals/${apr}`, 'text=What would run'],
   ['approve', ({ apr }) => `/organism/approve/${apr}`, 'text=What would run'],
   ['reviews', () => '/organism/reviews', 'text=Nothing to review'],
-  ['agents', () => '/organism/agents', '.who'],
+  ['agents', () => '/organism/agents', 'main .who'],
   ['agent', ({ agt }) => `/organism/agents/${agt}`, 'text=Capabilities'],
   ['invite', () => '/organism/agents?invite=1', 'text=Make the invite'],
   ['vault', () => '/organism/vault', 'text=out.csv'],
