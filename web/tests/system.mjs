@@ -72,7 +72,7 @@ export async function start() {
     async open(context, route, { login = true } = {}) {
       const page = await context.newPage();
       const errors = [];
-      page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+      page.on('console', (message) => message.type() === 'error' && errors.push(`${message.text()} ${message.location().url}`));
       page.on('pageerror', (error) => errors.push(String(error)));
       await page.goto(front.origin + route);
       if (login && (await page.getByLabel('Operator key').isVisible().catch(() => false))) await logIn(page, ready.operator_key);
