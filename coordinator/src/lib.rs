@@ -209,8 +209,18 @@ impl Told {
 /// `nexusmon serve`: runs until a signal comes or something breaks.
 pub async fn serve(config: Config, json: bool) -> Result<(), StartError> {
     let running = start_process(config).await?;
-    Told::of(&running, None).print(json);
-    let ended = running.until_end().await;
+    let ended = {
+        let mut ended = std::pin::pin!(running.until_end());
+        // Listening for signals comes before the word that they may be sent.
+        tokio::select! {
+            biased;
+            ended = &mut ended => ended,
+            () = std::future::ready(()) => {
+                Told::of(&running, None).print(json);
+                ended.await
+            }
+        }
+    };
     conclude(running, ended).await
 }
 

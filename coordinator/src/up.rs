@@ -47,21 +47,24 @@ pub async fn run(config: Config, options: Options) -> Result<(), StartError> {
 }
 
 async fn serve(running: &Running, local: &Arc<LocalAgent>, options: Options) -> Result<(), StartError> {
+    // One listener from first to last: a signal that came between two would be lost.
+    let mut ended = std::pin::pin!(running.until_end());
     let agent = tokio::select! {
+        biased;
+        ended = &mut ended => return ended,
         connected = connect(running, local) => connected?,
-        ended = running.until_end() => return ended,
     };
     Told::of(running, Some(agent)).print(options.json);
     if options.demo {
         tokio::select! {
             shown = demo::run(running, options.json) => shown?,
-            ended = running.until_end() => return ended,
+            ended = &mut ended => return ended,
         }
     }
     if !options.json && running.new_operator_key.is_some() {
         screen::open(&running.page_url());
     }
-    running.until_end().await
+    ended.await
 }
 
 /// Joins the local agent at the first start, runs it, and waits until it is connected.

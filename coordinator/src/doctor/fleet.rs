@@ -148,7 +148,7 @@ fn background(metrics: &str) -> Check {
     const NAME: &str = "background work";
     let failing: Vec<&str> = metrics
         .lines()
-        .filter_map(|line| line.strip_prefix("nexusmon_background_failing{activation=\"")?.split_once("\"} "))
+        .filter_map(|line| line.strip_prefix("nexusmon_background_failing{activity=\"")?.split_once("\"} "))
         .filter(|(_, value)| *value != "0")
         .map(|(name, _)| name)
         .collect();

@@ -202,7 +202,9 @@ impl Connection {
         more: Vec<Arg>,
     ) -> Result<u64, StoreError> {
         self.intact()?;
-        self.may_fail(sql)?;
+        if more.is_empty() && !self.is_postgres() && sql.single.is_some() {
+            self.may_fail(sql)?;
+        }
         if more.is_empty()
             && let (Backend::Sqlite(connection), Some(single)) = (self.link.backend(), &sql.single)
         {
@@ -226,7 +228,9 @@ impl Connection {
         more: Vec<Arg>,
     ) -> Result<Vec<T>, StoreError> {
         self.intact()?;
-        self.may_fail(sql)?;
+        if more.is_empty() && !self.is_postgres() && sql.single.is_some() {
+            self.may_fail(sql)?;
+        }
         if more.is_empty()
             && let (Backend::Sqlite(connection), Some(single)) = (self.link.backend(), &sql.single)
         {

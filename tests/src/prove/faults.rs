@@ -69,7 +69,7 @@ async fn sick(case: Case) -> Result<Findings> {
         }
         _ => {
             let rng = &mut world.rng;
-            let (statement, commit) = (every(rng, 13, 40), every(rng, 4, 9));
+            let (statement, commit) = (every(rng, 40, 90), every(rng, 4, 9));
             let (write, sync, rename) = (every(rng, 4, 9), every(rng, 4, 9), every(rng, 4, 9));
             let folder = every(rng, 4, 9);
             format!(
