@@ -9,7 +9,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
 
 .PHONY: run
 run: ## Build, start coordinator and agent on SQLite, do a real mission, stay until Ctrl-C
@@ -23,12 +23,16 @@ BIN = $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PRO
 .PHONY: test
 test: ## Install what is missing, then every test: Rust, web, Python, end to end
 	@deploy/setup.sh test
-	@$(MAKE) --no-print-directory web check test-rust test-python test-web
+	@$(MAKE) --no-print-directory web check lint-deploy test-rust test-python test-web
 
 .PHONY: check
 check: ## Formatting and lints, warnings refused
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+.PHONY: lint-deploy
+lint-deploy: ## Images, compose file, units, scripts, chart, dashboard and alerts, each by its trade's linter
+	@deploy/lint/run.sh
 
 .PHONY: test-rust
 test-rust: ## Rust tests on SQLite and PostgreSQL, with the real binaries
@@ -51,10 +55,17 @@ test-web: web ## The console: types, lints, units, and every screen in Chromium 
 	npm --prefix web test
 
 .PHONY: bench
-bench: ## Measure W1..W7 beside the machine's own limits; W=1 runs one
+bench: ## Measure W1..W11 beside the machine's own limits; W=1 runs one
 	@deploy/setup.sh run
 	cargo build --release --bin nexusmon --bin nexusmon-agent --bin nexusmon-bench
 	@exec $(or $(CARGO_TARGET_DIR),target)/release/nexusmon-bench $(if $(W),--only $(W))
+
+.PHONY: prove
+prove: ## Hold the promises against crashes, cuts, sick disks, clocks, planted bugs; RUN=kills TIER=small SHARD=1/4 MINUTES=10
+	@deploy/setup.sh test
+	cargo build --workspace --all-features --bins
+	@exec nice -n 10 $(or $(CARGO_TARGET_DIR),target)/debug/nexusmon-prove $(RUN) --resume \
+		$(if $(TIER),--tier $(TIER)) $(if $(SHARD),--shard $(SHARD)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: fmt
 fmt: ## Format everything

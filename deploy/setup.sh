@@ -35,6 +35,10 @@ if [ "$purpose" = test ]; then
         echo "setup: postgresql is missing: every store test runs on it, in a private cluster of its own"
         packages+=(postgresql)
     fi
+    need systemd-analyze systemd "checks the service units"
+    need unshare util-linux "gives tests a disk that is full and a kernel without namespaces"
+    need haproxy haproxy "stands before several coordinators, as in docs/operations.md"
+    need openssl openssl "makes keys there"
     need chromium chromium "opens the page as a user would"
 fi
 

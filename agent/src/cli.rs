@@ -2,6 +2,7 @@
 
 mod doctor;
 mod join;
+mod join_from;
 mod output;
 mod plugin;
 mod run;
@@ -52,6 +53,9 @@ enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Say nothing; exit with 1 unless an agent runs here and is connected, for health checks
+        #[arg(long)]
+        check: bool,
     },
     /// Check certificates, clock, reachability, sandbox, disk and folder, and say what to do
     Doctor {
@@ -99,15 +103,24 @@ fn dispatch(command: Command, config: Config) -> Result<ExitCode, AgentError> {
     // A quiet agent is small: two threads carry what an agent does.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(64)
+        // They come and go with need: pumps that wait for room in the spool must not keep the journal from its disk.
+        .max_blocking_threads(512)
         .enable_all()
         .build()
         .map_err(|source| AgentError::Part { part: "the async runtime", source: source.into() })?;
     runtime.block_on(async move {
         match command {
             Command::Join { token, json } => join::join(&token, config, json).await,
-            Command::Run => run::run(config).await,
-            Command::Status { json } => status::status(&config, json).await,
+            Command::Run => {
+                if let Some(place) = config.join_from.clone()
+                    && !join_from::join(&place, &config).await?
+                {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                run::run(config).await
+            }
+            Command::Status { check: true, .. } => status::check(&config).await,
+            Command::Status { json, .. } => status::status(&config, json).await,
             Command::Doctor { json } => doctor::doctor(&config, json).await,
             Command::Pause => service::pause(&config, true),
             Command::Resume => service::pause(&config, false),

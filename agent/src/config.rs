@@ -39,6 +39,8 @@ pub struct Config {
     /// Fetched inputs kept for later.
     pub cache_limit: Size,
     pub plugin_dir: PathBuf,
+    /// Where join tokens may lie, which tasks are not shown.
+    pub join_from: Option<PathBuf>,
     /// How long running attempts may go on after the agent was asked to stop.
     pub stop_grace: Duration,
 }
@@ -130,6 +132,11 @@ pub struct Settings {
     #[arg(long, env = "NEXUSMON_AGENT_PLUGIN_DIR", value_name = "FOLDER", global = true)]
     pub plugin_dir: Option<PathBuf>,
 
+    /// If this data folder is not enrolled yet, `run` joins first: with the token in this file, or with the next
+    /// `*.token` file of this folder, waiting until there is one
+    #[arg(long, env = "NEXUSMON_AGENT_JOIN_FROM", value_name = "PATH", global = true)]
+    pub join_from: Option<PathBuf>,
+
     /// How long running attempts may go on when the agent is stopped, such as `30s` [default: 10s]
     #[arg(long, env = "NEXUSMON_AGENT_STOP_GRACE", value_name = "DURATION", value_parser = parse_span, global = true)]
     pub stop_grace: Option<Span>,
@@ -217,6 +224,7 @@ impl Config {
             spool_limit: said.spool_limit.or(file.spool_limit).unwrap_or(Size::gib(1)),
             cache_limit: said.cache_limit.or(file.cache_limit).unwrap_or(Size::gib(2)),
             plugin_dir: said.plugin_dir.or(file.plugin_dir).unwrap_or_else(|| data_dir.join("plugins")),
+            join_from: said.join_from.or(file.join_from),
             stop_grace: said.stop_grace.or(file.stop_grace).map_or(Duration::from_secs(10), |span| span.0),
             data_dir,
         })

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of the coordinator. What must outlive the agent lies with the spawner, a process of its own.
 
+mod birth;
 mod client;
 pub(crate) mod collect;
 mod command;
@@ -33,7 +34,7 @@ use crate::spool::Spool;
 use crate::worker::{CancelToken, Hooks, Leftover};
 use client::{Client, Tree};
 use protocol::{Event, Lease, Reason, Start, Status};
-use workspace::Workspace;
+use workspace::{View, Workspace};
 
 pub use client::{Ended, Process};
 pub use confine::Host;
@@ -54,6 +55,8 @@ pub struct ExecutorConfig {
     pub path: String,
     /// Room for logs that wait to be stored.
     pub spool_limit: u64,
+    /// Whether to ask the kernel for a process table of the spawner's own.
+    pub isolated: bool,
 }
 
 impl ExecutorConfig {
@@ -66,6 +69,7 @@ impl ExecutorConfig {
             grace: Duration::from_secs(5),
             path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
             spool_limit: 1024 * 1024 * 1024,
+            isolated: true,
         }
     }
 }
@@ -120,8 +124,8 @@ impl Executor {
         lifecycle: &Lifecycle,
         clock: SharedClock,
     ) -> Result<(Self, Arc<Spool>), ExecutorError> {
-        for folder in ["work", "uploads", "spool"] {
-            let path = config.data_dir.join(folder);
+        let folders = ["work", "uploads", "spool"].map(|folder| config.data_dir.join(folder));
+        for path in folders.into_iter().chain([workspace::no_inputs(&config.data_dir)]) {
             std::fs::create_dir_all(&path).map_err(|source| ExecutorError::Folder { path, source })?;
         }
         client::end_earlier(&config.data_dir);
@@ -173,11 +177,13 @@ impl Executor {
         let outcome = self.attempt(job, cancel, hooks, &mut report).await;
         let (ending, artifacts) = match outcome {
             Ok(done) => done,
-            Err(ending) => (ending, Vec::new()),
+            Err(ending) => {
+                let data_dir = self.0.config.data_dir.clone();
+                // Nobody waits for the folder to be gone.
+                tokio::task::spawn_blocking(move || workspace::remove_attempt(&data_dir, attempt));
+                (ending, Vec::new())
+            }
         };
-        let folder = workspace::folder(&self.0.config.data_dir, attempt);
-        // Nobody waits for the folder to be gone.
-        tokio::task::spawn_blocking(move || workspace::remove(&folder));
         Exit {
             ending,
             artifacts,
@@ -201,20 +207,23 @@ impl Executor {
             detail: format!("this machine cannot give the sandbox profile `{}`", profile.as_str()),
         })?;
         report.level = Some(level);
-        let confined = level == Level::L3;
+        let view = match level {
+            Level::L0 => View::Open,
+            Level::L1 | Level::L3Lite => View::Confined,
+            Level::L2 | Level::L3 => View::Moved,
+        };
         let data_dir = self.0.config.data_dir.clone();
         let job = Arc::new(job);
         let prepared = {
             let job = Arc::clone(&job);
             let path = self.0.config.path.clone();
             tokio::task::spawn_blocking(move || {
-                let workspace = Workspace::create(&data_dir, &job, confined)?;
-                let command = command::of(&job, &workspace, &path)?;
+                let mut workspace = Workspace::create(&data_dir, &job, view)?;
+                let command = command::of(&job, &mut workspace, &path)?;
                 Ok::<_, Cause>((workspace, command))
             })
         };
         let (workspace, command) = prepared.await.map_err(|error| internal(&error))?.map_err(failed)?;
-        let workspace = Arc::new(workspace);
         let confinement =
             confine::of(&self.0.config, &self.0.host, level, &job.spec.sandbox, &workspace, &command)
                 .map_err(failed)?;
@@ -233,13 +242,9 @@ impl Executor {
             lease: Lease::Until { offline: millis(job.offline) },
         };
         let mut tree = self.start_tree(start, pipes.outer).await.map_err(failed)?;
-        let (alive, watched) = pump::alive().map_err(|error| internal(&error))?;
-        let pump = {
-            let writer = self.0.spool.writer(job.attempt);
-            let clock = Arc::clone(&self.0.clock);
-            let inner = pipes.inner;
-            tokio::task::spawn_blocking(move || pump::run(inner, &watched, writer, &*clock))
-        };
+        let log = self.0.spool.writer(job.attempt);
+        let mut output = pump::Output::new(pipes.inner, log, Arc::clone(&self.0.clock))
+            .map_err(|error| internal(&error))?;
         let mut started = Some(hooks.started);
         let ended = loop {
             let asked = tree.asked;
@@ -258,20 +263,22 @@ impl Executor {
                     // The spawner is gone, and the tree with it; what it did is not known.
                     None => break Ok((Status::Signalled(9), Reason::Lease)),
                 },
+                () = output.turn() => {}
                 grace = next_cancel(&mut cancel, asked) => {
                     tree.asked = Some(grace);
                     tree.end(grace);
                 }
             }
         };
-        drop(alive);
-        report.log_bytes = pump.await.map_err(|error| internal(&error))?;
+        report.log_bytes = output.finish().await.map_err(|error| internal(&error))?;
         let (status, reason) = ended.map_err(failed)?;
-        let finished = {
-            let (job, workspace) = (Arc::clone(&job), Arc::clone(&workspace));
-            let uploads = uploads(&self.0.config.data_dir, job.attempt);
-            tokio::task::spawn_blocking(move || finish(&job, &workspace, &uploads, status, reason))
-        };
+        let (answer, finished) = tokio::sync::oneshot::channel();
+        let uploads = uploads(&self.0.config.data_dir, job.attempt);
+        tokio::task::spawn_blocking(move || {
+            let _ = answer.send(finish(&job, &workspace, &uploads, status, reason));
+            // Nobody waits for the folder to be gone.
+            workspace.remove();
+        });
         finished.await.map_err(|error| internal(&error))
     }
 

@@ -7,6 +7,8 @@
 
 mod file;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod memory;
 mod record;
 
@@ -146,6 +148,11 @@ impl Journal {
 
     /// The process is about to exist; for non-idempotent work wait for [`Self::synced`] before it does.
     pub fn starting(&self, attempt: AttemptRef, idempotent: bool, instance: Option<Digest>) -> Mark {
+        if nexusmon_shared::planted::planted("start-not-written-down") {
+            let mut state = self.lock();
+            state.memory.apply(Record::Starting { attempt, idempotent, instance });
+            return Mark(state.appended);
+        }
         self.append(Record::Starting { attempt, idempotent, instance }, !idempotent)
     }
 
@@ -153,6 +160,10 @@ impl Journal {
     pub fn exited(&self, kept: Arc<Kept>) -> Mark {
         let sync = !kept.idempotent;
         let mut state = self.lock();
+        if nexusmon_shared::planted::planted("exit-not-written-down") {
+            state.memory.exited(kept);
+            return Mark(state.appended);
+        }
         frame::append(&mut state.buffer, |buffer| record::encode_exited(buffer, &kept));
         state.memory.exited(kept);
         self.appended(state, sync)
@@ -165,6 +176,10 @@ impl Journal {
         for attempt in attempts {
             if state.memory.held().contains_key(&attempt) {
                 let record = Record::Acknowledged { attempt };
+                if nexusmon_shared::planted::planted("acknowledged-not-written-down") {
+                    state.memory.apply(record);
+                    continue;
+                }
                 frame::append(&mut state.buffer, |buffer| record.encode(buffer));
                 state.memory.apply(record);
             }

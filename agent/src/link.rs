@@ -5,6 +5,7 @@
 mod artifacts;
 mod backoff;
 mod cache;
+mod intake;
 mod logs;
 mod session;
 

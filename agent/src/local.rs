@@ -46,7 +46,7 @@ impl Local {
 
 fn settings(config: &Config) -> ExecutorConfig {
     ExecutorConfig {
-        hidden_paths: vec![config.plugin_dir.clone()],
+        hidden_paths: [&config.plugin_dir].into_iter().chain(&config.join_from).cloned().collect(),
         spool_limit: config.spool_limit.bytes(),
         ..ExecutorConfig::new(config.data_dir.clone())
     }

@@ -6,6 +6,8 @@
 mod attempt;
 mod board;
 mod folder;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod instance;
 mod keeper;
 mod manifest;

@@ -1,16 +1,18 @@
 //! Logs between the pump that fills them and the link that sends them: on disk, so that neither a slow line nor a crash
 //! of the agent loses a byte, and bounded, so that a chatty task waits instead of filling the disk.
 //!
-//! A log is a folder of segments, each a file of frames (`frame.rs`). Nothing exists for an attempt that wrote nothing.
+//! A log is a row of segments, each a file of frames (`frame.rs`). Nothing exists for an attempt that wrote nothing.
 
 mod frame;
 mod log;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::message::LogSource;
 use nexusmon_shared::time::{SharedClock, Timestamp};
@@ -24,24 +26,48 @@ pub struct Spool {
     folder: PathBuf,
     limit: u64,
     clock: SharedClock,
-    logs: Mutex<HashMap<AttemptRef, Held>>,
+    logs: Mutex<HashMap<AttemptRef, Arc<Held>>>,
     begun: mpsc::UnboundedSender<AttemptRef>,
     /// Taken once, by the link.
     listener: Mutex<Option<mpsc::UnboundedReceiver<AttemptRef>>>,
     used: Mutex<u64>,
     room: Condvar,
+    /// Bytes that are kept in memory too, until they are sent.
+    recent: Arc<AtomicUsize>,
 }
 
 struct Held {
-    log: Arc<Mutex<Log>>,
+    log: Mutex<Log>,
     /// Counts changes, for whoever waits for more.
     changed: watch::Sender<u64>,
+}
+
+impl Held {
+    fn new(log: Log) -> Arc<Self> {
+        Arc::new(Self { log: Mutex::new(log), changed: watch::Sender::new(0) })
+    }
+
+    fn append(&self, source: LogSource, bytes: Bytes, at: Timestamp) -> io::Result<()> {
+        self.lock().append(source, bytes, at)?;
+        self.tell();
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().expect("no holder panics")
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|changes| *changes += 1);
+    }
 }
 
 /// Writes one attempt's log.
 pub struct LogWriter {
     spool: Arc<Spool>,
     attempt: AttemptRef,
+    /// Once something was written.
+    held: Option<Arc<Held>>,
     written: u64,
 }
 
@@ -51,12 +77,11 @@ impl Spool {
         std::fs::create_dir_all(folder)?;
         let (begun, listener) = mpsc::unbounded_channel();
         let (mut logs, mut used) = (HashMap::new(), 0);
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let Some(attempt) = entry.file_name().to_str().and_then(parse) else { continue };
-            let log = Log::reopen(entry.path())?;
+        let recent = Arc::default();
+        for (attempt, starts) in segments(folder)? {
+            let log = Log::reopen(folder.join(name(attempt)), starts, Arc::clone(&recent))?;
             used += log.bytes_on_disk();
-            logs.insert(attempt, Held { log: Arc::new(Mutex::new(log)), changed: watch::Sender::new(0) });
+            logs.insert(attempt, Held::new(log));
             let _ = begun.send(attempt);
         }
         Ok(Arc::new(Self {
@@ -68,64 +93,42 @@ impl Spool {
             listener: Mutex::new(Some(listener)),
             used: Mutex::new(used),
             room: Condvar::new(),
+            recent,
         }))
     }
 
     pub fn writer(self: &Arc<Self>, attempt: AttemptRef) -> LogWriter {
-        LogWriter { spool: Arc::clone(self), attempt, written: 0 }
+        LogWriter { spool: Arc::clone(self), attempt, held: None, written: 0 }
     }
 
     /// Marks every log of an earlier life as ended where it ends: nobody writes them any more.
     pub fn close_leftovers(&self) {
         let logs = self.logs.lock().expect("no holder panics");
         for held in logs.values() {
-            let mut log = held.log.lock().expect("no holder panics");
+            let mut log = held.lock();
             if log.is_left_over() {
                 log.end();
-                held.changed.send_modify(|changes| *changes += 1);
+                held.tell();
             }
         }
     }
 
-    fn held(&self, attempt: AttemptRef) -> Option<(Arc<Mutex<Log>>, watch::Receiver<u64>)> {
-        let logs = self.logs.lock().expect("no holder panics");
-        logs.get(&attempt).map(|held| (Arc::clone(&held.log), held.changed.subscribe()))
+    fn held(&self, attempt: AttemptRef) -> Option<Arc<Held>> {
+        self.logs.lock().expect("no holder panics").get(&attempt).cloned()
     }
 
-    fn append(&self, attempt: AttemptRef, source: LogSource, bytes: &[u8], at: Timestamp) -> io::Result<()> {
-        if !self.take_room(attempt, bytes.len() as u64) {
-            return Ok(());
-        }
-        let log = match self.held(attempt) {
-            Some((log, _)) => log,
-            None => self.begin(attempt)?,
-        };
-        log.lock().expect("no holder panics").append(source, bytes, at)?;
-        self.tell(attempt);
-        Ok(())
-    }
-
-    fn begin(&self, attempt: AttemptRef) -> io::Result<Arc<Mutex<Log>>> {
-        let log = Arc::new(Mutex::new(Log::create(self.folder.join(name(attempt)))?));
-        let held = Held { log: Arc::clone(&log), changed: watch::Sender::new(0) };
-        self.logs.lock().expect("no holder panics").insert(attempt, held);
+    fn begin(&self, attempt: AttemptRef) -> Arc<Held> {
+        let held = Held::new(Log::new(self.folder.join(name(attempt)), Arc::clone(&self.recent)));
+        self.logs.lock().expect("no holder panics").insert(attempt, Arc::clone(&held));
         let _ = self.begun.send(attempt);
-        Ok(log)
-    }
-
-    fn tell(&self, attempt: AttemptRef) {
-        let logs = self.logs.lock().expect("no holder panics");
-        if let Some(held) = logs.get(&attempt) {
-            held.changed.send_modify(|changes| *changes += 1);
-        }
+        held
     }
 
     /// Waits until there is room; this is where a task comes to wait for the coordinator. False if the log is unwanted.
-    fn take_room(&self, attempt: AttemptRef, bytes: u64) -> bool {
+    fn take_room(&self, held: Option<&Held>, bytes: u64) -> bool {
         let mut used = self.used.lock().expect("no holder panics");
         loop {
-            if self.held(attempt).is_some_and(|(log, _)| log.lock().expect("no holder panics").is_unwanted())
-            {
+            if held.is_some_and(|held| held.lock().is_unwanted()) {
                 return false;
             }
             if *used == 0 || *used + bytes <= self.limit {
@@ -145,10 +148,15 @@ impl Spool {
 
 impl LogWriter {
     /// Appends; waits while the spool is full.
-    pub fn write(&mut self, source: LogSource, bytes: &[u8], at: Timestamp) -> io::Result<()> {
-        for part in bytes.chunks(frame::MOST) {
-            self.spool.append(self.attempt, source, part, at)?;
-            self.written += part.len() as u64;
+    pub fn write(&mut self, source: LogSource, mut bytes: Bytes, at: Timestamp) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let part = bytes.split_to(bytes.len().min(frame::MOST));
+            let length = part.len() as u64;
+            if self.spool.take_room(self.held.as_deref(), length) {
+                let held = self.held.get_or_insert_with(|| self.spool.begin(self.attempt));
+                held.append(source, part, at)?;
+            }
+            self.written += length;
         }
         Ok(())
     }
@@ -156,14 +164,14 @@ impl LogWriter {
     /// A line of the agent's own.
     pub fn note(&mut self, text: &str) -> io::Result<()> {
         let now = self.spool.clock.now();
-        self.write(LogSource::Agent, format!("{text}\n").as_bytes(), now)
+        self.write(LogSource::Agent, format!("{text}\n").into(), now)
     }
 
     /// Ends the log, if there is one; gives its length.
     pub fn finish(self) -> u64 {
-        if let Some((log, _)) = self.spool.held(self.attempt) {
-            log.lock().expect("no holder panics").end();
-            self.spool.tell(self.attempt);
+        if let Some(held) = self.held {
+            held.lock().end();
+            held.tell();
         }
         self.written
     }
@@ -178,13 +186,14 @@ impl LogSpool for Spool {
     fn next(&self, attempt: AttemptRef, offset: u64) -> Later<'_, io::Result<Option<LogPiece>>> {
         Box::pin(async move {
             loop {
-                let Some((log, mut changed)) = self.held(attempt) else { return Ok(None) };
-                changed.mark_unchanged();
-                // At most 256 KiB, nearly always from the page cache.
-                if let Some(piece) = log.lock().expect("no holder panics").read(offset)? {
-                    return Ok(Some(piece));
+                let Some(held) = self.held(attempt) else { return Ok(None) };
+                let mut changed = held.changed.subscribe();
+                // At most 256 KiB, nearly always from memory or the page cache.
+                let piece = held.lock().read(offset)?;
+                if piece.is_some() {
+                    return Ok(piece);
                 }
-                drop(log);
+                drop(held);
                 if changed.changed().await.is_err() {
                     return Ok(None);
                 }
@@ -193,18 +202,16 @@ impl LogSpool for Spool {
     }
 
     fn stored(&self, attempt: AttemptRef, offset: u64) {
-        if let Some((log, _)) = self.held(attempt) {
-            let freed = log.lock().expect("no holder panics").free(offset);
+        if let Some(held) = self.held(attempt) {
+            let freed = held.lock().free(offset);
             self.give_room(freed);
         }
     }
 
     fn forget(&self, attempt: AttemptRef) {
-        let held =
-            self.logs.lock().expect("no holder panics").get(&attempt).map(|held| Arc::clone(&held.log));
-        let Some(log) = held else { return };
+        let Some(held) = self.held(attempt) else { return };
         let (freed, ended) = {
-            let mut log = log.lock().expect("no holder panics");
+            let mut log = held.lock();
             (log.discard(), log.has_ended())
         };
         if ended {
@@ -222,6 +229,22 @@ impl std::fmt::Debug for Spool {
 
 fn name(attempt: AttemptRef) -> String {
     format!("{}.{}", attempt.task, attempt.fence)
+}
+
+/// Where the segments of each log begin.
+fn segments(folder: &Path) -> io::Result<BTreeMap<AttemptRef, Vec<u64>>> {
+    let mut found = BTreeMap::<_, Vec<u64>>::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let file = entry.file_name();
+        let Some((attempt, start)) = file.to_str().and_then(|file| file.split_once('@')) else {
+            continue;
+        };
+        if let (Some(attempt), Ok(start)) = (parse(attempt), start.parse()) {
+            found.entry(attempt).or_default().push(start);
+        }
+    }
+    Ok(found)
 }
 
 fn parse(name: &str) -> Option<AttemptRef> {

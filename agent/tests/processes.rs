@@ -29,10 +29,14 @@ struct Machine {
 
 impl Machine {
     async fn start() -> Result<Self, Box<dyn std::error::Error>> {
-        let folder = tempfile::tempdir()?;
+        Self::start_in(tempfile::tempdir()?, true).await
+    }
+
+    async fn start_in(folder: tempfile::TempDir, isolated: bool) -> Result<Self, Box<dyn std::error::Error>> {
         let lifecycle = Lifecycle::new();
         let config = ExecutorConfig {
             program: env!("CARGO_BIN_EXE_nexusmon-agent").into(),
+            isolated,
             ..ExecutorConfig::new(folder.path().join("agent"))
         };
         let (executor, spool) = Executor::start(config, &lifecycle, Arc::new(SystemClock)).await?;
@@ -203,6 +207,85 @@ async fn cancelling_ends_the_whole_tree_daemons_included() -> Outcome {
         assert!(!runs(&marker), "{profile}: nothing of it is left");
     }
     machine.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_printed_comes_through_fast_or_slow() -> Outcome {
+    let machine = Machine::start().await?;
+    // More than any pipe holds, a silence, and the last words of both streams.
+    let script = "yes 0123456789 | head -c 5000000; sleep 0.2; echo; echo err >&2; sleep 0.1; echo end";
+    let exit = machine.run(1, json!("user"), script, &[]).await;
+    assert!(matches!(exit.ending, Ending::Succeeded { .. }), "{:?}", exit.ending);
+    let log = machine.log(1).await;
+    assert_eq!(exit.log_bytes, log.len() as u64);
+    // The two streams have no order between them.
+    let stdout = log.replacen("err\n", "", 1);
+    assert_eq!(stdout.len() + 4, log.len());
+    let (numbers, words) = stdout.split_at(5_000_000);
+    assert!(numbers.split_terminator('\n').rev().skip(1).all(|line| line == "0123456789"));
+    assert_eq!(words, "\nend\n");
+    machine.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trees_nobody_holds_any_more_are_ended_at_start() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let stray = |agent: &str, seconds: &str| {
+        let params = folder.path().join(agent).join("work/x/params.json");
+        std::process::Command::new("/bin/sleep").arg(seconds).env("NEXUSMON_PARAMS", params).spawn()
+    };
+    let seconds = |number: u32| format!("{}.{number}", 86_400 + std::process::id());
+    let (mut ours, mut anothers) = (stray("agent", &seconds(4))?, stray("agent2", &seconds(5))?);
+    let machine = Machine::start_in(folder, true).await?;
+    // It was our child only here; otherwise nobody would have to reap it.
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ours.wait()?), Some(9));
+    assert!(anothers.try_wait()?.is_none(), "another agent's work is not ours to end");
+    anothers.kill()?;
+    anothers.wait()?;
+    machine.stop().await;
+    Ok(())
+}
+
+/// Pids of the spawner and of what stands above it.
+fn spawners(data: &Path) -> Result<Vec<u32>, Box<dyn std::error::Error>> {
+    let mark: Value = serde_json::from_slice(&std::fs::read(data.join("spawner.json"))?)?;
+    let processes = mark["processes"].as_array().ok_or("a list")?;
+    Ok(processes.iter().filter_map(|process| u32::try_from(process[0].as_u64()?).ok()).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_spawner_is_told_only_when_its_trees_are_gone() -> Outcome {
+    for (number, isolated) in [(6, true), (7, false)] {
+        let machine = Machine::start_in(tempfile::tempdir()?, isolated).await?;
+        let processes = spawners(&machine.data())?;
+        assert_eq!(processes.len(), if isolated { 1 } else { 2 }, "a guardian only where it is needed");
+        let marker = format!("{}.{number}", 86_400 + std::process::id());
+        let many = format!("for n in $(seq 100); do sleep {marker} & done; wait");
+        let (_keep, token) = cancellation();
+        let (started, running) = tokio::sync::oneshot::channel();
+        let hooks = Hooks {
+            started: Box::new(move |_| started.send(()).expect("somebody waits for the start")),
+            progress: Arc::new(|_, _| ()),
+        };
+        let job = job(number, json!("user"), json!({"script": many}), &[]);
+        let (exit, killed) = tokio::join!(machine.executor.execute(job, token, hooks), async {
+            running.await.expect("it starts");
+            let spawner = processes.last().map(ToString::to_string).unwrap_or_default();
+            std::process::Command::new("kill").args(["-9", &spawner]).status()
+        });
+        assert!(killed?.success());
+        assert_eq!(exit.ending, Ending::Unknown);
+        assert!(!runs(&marker), "isolated {isolated}: nothing of it is left");
+        for process in processes {
+            let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            assert!(isolated || state.is_empty(), "not even a zombie: {state}");
+        }
+        let again = machine.run(number + 10, json!("user"), "true", &[]).await;
+        assert!(matches!(again.ending, Ending::Succeeded { .. }), "another one: {:?}", again.ending);
+        machine.stop().await;
+    }
     Ok(())
 }
 

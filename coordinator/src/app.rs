@@ -13,23 +13,26 @@ use nexusmon_core::policy::PolicySet;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::id::{OrganismId, PrincipalId};
 use nexusmon_shared::lifecycle::Lifecycle;
-use nexusmon_shared::time::{SharedClock, Timestamp};
-use nexusmon_store::Store;
+use nexusmon_shared::time::{SharedClock, SteadyClock, Timestamp};
+use nexusmon_store::{AuditFilter, PageRequest, Store};
 use rand::rngs::StdRng;
 use tokio::sync::Notify;
 
 pub mod bars;
 pub mod batch;
 pub mod classes;
+pub mod costly;
 pub mod elsewhere;
 pub mod events;
 pub mod fleet;
 pub mod history;
+pub mod meters;
 pub mod plans;
 pub mod randomness;
 pub mod running;
 pub mod sessions;
 
+use crate::background::Background;
 use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -45,6 +48,8 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub config: Config,
     pub clock: SharedClock,
+    /// For what expires: never goes back, not over a restart either.
+    pub expiry_clock: SharedClock,
     pub rng: randomness::Randomness,
     pub lifecycle: Lifecycle,
     pub store: Store,
@@ -67,6 +72,10 @@ pub struct Parts {
     pub running: running::RunningCache,
     pub history: history::Histories,
     pub barred: bars::Bars,
+    pub(crate) mission_counts: costly::Costly<Vec<nexusmon_store::StatusCount>>,
+    pub(crate) totals: costly::Costly<[i64; 3]>,
+    pub(crate) blob_totals: costly::Costly<(i64, i64)>,
+    pub meters: meters::Meters,
     pub(crate) dispatch: Notify,
     /// Boot clock, in seconds, of the last look at which classes have ready tasks.
     pub(crate) refreshed: AtomicU64,
@@ -79,6 +88,7 @@ pub struct Parts {
     pub(crate) idempotency: service::idempotency::InFlight,
     virtual_time: AtomicU64,
     agent_address: OnceLock<SocketAddr>,
+    background: OnceLock<Background>,
     batchers: OnceLock<Batchers>,
 }
 
@@ -108,7 +118,12 @@ impl App {
         keyring: Keyring,
         lifecycle: Lifecycle,
     ) -> Result<Self> {
-        let organism = store.read().await?.organism().await?;
+        let mut read = store.read().await?;
+        let organism = read.organism().await?;
+        let newest = read.audit_list(&AuditFilter::default(), &PageRequest::first(1)).await?;
+        drop(read);
+        let newest = newest.items.first().map_or_else(|| clock.now(), |entry| entry.at);
+        let expiry_clock = Arc::new(SteadyClock::new(Arc::clone(&clock), newest));
         let organism = organism.ok_or_else(|| Error::internal("the database has no organism"))?;
         let parts = Parts {
             started_at: clock.now(),
@@ -127,6 +142,10 @@ impl App {
             running: running::RunningCache::default(),
             history: history::Histories::default(),
             barred: bars::Bars::default(),
+            mission_counts: costly::Costly::default(),
+            totals: costly::Costly::default(),
+            blob_totals: costly::Costly::default(),
+            meters: meters::Meters::default(),
             dispatch: Notify::new(),
             refreshed: AtomicU64::new(0),
             judging: AtomicBool::new(false),
@@ -138,9 +157,11 @@ impl App {
             idempotency: service::idempotency::InFlight::default(),
             virtual_time: AtomicU64::new(0),
             agent_address: OnceLock::new(),
+            background: OnceLock::new(),
             batchers: OnceLock::new(),
             config,
             clock,
+            expiry_clock,
             lifecycle,
             store,
             blobs,
@@ -157,12 +178,22 @@ impl App {
         let app = self.clone();
         let create = Batcher::start(lifecycle, "missions.create", 500, move |batch| {
             let app = app.clone();
-            async move { service::missions::insert_batch(&app, batch).await }
+            async move {
+                let (items, began) = (batch.len(), app.clock.boot());
+                let done = service::missions::insert_batch(&app, batch).await;
+                app.meters.create.done(items, app.clock.boot().saturating_sub(began));
+                done
+            }
         });
         let app = self.clone();
         let report = Batcher::start(lifecycle, "tasks.report", 200, move |batch| {
             let app = app.clone();
-            async move { service::settled::settle_batch(&app, batch).await }
+            async move {
+                let (items, began) = (batch.len(), app.clock.boot());
+                let done = service::settled::settle_batch(&app, batch).await;
+                app.meters.report.done(items, app.clock.boot().saturating_sub(began));
+                done
+            }
         });
         let _ = self.batchers.set(Batchers { create, report });
         service::agents::Renewals::start(self);
@@ -170,6 +201,15 @@ impl App {
 
     pub(crate) fn batchers(&self) -> &Batchers {
         self.batchers.get().expect("open() starts the batchers before it gives the handle away")
+    }
+
+    /// What runs in the background, for those who look; told once it has started.
+    pub fn set_background(&self, background: Background) {
+        let _ = self.background.set(background);
+    }
+
+    pub(crate) fn background(&self) -> Option<&Background> {
+        self.background.get()
     }
 
     /// Where agents really connect to; set once the port is bound.

@@ -14,7 +14,7 @@ mod writer;
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
@@ -31,7 +31,7 @@ pub use writer::BlobWriter;
 use writer::{Slot, blocking};
 
 /// Bytes of one piece of a stream that is read.
-const PIECE: u64 = 1024 * 1024;
+const PIECE: u64 = 512 * 1024;
 
 /// Where bytes are kept.
 #[derive(Debug, Clone)]
@@ -113,7 +113,7 @@ impl Blobs {
         let (stored, bytes) = blocking(move || {
             let stored = Stored { digest: Digest::of(&bytes), size: bytes.len() as u64 };
             if let Backend::Local(local) = &this.0.backend {
-                local.write(&Place::blob(&stored.digest), &bytes, true)?;
+                local.write(&Place::blob(&stored.digest), std::slice::from_ref(&bytes), true)?;
             }
             Ok((stored, bytes))
         })
@@ -154,7 +154,7 @@ impl Blobs {
         }
     }
 
-    /// The bytes of `range` (all when `None`; its end is clamped to the size) in pieces of at most about 1 MiB, and
+    /// The bytes of `range` (all when `None`; its end is clamped to the size) in pieces of at most about 512 KiB, and
     /// the size of the whole.
     pub async fn stream(
         &self,
@@ -185,14 +185,14 @@ impl Blobs {
 
     /// Stores a log segment under `key`, replacing what is there. A key that names attempt, offset and length always
     /// names the same bytes, whoever writes it.
-    pub async fn put_segment(&self, key: &str, bytes: Bytes) -> Result<(), BlobError> {
+    pub async fn put_segment(&self, key: &str, parts: Vec<Bytes>) -> Result<(), BlobError> {
         check_key(key)?;
         match &self.0.backend {
             Backend::Local(_) => {
                 let place = Place::segment(key);
-                self.on_local(move |local| local.write(&place, &bytes, false)).await
+                self.on_local(move |local| local.write(&place, &parts, false)).await
             }
-            Backend::Remote(remote) => remote.write(&remote.segment(key), bytes).await,
+            Backend::Remote(remote) => remote.write(&remote.segment(key), parts.concat().into()).await,
         }
     }
 
@@ -275,27 +275,23 @@ impl Blobs {
         }
     }
 
-    /// Makes a staged file a blob.
-    async fn publish(&self, staged: PathBuf, file: File, stored: Stored) -> Result<(), BlobError> {
-        match &self.0.backend {
-            Backend::Local(_) => {
-                let place = Place::blob(&stored.digest);
-                self.on_local(move |local| {
-                    if local.size(&place)? == Some(stored.size) {
-                        return std::fs::remove_file(&staged).map_err(|e| BlobError::io("remove", staged, e));
-                    }
-                    local.publish(&staged, &file, &place)
-                })
-                .await
-            }
-            Backend::Remote(remote) => {
-                remote.publish(Arc::new(file), stored.size, &remote.blob(&stored.digest)).await?;
-                blocking(move || {
-                    std::fs::remove_file(&staged).map_err(|e| BlobError::io("remove", staged, e))
-                })
-                .await
-            }
+    /// Makes a staged file a blob, if blobs lie on this machine. Blocks.
+    fn publish_here(&self, staged: &Path, file: &File, stored: Stored) -> Result<bool, BlobError> {
+        let Backend::Local(local) = &self.0.backend else { return Ok(false) };
+        let place = Place::blob(&stored.digest);
+        if local.size(&place)? == Some(stored.size) {
+            std::fs::remove_file(staged).map_err(|e| BlobError::io("remove", staged, e))?;
+        } else {
+            local.publish(staged, file, &place)?;
         }
+        Ok(true)
+    }
+
+    /// Makes a staged file a blob elsewhere.
+    async fn publish(&self, staged: PathBuf, file: File, stored: Stored) -> Result<(), BlobError> {
+        let Backend::Remote(remote) = &self.0.backend else { return Err(BlobError::Lost) };
+        remote.publish(Arc::new(file), stored.size, &remote.blob(&stored.digest)).await?;
+        blocking(move || std::fs::remove_file(&staged).map_err(|e| BlobError::io("remove", staged, e))).await
     }
 
     async fn on_local<T: Send + 'static>(
@@ -327,17 +323,15 @@ impl Blobs {
                 Ok((file, size, range.start + first.len() as u64..range.end, first))
             })
             .await?;
-        let rest = futures::stream::try_unfold((Arc::new(file), range), |(file, range)| async move {
-            if range.is_empty() {
-                return Ok(None);
-            }
-            let (source, at, length) = (Arc::clone(&file), range.start, piece(&range));
-            let bytes = blocking(move || local::read_at(&source, at, length)).await?;
-            let range = range.start + bytes.len() as u64..range.end;
-            Ok(Some((bytes, (file, range))))
+        let (file, end) = (Arc::new(file), range.end);
+        let pieces = (range.start..end).step_by(usize::try_from(PIECE).unwrap_or(usize::MAX));
+        let rest = futures::stream::iter(pieces).map(move |at| {
+            let file = Arc::clone(&file);
+            blocking(move || local::read_at(&file, at, piece(&(at..end))))
         });
         let first = futures::stream::iter((!first.is_empty()).then_some(Ok(first)));
-        Ok((size, first.chain(rest).boxed()))
+        // The next piece is read while one is sent.
+        Ok((size, first.chain(rest.buffered(2)).boxed()))
     }
 }
 

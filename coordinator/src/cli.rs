@@ -7,7 +7,7 @@ mod agents;
 mod approvals;
 mod artifacts;
 mod client;
-mod doctor;
+mod invite;
 mod log;
 mod login;
 mod missions;
@@ -17,7 +17,7 @@ mod watch;
 
 use clap::{Args, Subcommand};
 
-use client::Client;
+pub(crate) use client::Client;
 pub use client::CommandError;
 
 /// How to reach the coordinator, and how to print.
@@ -58,8 +58,8 @@ pub enum Command {
     Login(login::LoginArgs),
     /// Forget the kept token and end its session
     Logout,
-    /// Find what is wrong with this coordinator and say what to do
-    Doctor,
+    /// Exit with 0 if the coordinator takes work, for health checks; where only PORT is set, asks there
+    Ready,
     /// Print a completion script for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -77,6 +77,9 @@ pub async fn run(
         clap_complete::generate(shell, command_line, "nexusmon", &mut std::io::stdout());
         return Ok(());
     }
+    if let Command::Ready = command {
+        return ready(connection).await;
+    }
     let client = Client::new(&connection)?;
     match command {
         Command::Mission(command) => missions::run(&client, command).await,
@@ -88,7 +91,15 @@ pub async fn run(
         Command::Evolution => organism::evolution(&client).await,
         Command::Login(arguments) => login::login(&client, arguments).await,
         Command::Logout => login::logout(&client).await,
-        Command::Doctor => doctor::run(&client).await,
-        Command::Completions { .. } => Ok(()),
+        Command::Completions { .. } | Command::Ready => Ok(()),
     }
+}
+
+/// A container's health check has no shell to put PORT into a URL.
+async fn ready(mut connection: Connection) -> Result<(), CommandError> {
+    let port = std::env::var("PORT").ok().filter(|port| !port.is_empty());
+    if let Some(port) = port.filter(|_| std::env::var_os("NEXUSMON_URL").is_none()) {
+        connection.url = format!("http://127.0.0.1:{port}");
+    }
+    Client::new(&connection)?.probe("/readyz").await
 }

@@ -2,10 +2,15 @@
 //!
 //! Secrets come by file or environment only.
 
-use std::net::SocketAddr;
+mod secret;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use nexusmon_shared::join_token::Address;
+use nexusmon_shared::network::Network;
+
+pub use secret::Secret;
 
 /// A setting that cannot be used: which one, and why.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,9 @@ pub struct Settings {
     /// `sqlite:///absolute/file` or `postgres://…`; SQLite under the data directory if absent.
     #[arg(long, env = "NEXUSMON_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
+    /// Address both ports listen on, unless they say otherwise [default: 127.0.0.1].
+    #[arg(long, env = "NEXUSMON_BIND", value_name = "IP")]
+    pub bind: Option<IpAddr>,
     /// Address of API and pages [default: 127.0.0.1:7300; a port alone may come from PORT].
     #[arg(long, env = "NEXUSMON_HTTP", value_name = "ADDR")]
     pub http: Option<SocketAddr>,
@@ -79,15 +87,26 @@ pub struct Settings {
     /// Private key (PEM) of the API's own TLS.
     #[arg(long, env = "NEXUSMON_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Addresses of reverse proxies that end TLS before the API and whose headers are believed.
-    #[arg(long, env = "NEXUSMON_TRUSTED_PROXIES", value_name = "IP", value_delimiter = ',')]
-    pub trusted_proxies: Option<Vec<std::net::IpAddr>>,
+    /// Addresses or networks of reverse proxies that end TLS before the API and whose headers are believed.
+    #[arg(long, env = "NEXUSMON_TRUSTED_PROXIES", value_name = "IP|NETWORK", value_delimiter = ',')]
+    pub trusted_proxies: Option<Vec<Network>>,
+    /// Serve HTTP beyond loopback without TLS: only where nothing but a line of your own leads here, such as a
+    /// container's port that is published on the host's loopback [default: false].
+    #[arg(long, env = "NEXUSMON_PLAIN_HTTP", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub plain_http: Option<bool>,
+    /// Further names this coordinator is called by inside, such as a service's; others than these, loopback and the
+    /// public URL are refused.
+    #[arg(long, env = "NEXUSMON_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub hosts: Option<Vec<String>>,
     /// File that holds the master key, mode 0600.
     #[arg(long, env = "NEXUSMON_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
     /// How long logs and unnamed outputs are kept [default: 90 days].
     #[arg(long, env = "NEXUSMON_RETENTION_DAYS", value_name = "DAYS")]
     pub retention_days: Option<u32>,
+    /// How long missions are kept after their end, once nothing refers to them [default: 365 days].
+    #[arg(long, env = "NEXUSMON_HISTORY_DAYS", value_name = "DAYS")]
+    pub history_days: Option<u32>,
     #[arg(long, env = "NEXUSMON_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
     /// What to log, for example `info,nexusmon_coordinator=debug`.
@@ -108,26 +127,6 @@ pub struct Settings {
     /// Requests per second and principal before callers are slowed down [default: 10000].
     #[arg(long, env = "NEXUSMON_RATE_LIMIT", value_name = "PER_SECOND")]
     pub rate_limit: Option<u32>,
-}
-
-/// A secret of the environment; shows nothing of itself.
-#[derive(Clone)]
-pub struct Secret(zeroize::Zeroizing<String>);
-
-impl Secret {
-    pub fn new(text: String) -> Self {
-        Self(zeroize::Zeroizing::new(text))
-    }
-
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(secret)")
-    }
 }
 
 /// Certificate and key of the API's own TLS.
@@ -160,15 +159,19 @@ pub struct Config {
     pub blobs_url: String,
     pub object_store: ObjectStore,
     pub tls: Option<TlsFiles>,
-    pub trusted_proxies: Vec<std::net::IpAddr>,
-    /// `NEXUSMON_MASTER_KEY`.
+    pub trusted_proxies: Vec<Network>,
+    pub plain_http: bool,
+    /// In lower case.
+    pub hosts: Vec<String>,
+    /// `NEXUSMON_MASTER_KEY`; its file is looked at where its mode is checked.
     pub master_key: Option<Secret>,
     pub master_key_file: Option<PathBuf>,
-    /// `OPERATOR_KEY`.
+    /// `OPERATOR_KEY`, or what is in the file of `OPERATOR_KEY_FILE`.
     pub operator_key: Option<Secret>,
-    /// `NEXUSMON_JWT_SECRET` or `SWARMZ_JWT_SECRET`.
+    /// `NEXUSMON_JWT_SECRET` (also `…_FILE`) or `SWARMZ_JWT_SECRET`.
     pub jwt_secret: Option<Secret>,
     pub retention_days: u32,
+    pub history_days: u32,
     pub log_format: LogFormat,
     pub log: Option<String>,
     pub otlp_endpoint: Option<String>,
@@ -220,15 +223,16 @@ impl Config {
                 None => default_data_dir(environment)?,
             },
         )?;
+        let bind = settings.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let http = match (settings.http, environment.get("PORT")) {
             (Some(address), _) => address,
             (None, Some(port)) => {
                 let port = port.parse().map_err(|_| {
                     ConfigError::new("PORT", format!("`{port}` is not a port from 0 to 65535"))
                 })?;
-                SocketAddr::from(([127, 0, 0, 1], port))
+                SocketAddr::new(bind, port)
             }
-            (None, None) => SocketAddr::from(([127, 0, 0, 1], DEFAULT_HTTP)),
+            (None, None) => SocketAddr::new(bind, DEFAULT_HTTP),
         };
         let tls = match (settings.tls_certificate, settings.tls_key) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
@@ -241,12 +245,14 @@ impl Config {
             }
         };
         let trusted_proxies = settings.trusted_proxies.unwrap_or_default();
-        if !http.ip().is_loopback() && tls.is_none() && trusted_proxies.is_empty() {
+        let plain_http = settings.plain_http.unwrap_or(false);
+        if !http.ip().is_loopback() && tls.is_none() && trusted_proxies.is_empty() && !plain_http {
             return Err(ConfigError::new(
                 "http",
                 format!(
                     "{http} can be reached from other machines, where log-ins must not travel in the clear: set \
-                     tls_certificate and tls_key, or trusted_proxies to the proxy that ends TLS, or bind to 127.0.0.1"
+                     tls_certificate and tls_key, or trusted_proxies to the proxy that ends TLS, or bind to 127.0.0.1; \
+                     plain_http = true says that only a line of your own leads here"
                 ),
             ));
         }
@@ -254,8 +260,10 @@ impl Config {
             Some(text) => Some(text.parse().map_err(|e| ConfigError::new("agent_address", format!("{e}")))?),
             None => None,
         };
+        let by_file = secret::read(environment, "NEXUSMON_DATABASE_URL")?.map(|url| url.expose().to_owned());
         let database_url = settings
             .database_url
+            .or(by_file)
             .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("nexusmon.db").display()));
         if !["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| database_url.starts_with(scheme)) {
             return Err(ConfigError::new("database_url", "the scheme must be sqlite:// or postgres://"));
@@ -279,9 +287,13 @@ impl Config {
         if retention_days == 0 {
             return Err(ConfigError::new("retention_days", "must be at least 1"));
         }
+        let history_days = settings.history_days.unwrap_or(365);
+        if history_days == 0 {
+            return Err(ConfigError::new("history_days", "must be at least 1"));
+        }
         Ok(Self {
             http,
-            grpc: settings.grpc.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], DEFAULT_GRPC))),
+            grpc: settings.grpc.unwrap_or(SocketAddr::new(bind, DEFAULT_GRPC)),
             public_url: public_url(settings.public_url)?,
             agent_address,
             blobs_url,
@@ -293,15 +305,19 @@ impl Config {
             },
             tls,
             trusted_proxies,
+            plain_http,
+            hosts: hosts(settings.hosts.unwrap_or_default())?,
             master_key: environment.get("NEXUSMON_MASTER_KEY").map(Secret::new),
             master_key_file: settings.master_key_file,
-            operator_key: at_least("OPERATOR_KEY", environment.get("OPERATOR_KEY"), 16)?,
-            jwt_secret: at_least(
+            operator_key: secret::at_least("OPERATOR_KEY", secret::read(environment, "OPERATOR_KEY")?, 16)?,
+            jwt_secret: secret::at_least(
                 "NEXUSMON_JWT_SECRET",
-                environment.get("NEXUSMON_JWT_SECRET").or_else(|| environment.get("SWARMZ_JWT_SECRET")),
+                secret::read(environment, "NEXUSMON_JWT_SECRET")?
+                    .or_else(|| environment.get("SWARMZ_JWT_SECRET").map(Secret::new)),
                 32,
             )?,
             retention_days,
+            history_days,
             log_format: settings.log_format.unwrap_or_default(),
             log: settings.log,
             otlp_endpoint: settings.otlp_endpoint,
@@ -328,6 +344,7 @@ impl Settings {
             config: self.config,
             data_dir: self.data_dir.or(other.data_dir),
             database_url: self.database_url.or(other.database_url),
+            bind: self.bind.or(other.bind),
             http: self.http.or(other.http),
             grpc: self.grpc.or(other.grpc),
             public_url: self.public_url.or(other.public_url),
@@ -340,8 +357,11 @@ impl Settings {
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            plain_http: self.plain_http.or(other.plain_http),
+            hosts: self.hosts.or(other.hosts),
             master_key_file: self.master_key_file.or(other.master_key_file),
             retention_days: self.retention_days.or(other.retention_days),
+            history_days: self.history_days.or(other.history_days),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
             otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
@@ -350,16 +370,6 @@ impl Settings {
             max_artifact_bytes: self.max_artifact_bytes.or(other.max_artifact_bytes),
             rate_limit: self.rate_limit.or(other.rate_limit),
         }
-    }
-}
-
-fn at_least(key: &str, value: Option<String>, bytes: usize) -> Result<Option<Secret>, ConfigError> {
-    match value {
-        Some(text) if text.len() < bytes => Err(ConfigError::new(
-            key,
-            format!("is {} characters long; at least {bytes} are needed", text.len()),
-        )),
-        other => Ok(other.map(Secret::new)),
     }
 }
 
@@ -384,6 +394,14 @@ fn default_node(environment: &impl Environment) -> String {
     format!("{host}-{}", std::process::id())
 }
 
+fn hosts(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    let names: Vec<_> = names.iter().map(|name| name.trim().to_ascii_lowercase()).collect();
+    match names.iter().find(|name| name.is_empty() || name.contains(['/', ':', '*', ' '])) {
+        Some(wrong) => Err(ConfigError::new("hosts", format!("`{wrong}` is not a host name without a port"))),
+        None => Ok(names),
+    }
+}
+
 fn public_url(text: Option<String>) -> Result<Option<String>, ConfigError> {
     let Some(text) = text else { return Ok(None) };
     let uri: http::Uri =
@@ -403,73 +421,4 @@ fn public_url(text: Option<String>) -> Result<Option<String>, ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(settings: Settings, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let look = |name: &str| {
-            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        };
-        Config::load(Settings { data_dir: Some("/data".into()), ..settings }, &look)
-    }
-
-    #[test]
-    fn defaults_are_local() {
-        let config = load(Settings::default(), &[]).unwrap();
-        assert_eq!(config.http.to_string(), "127.0.0.1:7300");
-        assert_eq!(config.grpc.to_string(), "127.0.0.1:7301");
-        assert_eq!(config.database_url, "sqlite:///data/nexusmon.db");
-        assert_eq!(config.blobs_url, "file:///data/blobs");
-    }
-
-    #[test]
-    fn an_open_port_needs_tls_or_a_proxy() {
-        let open = || Settings { http: Some("0.0.0.0:7300".parse().unwrap()), ..Settings::default() };
-        let refused = load(open(), &[]).unwrap_err();
-        assert_eq!(refused.key, "http");
-        assert!(refused.reason.contains("trusted_proxies"), "{refused}");
-        let proxied = Settings { trusted_proxies: Some(vec!["10.0.0.2".parse().unwrap()]), ..open() };
-        assert!(load(proxied, &[]).is_ok());
-        let half = Settings { tls_key: Some("key.pem".into()), ..open() };
-        assert_eq!(load(half, &[]).unwrap_err().key, "tls_certificate");
-    }
-
-    #[test]
-    fn short_secrets_are_refused_by_name_and_never_shown() {
-        let refused = load(Settings::default(), &[("OPERATOR_KEY", "hunter2")]).unwrap_err();
-        assert_eq!(refused.key, "OPERATOR_KEY");
-        assert!(!refused.to_string().contains("hunter2"));
-        let refused = load(Settings::default(), &[("SWARMZ_JWT_SECRET", "short")]).unwrap_err();
-        assert_eq!(refused.key, "NEXUSMON_JWT_SECRET");
-        let config = load(Settings::default(), &[("OPERATOR_KEY", "correct horse battery")]).unwrap();
-        assert!(!format!("{config:?}").contains("horse"));
-    }
-
-    #[test]
-    fn flags_win_over_the_file_and_unknown_keys_are_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("nexusmon.toml");
-        std::fs::write(&path, "retention_days = 7\nhttp = \"127.0.0.1:1\"\n").unwrap();
-        let settings = Settings {
-            config: Some(path.clone()),
-            http: Some("127.0.0.1:2".parse().unwrap()),
-            ..Settings::default()
-        };
-        let config = load(settings.clone(), &[]).unwrap();
-        assert_eq!((config.retention_days, config.http.port()), (7, 2));
-        std::fs::write(&path, "retention_dais = 7\n").unwrap();
-        assert!(load(settings, &[]).unwrap_err().reason.contains("retention_dais"));
-    }
-
-    #[test]
-    fn port_is_honoured_and_checked() {
-        assert_eq!(load(Settings::default(), &[("PORT", "8080")]).unwrap().http.port(), 8080);
-        assert_eq!(load(Settings::default(), &[("PORT", "many")]).unwrap_err().key, "PORT");
-    }
-
-    #[test]
-    fn one_file_serves_one_coordinator() {
-        let several = Settings { several_nodes: Some(true), ..Settings::default() };
-        assert_eq!(load(several, &[]).unwrap_err().key, "several_nodes");
-    }
-}
+mod tests;

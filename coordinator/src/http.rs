@@ -7,11 +7,14 @@ mod access;
 mod admission;
 mod envelope;
 mod etag;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod idempotency;
 mod json;
 mod listener;
 mod live;
+mod metrics;
 mod openapi;
 mod pages;
 mod problem;
@@ -40,7 +43,7 @@ struct Parts {
     hosts: admission::Hosts,
     failures: admission::Buckets<IpAddr>,
     callers: admission::Buckets<PrincipalId>,
-    metrics: health::Metrics,
+    metrics: metrics::Metrics,
     document: OnceLock<Bytes>,
 }
 
@@ -60,10 +63,11 @@ impl Web {
                 config.public_url.as_deref(),
                 config.tls.is_some(),
                 config.trusted_proxies.clone(),
+                config.hosts.clone(),
             ),
             failures: admission::failures(),
             callers: admission::callers(config.rate_limit),
-            metrics: health::Metrics::default(),
+            metrics: metrics::Metrics::new(&app),
             document: OnceLock::new(),
             app,
         }))

@@ -3,5 +3,5 @@
 mod keyring;
 mod master;
 
-pub use keyring::{Keyring, KeyringError};
+pub use keyring::{Keyring, KeyringError, check};
 pub use master::{MasterKey, MasterKeyError, MasterKeySources};

@@ -6,6 +6,7 @@ pub mod background;
 pub mod blobs;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod grpc;
 pub mod http;
@@ -59,6 +60,7 @@ pub struct Running {
 impl Coordinator {
     /// Starts everything and returns once it serves. What was under way when an earlier process ended goes on.
     pub async fn start(config: Config, clock: SharedClock, mut rng: StdRng) -> Result<Running, StartError> {
+        raise_descriptor_limit();
         prepare_folder(&config.data_dir)?;
         let http = bind(config.http, "API", "--http").await?;
         let grpc = bind(config.grpc, "agent", "--grpc").await?;
@@ -90,11 +92,24 @@ impl Coordinator {
             async move { renewed.map(|()| Next::Period) }
         }));
         let background = Background::start(activations, &lifecycle, &clock);
+        app.set_background(background.clone());
         lifecycle.spawn("events", service::events::relay(app.clone()));
         lifecycle.spawn("nodes", service::nodes::follow(app.clone()));
         lifecycle.spawn("news", service::news::listen(app.clone()));
         tracing::info!(%http_addr, %grpc_addr, "the coordinator serves");
         Ok(Running { http_addr, grpc_addr, app, background, new_operator_key })
+    }
+}
+
+/// As many descriptors as the machine lets this process have: every agent is one, every open page another, and what
+/// shells give by default is a thousand.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, ?current, "the limit of open files stays low; it bounds how many agents can connect");
     }
 }
 
@@ -114,6 +129,7 @@ impl Running {
 
     /// Until a signal asks for the end (fine) or a task goes down (not fine).
     async fn until_end(&self) -> Result<(), StartError> {
+        nexusmon_shared::idle::watch(&self.app.lifecycle);
         tokio::select! {
             signal = termination() => {
                 let signal = signal.map_err(StartError::Signals)?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use nexusmon_coordinator::config::Settings;
-use nexusmon_coordinator::{cli, configured, serve, up, upkeep};
+use nexusmon_coordinator::{cli, configured, doctor, serve, up, upkeep};
 use nexusmon_shared::lifecycle::chain;
 
 /// NEXUSMON: work on your machines, and proof of it.
@@ -38,6 +38,9 @@ enum Command {
     Restore(upkeep::RestoreArgs),
     /// Move to another database: every table is copied and compared. Stop the coordinator first
     Migrate(upkeep::MigrateArgs),
+    /// Find what is the matter with this host's coordinator, or with the one at --url, and say what to do. Give it the
+    /// settings `serve` has. Exit codes: 0 nothing fails, 1 something does
+    Doctor(Settings),
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -60,6 +63,13 @@ async fn main() -> ExitCode {
         Command::Migrate(upkeep::MigrateArgs { from, to, from_blobs, to_blobs, settings }) => {
             let moving = upkeep::Moving { from, to, from_blobs, to_blobs };
             configured(settings, async |config| upkeep::migrate(config, moving, json).await).await
+        }
+        Command::Doctor(settings) => {
+            return match doctor::run(&connection, settings).await {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(error) => failed(&error.to_string(), error.exit_code()),
+            };
         }
         Command::Client(command) => {
             let done = cli::run(connection, command, &mut Arguments::command()).await;

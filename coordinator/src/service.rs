@@ -21,6 +21,7 @@ pub mod events;
 pub mod evolution;
 mod finish;
 pub mod health;
+pub mod house;
 pub mod idempotency;
 pub mod leases;
 pub mod logs;

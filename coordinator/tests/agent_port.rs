@@ -9,6 +9,8 @@ mod site;
 mod starts;
 #[path = "agent_port/streams.rs"]
 mod streams;
+#[path = "agent_port/versions.rs"]
+mod versions;
 
 use nexusmon_coordinator::service::Caller;
 use nexusmon_coordinator::service::agents::{self, AgentCommand};

@@ -6,6 +6,7 @@
 pub mod attempt;
 pub mod capability;
 pub mod digest;
+pub mod doctor;
 pub mod effects;
 pub mod expression;
 pub mod id;
@@ -14,8 +15,10 @@ pub mod manifest;
 pub mod message;
 pub mod mission;
 pub mod name;
+pub mod network;
 pub mod outcome;
 pub mod plan;
+pub mod planted;
 pub mod rank;
 pub mod sandbox;
 pub mod schema;
@@ -24,6 +27,8 @@ pub mod task;
 pub mod time;
 pub mod trust;
 
+#[cfg(feature = "rt")]
+pub mod idle;
 #[cfg(feature = "rt")]
 pub mod lifecycle;
 #[cfg(feature = "rt")]

@@ -9,7 +9,7 @@ mod keys;
 use std::time::Duration;
 
 pub use authority::{Authority, Issued, ServerCredential};
-pub use certificate::{AgentCertificate, spki_digest};
+pub use certificate::{AgentCertificate, spki_digest, validity};
 pub use keys::{IdentityKey, SealingKey, TlsKey};
 
 /// The coordinator's name in its certificate, whatever address it is reached under: the organism's authority vouches

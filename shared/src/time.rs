@@ -162,6 +162,41 @@ impl Clock for SystemClock {
     }
 }
 
+/// For what expires: wall-clock time that never goes back, whatever is done to the machine's clock.
+///
+/// It goes on with the boot clock from the newest time it has shown, so a clock that was set back revives nothing.
+#[derive(Debug)]
+pub struct SteadyClock {
+    inner: SharedClock,
+    newest: Mutex<(Timestamp, Duration)>,
+}
+
+impl SteadyClock {
+    /// `newest` is the newest time known to have been, from before this process.
+    pub fn new(inner: SharedClock, newest: Timestamp) -> Self {
+        let boot = inner.boot();
+        Self { inner, newest: Mutex::new((newest, boot)) }
+    }
+}
+
+impl Clock for SteadyClock {
+    fn now(&self) -> Timestamp {
+        let (wall, boot) = (self.inner.now(), self.inner.boot());
+        let mut newest = self.newest.lock().expect("no holder of this lock panics");
+        let now = if crate::planted::planted("clock-set-back-believed") {
+            wall
+        } else {
+            wall.max(newest.0 + boot.saturating_sub(newest.1))
+        };
+        *newest = (now, boot.max(newest.1));
+        now
+    }
+
+    fn boot(&self) -> Duration {
+        self.inner.boot()
+    }
+}
+
 /// A clock that moves only when told to; for tests and simulation.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<Mutex<(Timestamp, Duration)>>);
@@ -197,6 +232,21 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_steady_clock_goes_on_when_the_wall_clock_goes_back() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let wall = ManualClock::new(at(1_000));
+        let steady = SteadyClock::new(Arc::new(wall.clone()), at(1_200));
+        assert_eq!(steady.now(), at(1_200), "what is known to have been");
+        wall.set_wall(at(5_000));
+        assert_eq!(steady.now(), at(5_000));
+        wall.set_wall(at(2_000));
+        wall.advance(Duration::from_secs(30));
+        assert_eq!(steady.now(), at(5_030), "on with the boot clock");
+        wall.set_wall(at(6_000));
+        assert_eq!(steady.now(), at(6_000));
+    }
 
     #[test]
     fn durations_are_read_as_people_write_them() {

@@ -72,6 +72,11 @@ impl Api {
         self.call_with_key(method, path, body, "").await
     }
 
+    /// A POST under an idempotency key: it may be repeated until there is an answer.
+    pub async fn post_once(&self, path: &str, key: &str, body: &Value) -> Result<(StatusCode, Value)> {
+        self.call_with_key(Method::POST, path, Some(body), key).await
+    }
+
     /// As [`Self::call`], with an `Idempotency-Key` unless it is empty.
     pub async fn call_with_key(
         &self,
@@ -109,6 +114,25 @@ impl Api {
             self.http.get(format!("{}{path}", self.url)).bearer_auth(token).header("accept", accept);
         let response = request.send().await?.error_for_status()?;
         Ok(response.bytes().await?.to_vec())
+    }
+
+    /// Uploads bytes as an artifact of the organism.
+    pub async fn upload(&self, name: &str, body: reqwest::Body) -> Result<Value> {
+        let url = format!("{}/v1/vault/artifacts?name={name}", self.url);
+        let request = self.http.post(url).bearer_auth(self.token().await?).body(body);
+        let response = request.header("content-type", "application/octet-stream").send().await?;
+        Ok(response.error_for_status()?.json().await?)
+    }
+
+    /// Reads a body to its end without keeping it; gives its length.
+    pub async fn download(&self, path: &str) -> Result<u64> {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(self.token().await?);
+        let mut bytes = request.send().await?.error_for_status()?.bytes_stream();
+        let mut length = 0;
+        while let Some(piece) = bytes.try_next().await? {
+            length += piece.len() as u64;
+        }
+        Ok(length)
     }
 
     /// All items of a list.
@@ -234,15 +258,6 @@ impl Api {
             bail!("{path} is not {what} after {PATIENCE:?}");
         }
         Ok(())
-    }
-
-    /// Sends bytes as they are; the answer is JSON.
-    pub async fn upload(&self, path: &str, bytes: Vec<u8>) -> Result<Value> {
-        let token = self.token().await?;
-        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(token);
-        let request = request.header("content-type", "application/octet-stream").body(bytes);
-        let bytes = request.send().await?.error_for_status()?.bytes().await?;
-        Ok(serde_json::from_slice(&bytes)?)
     }
 
     /// An event stream.

@@ -1,7 +1,12 @@
 //! Workloads and the limits they are held against. Nothing here is a test: figures move with the machine.
 
+mod artifacts;
+mod fleet;
+mod history;
+mod large;
 mod limits;
 mod measure;
+mod nodes;
 mod workloads;
 
 use std::pin::Pin;
@@ -38,15 +43,43 @@ macro_rules! workload {
     };
 }
 
-pub const WORKLOADS: [Workload; 7] = [
+pub const WORKLOADS: [Workload; 12] = [
     workload!("W1", "no-op tasks in bulk, two agents", workloads::bulk),
     workload!("W1b", "one mission per task, 16 in flight", workloads::single),
     workload!("W2", "a process per task, profile user", workloads::processes),
     workload!("W3", "submit to completed, one after another", workloads::latency),
     workload!("W4", "one task prints 1,000,000 lines of 100 bytes", workloads::log),
     workload!("W5", "chains of three, 1,000 missions", workloads::chains),
+    workload!("W6", "one mission of 100,000 tasks, a chain of 10,000, a fan of 10,000", large::run),
     workload!("W7", "idle memory and start", workloads::idle),
+    workload!("W8", "fleet: simulated agents over real TLS", fleet::run),
+    workload!("W9", "artifacts: 1 GiB and 10,000 small ones", artifacts::run),
+    workload!("W10", "bulk, latency and lists with 1,000,000 stored missions", history::run),
+    workload!("W11", "PostgreSQL: bulk and latency with 1, 2 and 3 coordinators", nodes::run),
 ];
+
+pub use fleet::simulate;
+
+impl Row {
+    /// A bare figure.
+    fn figure(workload: &'static str, what: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self {
+            workload,
+            what: what.into(),
+            value,
+            unit,
+            limit: None,
+            limit_is: "",
+            cpu_seconds_per_thousand: None,
+            peak_memory_mib: None,
+        }
+    }
+
+    /// Holds it against something.
+    fn against(self, limit: f64, limit_is: &'static str) -> Self {
+        Self { limit: Some(limit), limit_is, ..self }
+    }
+}
 
 /// The table for people.
 pub fn print(rows: &[Row]) {

@@ -1,5 +1,6 @@
 //! One coordinator and its agents as processes of their own, each killable at any moment.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -23,11 +24,23 @@ pub struct Options {
     pub unsigned_consent: bool,
     /// Ceiling of the invites.
     pub max_rank: &'static str,
+    /// A bug for every process of it; only builds with the feature `planted` know any.
+    pub planted: Option<&'static str>,
+    /// Where agents connect.
+    pub listen: std::net::Ipv4Addr,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { postgres: false, agents: 1, slots: 4, unsigned_consent: false, max_rank: "B" }
+        Self {
+            postgres: false,
+            agents: 1,
+            slots: 4,
+            unsigned_consent: false,
+            max_rank: "B",
+            planted: None,
+            listen: std::net::Ipv4Addr::LOCALHOST,
+        }
     }
 }
 
@@ -41,6 +54,8 @@ pub struct Cluster {
     grpc: String,
     options: Options,
     database: Option<PostgresDatabase>,
+    /// For coordinators started from now on.
+    environment: Vec<(String, String)>,
     folder: tempfile::TempDir,
 }
 
@@ -52,6 +67,9 @@ pub struct Agent {
     pub folder: PathBuf,
     process: Option<Process>,
     environment: Vec<(String, String)>,
+    /// For one more purpose; see [`Agent::set_environment`].
+    more: Vec<(String, String)>,
+    wrapper: Vec<String>,
     logs: PathBuf,
 }
 
@@ -64,9 +82,10 @@ impl Cluster {
             agents: Vec::new(),
             coordinator: None,
             http: "127.0.0.1:0".to_owned(),
-            grpc: "127.0.0.1:0".to_owned(),
+            grpc: format!("{}:0", options.listen),
             options,
             database,
+            environment: Vec::new(),
             folder,
         };
         cluster.start_coordinator().await?;
@@ -82,6 +101,8 @@ impl Cluster {
             ("OPERATOR_KEY".to_owned(), OPERATOR_KEY.to_owned()),
             ("RUST_LOG".to_owned(), "info".to_owned()),
         ];
+        environment.extend(self.options.planted.map(|bug| ("NEXUSMON_PLANTED".to_owned(), bug.to_owned())));
+        environment.extend(self.environment.iter().cloned());
         if let Some(database) = &self.database {
             environment.push(("NEXUSMON_DATABASE_URL".to_owned(), database.url().to_owned()));
         }
@@ -151,16 +172,40 @@ impl Cluster {
 
     /// Invites, joins and starts one more agent.
     pub async fn add_agent(&mut self, name: &str, labels: &[(&str, &str)]) -> Result<()> {
+        self.add_agent_behind(name, labels, None).await
+    }
+
+    /// The same, with the agent told to connect somewhere else than its invite says.
+    pub async fn add_agent_behind(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        address: Option<SocketAddr>,
+    ) -> Result<()> {
+        self.add_agent_within(name, labels, address, Vec::new()).await
+    }
+
+    /// The same, with the agent's program started by another, such as `ip netns exec NAME`.
+    pub async fn add_agent_within(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        address: Option<SocketAddr>,
+        wrapper: Vec<String>,
+    ) -> Result<()> {
         let labels: serde_json::Map<_, _> = labels.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
         let body = json!({ "name": name, "labels": labels, "max_rank": self.options.max_rank });
         let invite = self.api.post("/v1/fleet/invites", body).await?;
         let token = invite["token"].as_str().context("an invite has a token")?;
-        let environment = vec![
+        let mut environment = vec![
             ("NEXUSMON_AGENT_SLOTS".to_owned(), self.options.slots.to_string()),
             ("NEXUSMON_AGENT_UNSIGNED_CONSENT".to_owned(), self.options.unsigned_consent.to_string()),
             ("RUST_LOG".to_owned(), "info".to_owned()),
         ];
-        let mut agent = Agent::join(name, token, self.path(), environment).await?;
+        environment.extend(self.options.planted.map(|bug| ("NEXUSMON_PLANTED".to_owned(), bug.to_owned())));
+        let line = address.map(|address| ("NEXUSMON_AGENT_COORDINATOR".to_owned(), address.to_string()));
+        environment.extend(line);
+        let mut agent = Agent::join(name, token, self.path(), environment, wrapper).await?;
         let known = self
             .api
             .until(&format!("/v1/fleet/agents/{name}"), "online", |agent| agent["status"] == "online")
@@ -176,6 +221,28 @@ impl Cluster {
         self.coordinator.iter().filter_map(Process::id).chain(agents).collect()
     }
 
+    /// Variables for coordinators started from now on, in place of those given before.
+    pub fn set_environment(&mut self, variables: &[(&str, String)]) {
+        self.environment = owned(variables);
+    }
+
+    /// Whether the coordinator has ended by itself.
+    pub fn coordinator_has_ended(&mut self) -> Result<bool> {
+        match &mut self.coordinator {
+            Some(process) => process.has_ended(),
+            None => Ok(true),
+        }
+    }
+
+    /// Where agents connect.
+    pub fn grpc(&self) -> &str {
+        &self.grpc
+    }
+
+    pub fn coordinator_id(&self) -> Option<u32> {
+        self.coordinator.as_ref().and_then(Process::id)
+    }
+
     /// Where this cluster writes.
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -183,12 +250,14 @@ impl Cluster {
 }
 
 impl Agent {
-    /// Joins with an invite's token and runs; its folder and log lie in `folder`.
+    /// Joins with an invite's token and runs, started by `wrapper` if that is not empty; its folder and log lie in
+    /// `folder`.
     pub(crate) async fn join(
         name: &str,
         token: &str,
         folder: &Path,
         environment: Vec<(String, String)>,
+        wrapper: Vec<String>,
     ) -> Result<Self> {
         let logs = folder.to_owned();
         let folder = logs.join(name);
@@ -200,17 +269,29 @@ impl Agent {
         if !status.success() {
             bail!("join ended with {status}\n{}", join.log_end());
         }
-        let mut agent =
-            Self { name: name.to_owned(), id: String::new(), folder, process: None, environment, logs };
+        let mut agent = Self {
+            name: name.to_owned(),
+            id: String::new(),
+            folder,
+            process: None,
+            environment,
+            more: Vec::new(),
+            wrapper,
+            logs,
+        };
         agent.start()?;
         Ok(agent)
     }
 
     pub fn start(&mut self) -> Result<()> {
         let data = self.folder.to_str().context("UTF-8")?;
-        let arguments = ["run", "--data-dir", data];
         let binary = binaries::path("nexusmon-agent");
-        self.process = Some(Process::start(&self.name, &binary, arguments, &self.environment, &self.logs)?);
+        let words = [binary.to_str().context("UTF-8")?, "run", "--data-dir", data];
+        let words: Vec<&str> = self.wrapper.iter().map(String::as_str).chain(words).collect();
+        let (program, arguments) = words.split_first().context("a program")?;
+        let environment: Vec<_> = self.environment.iter().chain(&self.more).cloned().collect();
+        self.process =
+            Some(Process::start(&self.name, Path::new(program), arguments, &environment, &self.logs)?);
         Ok(())
     }
 
@@ -223,7 +304,24 @@ impl Agent {
         self.process.take().context("the agent runs")?.terminate().await
     }
 
+    /// Variables beside its own from its next start on, in place of those given here before.
+    pub fn set_environment(&mut self, variables: &[(&str, String)]) {
+        self.more = owned(variables);
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        match &mut self.process {
+            Some(process) => process.has_ended(),
+            None => Ok(true),
+        }
+    }
+
     pub fn process_id(&self) -> Option<u32> {
         self.process.as_ref().and_then(Process::id)
     }
+}
+
+fn owned(variables: &[(&str, String)]) -> Vec<(String, String)> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }

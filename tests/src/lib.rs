@@ -11,6 +11,8 @@ pub mod events;
 pub mod nodes;
 pub mod object_store;
 pub mod process;
+#[cfg(feature = "planted")]
+pub mod prove;
 
 pub use api::Api;
 pub use cluster::{Agent, Cluster, Options};

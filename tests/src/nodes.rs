@@ -81,7 +81,7 @@ impl Nodes {
             ("NEXUSMON_AGENT_SLOTS".to_owned(), slots.to_string()),
             ("RUST_LOG".to_owned(), "info".to_owned()),
         ];
-        let mut agent = Agent::join(name, token, self.path(), environment).await?;
+        let mut agent = Agent::join(name, token, self.path(), environment, Vec::new()).await?;
         let known = api
             .until(&format!("/v1/fleet/agents/{name}"), "online", |agent| agent["status"] == "online")
             .await?;

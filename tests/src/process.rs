@@ -77,6 +77,11 @@ impl Process {
         Ok(self.child.wait().await?)
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Waits for its own end.
     pub async fn wait(&mut self) -> Result<std::process::ExitStatus> {
         Ok(self.child.wait().await?)

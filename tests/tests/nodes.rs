@@ -96,12 +96,12 @@ async fn bytes_put_through_one_are_read_through_another() -> Result<()> {
     let (here, there) = (&cluster.nodes[0].api, &cluster.nodes[1].api);
     // Large enough to go in parts.
     let bytes: Vec<u8> = (0..21 * 1024 * 1024_u32).map(|at| (at ^ (at >> 8)).to_le_bytes()[0]).collect();
-    let stored = here.upload("/v1/vault/artifacts?name=large.bin", bytes.clone()).await?;
+    let stored = here.upload("large.bin", bytes.clone().into()).await?;
     let id = stored["id"].as_str().context("an artifact has an id")?;
     let read = there.bytes(&format!("/v1/vault/artifacts/{id}/content"), "*/*").await?;
     assert!(read == bytes, "{} bytes came back", read.len());
     // The same bytes under another name, through the other one: kept once.
-    there.upload("/v1/vault/artifacts?name=again.bin", bytes).await?;
+    there.upload("again.bin", bytes.into()).await?;
     let objects = cluster.objects.bucket().join("nexus/objects");
     let kept: usize = std::fs::read_dir(objects)?
         .map(|folder| Ok(std::fs::read_dir(folder?.path())?.count()))

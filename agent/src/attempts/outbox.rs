@@ -152,6 +152,9 @@ impl Content {
         room -= events.started.len();
         events.progress.extend(self.progress.drain(..room.min(self.progress.len())));
         room -= events.progress.len();
+        if nexusmon_shared::planted::planted("agent-insists") {
+            room /= 2;
+        }
         let mut bytes = 2 * ITEM_BYTES * MAX_BATCH_ITEMS;
         while let Some((_, size)) = self.finished.front() {
             let larger = bytes + size + ITEM_BYTES;
@@ -161,6 +164,9 @@ impl Content {
             (room, bytes) = (room - 1, larger);
             let (kept, _) = self.finished.pop_front().expect("looked at it above");
             events.finished.push(kept.report.clone());
+            if nexusmon_shared::planted::planted("agent-insists") {
+                events.finished.push(kept.report.clone());
+            }
         }
         events
     }

@@ -44,7 +44,12 @@ impl Supervisor {
         for attempt in &welcome.stale {
             self.end(*attempt, Reason::Stale, Duration::ZERO);
         }
-        for attempt in self.reports.acknowledge(&welcome.stale) {
+        let stale = if nexusmon_shared::planted::planted("agent-insists") {
+            Vec::new()
+        } else {
+            welcome.stale.clone()
+        };
+        for attempt in self.reports.acknowledge(&stale) {
             self.parts.worker.release(attempt);
         }
         for attempt in &welcome.stale {
@@ -57,7 +62,9 @@ impl Supervisor {
             self.recall_all();
         }
         // `end` above may have put reports into the round, and they are among these.
-        self.round.finished = self.reports.all().collect();
+        if !nexusmon_shared::planted::planted("reports-forgotten-when-cut") {
+            self.round.finished = self.reports.all().collect();
+        }
         for (attempt, live) in self.live.iter().filter(|(_, live)| live.phase != Phase::Ending(Reason::Stale))
         {
             match live.started_at {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nexusmon_shared::idle;
 use nexusmon_shared::lifecycle::{Lifecycle, TaskFailure, termination};
 use nexusmon_shared::telemetry::{self, TelemetryConfig, TelemetryError, TelemetryGuard};
 use nexusmon_shared::time::{SharedClock, SystemClock};
@@ -26,6 +27,9 @@ const TIDY_UP: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(config: Config) -> Result<ExitCode, AgentError> {
     let home = Arc::new(Home::open(&config.data_dir)?);
+    // Whoever finds the lock may ask by SIGUSR1 (`status`, `pause`): from then on it must not end this process.
+    let _asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined1())
+        .map_err(|error| AgentError::io("listen to signals for", &config.data_dir, error))?;
     let _lock = Lock::take(&config.data_dir)?;
     let _telemetry = listen_in(&config)?;
     let clock: SharedClock = Arc::new(SystemClock);
@@ -41,6 +45,7 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, AgentError> {
     };
     let agent = Agent::start(ingredients, &lifecycle).await?;
     agent.listen(&config, home, worker, clock, &lifecycle)?;
+    idle::watch(&lifecycle);
     tracing::info!(agent = %agent.id(), slots = config.slots, "agent runs");
 
     let failure = tokio::select! {

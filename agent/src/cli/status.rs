@@ -40,6 +40,16 @@ pub(super) async fn status(config: &Config, as_json: bool) -> Result<ExitCode, A
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether it runs and its line is up.
+pub(super) async fn check(config: &Config) -> Result<ExitCode, AgentError> {
+    let Some(process) = Lock::holder(&config.data_dir) else { return Ok(ExitCode::FAILURE) };
+    let status = fresh(config, process).await;
+    // What an earlier process left behind says nothing.
+    let status = status.filter(|status| status.process == process);
+    let connected = status.is_some_and(|status| matches!(status.line, LineState::Connected { .. }));
+    Ok(if connected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// Asks for a new status file and waits for it; an old one is better than none.
 async fn fresh(config: &Config, process: u32) -> Option<Status> {
     let before = Status::read(&config.data_dir);

@@ -1,17 +1,20 @@
 //! The agent's end of the spawner: starts it, asks it for trees, hears how they end.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead as _};
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nexusmon_shared::lifecycle::Lifecycle;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, socketpair};
-use tokio::io::Interest;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::time::Timespec;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Interest};
 use tokio::net::UnixDatagram;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
@@ -26,6 +29,8 @@ use super::{ExecutorConfig, ExecutorError, millis};
 
 /// How long a spawner may take to say that it is ready.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the kernel, or the guardian, may take to end what a dead spawner has left.
+const DYING: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 /// Who waits for which tree.
 type Trees = Arc<Mutex<HashMap<TreeId, mpsc::UnboundedSender<Event>>>>;
 
@@ -139,7 +144,7 @@ impl Client {
         lifecycle: &Lifecycle,
     ) -> Result<Self, ExecutorError> {
         let mut failures = Vec::new();
-        for mode in ["isolated", "guarded"] {
+        for mode in ["isolated", "guarded"].into_iter().skip(usize::from(!config.isolated)) {
             match Self::try_mode(config, lifecycle, mode).await {
                 Ok(client) => {
                     client.send(&Request::Configure { visible: host.visible.clone() }, Vec::new());
@@ -153,8 +158,9 @@ impl Client {
 
     async fn try_mode(config: &ExecutorConfig, lifecycle: &Lifecycle, mode: &str) -> io::Result<Self> {
         let (near, far) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let born = first_stage(&config.program, mode, far)?;
+        let (born, guardian) = first_stage(&config.program, mode, far).await?;
         mark(&config.data_dir, &born)?;
+        let remains = Remains::of(&born, guardian)?;
         rustix::io::ioctl_fionbio(&near, true)?;
         // The kernel knows it as a sequenced packet socket; for waiting, one with datagrams is the same.
         let socket = Arc::new(UnixDatagram::from_std(near.into())?);
@@ -171,7 +177,7 @@ impl Client {
         }
         lifecycle.spawn_quiet(
             "spawner.events",
-            listen(Arc::clone(&socket), Arc::clone(&trees), Arc::clone(&gone), lifecycle.soft()),
+            listen(Arc::clone(&socket), Arc::clone(&trees), Arc::clone(&gone), remains, lifecycle.soft()),
         );
         lifecycle
             .spawn_quiet("spawner.requests", send_all(socket, queue, Arc::clone(&trees), lifecycle.soft()));
@@ -217,27 +223,71 @@ impl Client {
 }
 
 /// Runs the first stage to its word about who was born. The guardian stays; the other one has ended by then.
-fn first_stage(program: &Path, mode: &str, socket: OwnedFd) -> io::Result<Born> {
+async fn first_stage(program: &Path, mode: &str, socket: OwnedFd) -> io::Result<(Born, Option<Child>)> {
     let mut child = Command::new(program)
         .args([COMMAND, mode])
         .stdin(Stdio::from(socket))
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()?;
-    let stdout = child.stdout.take().ok_or_else(|| io::Error::other("its output is a pipe"))?;
-    let mut line = String::new();
-    io::BufReader::new(stdout).read_line(&mut line)?;
-    let born = serde_json::from_str::<Born>(&line)
-        .map_err(|_| io::Error::other("refused by this kernel or container"));
-    if born.as_ref().map_or(true, |born| born.guardian.is_none()) {
-        child.wait()?;
+    let word = match child.stdout.take() {
+        Some(stdout) => tokio::time::timeout(PATIENCE, word(stdout.into())).await,
+        None => Ok(Err(io::Error::other("its output is a pipe"))),
+    };
+    let born = word.unwrap_or_else(|_| Err(io::Error::other("its first stage does not answer")));
+    if matches!(born, Ok(Born { guardian: Some(_), .. })) {
+        return Ok((born?, Some(child)));
     }
-    born
+    if born.is_err() {
+        let _ = child.kill();
+    }
+    tokio::task::spawn_blocking(move || child.wait()).await.map_err(io::Error::other)??;
+    Ok((born?, None))
+}
+
+async fn word(stdout: OwnedFd) -> io::Result<Born> {
+    let mut line = String::new();
+    BufReader::new(pipe::Receiver::from_owned_fd(stdout)?).read_line(&mut line).await?;
+    serde_json::from_str(&line).map_err(|_| io::Error::other("refused by this kernel or container"))
+}
+
+/// What ends after the connection to a spawner has: only when these are gone is nothing left of its trees.
+struct Remains {
+    processes: Vec<OwnedFd>,
+    guardian: Option<Child>,
+}
+
+impl Remains {
+    fn of(born: &Born, guardian: Option<Child>) -> io::Result<Self> {
+        let mut processes = Vec::new();
+        for pid in born.guardian.into_iter().chain([born.spawner]) {
+            let Some(pid) = Pid::from_raw(pid) else { continue };
+            match pidfd_open(pid, PidfdFlags::empty()) {
+                Ok(handle) => processes.push(handle),
+                Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Self { processes, guardian })
+    }
+
+    /// Waits until they are gone. Blocks.
+    fn wait(mut self) {
+        for process in &self.processes {
+            match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&DYING)) {
+                Ok(0) => tracing::error!("what a dead spawner had started does not end"),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        if let Some(guardian) = &mut self.guardian {
+            let _ = guardian.try_wait();
+        }
+    }
 }
 
 fn mark(data_dir: &Path, born: &Born) -> io::Result<()> {
     let started = |pid: i32| {
-        let pid = rustix::process::Pid::from_raw(pid)?;
+        let pid = Pid::from_raw(pid)?;
         Some((pid.as_raw_nonzero().get(), processes::stat(pid)?.started))
     };
     let processes = born.guardian.into_iter().chain([born.spawner]).filter_map(started).collect();
@@ -248,14 +298,42 @@ fn mark(data_dir: &Path, born: &Born) -> io::Result<()> {
 
 /// Ends the spawner of an earlier life with all it started, and waits until it is gone.
 pub(crate) fn end_earlier(data_dir: &Path) {
-    let Some(mark) =
-        std::fs::read(data_dir.join(MARK)).ok().and_then(|text| serde_json::from_slice::<Mark>(&text).ok())
-    else {
+    if nexusmon_shared::planted::planted("trees-left-running") {
         return;
-    };
-    for (pid, started) in mark.processes {
-        let Some(pid) = rustix::process::Pid::from_raw(pid) else { continue };
+    }
+    let mark = std::fs::read(data_dir.join(MARK)).ok();
+    let mark = mark.and_then(|text| serde_json::from_slice::<Mark>(&text).ok());
+    for (pid, started) in mark.map(|mark| mark.processes).unwrap_or_default() {
+        let Some(pid) = Pid::from_raw(pid) else { continue };
         if processes::stat(pid).is_some_and(|stat| stat.started == started) {
+            processes::kill_all(pid);
+            processes::wait_gone(pid, started);
+        }
+    }
+    end_strays(data_dir);
+}
+
+/// Ends trees that nobody holds any more: agent, spawner and guardian were all killed at once. They are known by where
+/// their parameters lie.
+fn end_strays(data_dir: &Path) {
+    let mut prefixes = vec![data_dir.join("work")];
+    prefixes.extend(prefixes[0].canonicalize());
+    let own = rustix::process::getpid();
+    let is_stray = |pid: &Pid| {
+        *pid != own
+            && processes::variable(*pid, "NEXUSMON_PARAMS").is_some_and(|parameters| {
+                prefixes.iter().any(|prefix| Path::new(&parameters).starts_with(prefix))
+            })
+    };
+    // Each look may find what one was just starting.
+    for _ in 0..64 {
+        let strays: Vec<Pid> = processes::all().into_iter().filter(is_stray).collect();
+        if strays.is_empty() {
+            return;
+        }
+        tracing::warn!(count = strays.len(), "ending processes of an earlier life that nobody held any more");
+        let strays = strays.into_iter().filter_map(|pid| Some((pid, processes::stat(pid)?.started)));
+        for (pid, started) in strays.collect::<Vec<_>>() {
             processes::kill_all(pid);
             processes::wait_gone(pid, started);
         }
@@ -272,6 +350,7 @@ async fn listen(
     socket: Arc<UnixDatagram>,
     trees: Trees,
     gone: Arc<AtomicBool>,
+    remains: Remains,
     soft: CancellationToken,
 ) -> io::Result<()> {
     let mut buffer = vec![0; protocol::PACKET];
@@ -279,7 +358,10 @@ async fn listen(
         let received = tokio::select! {
             received = receive(&socket, &mut buffer) => received,
             // Nothing runs and nothing will: the agent is stopping.
-            () = idle(&soft, &trees) => break Ok(()),
+            () = idle(&soft, &trees) => {
+                gone.store(true, Ordering::Release);
+                return Ok(());
+            }
         };
         match received {
             Ok(Some(events)) => {
@@ -299,6 +381,8 @@ async fn listen(
         }
     };
     gone.store(true, Ordering::Release);
+    // The connection ends before the trees do: whoever asks for them must not hear of their end too soon.
+    let _ = tokio::task::spawn_blocking(move || remains.wait()).await;
     // Dropping the senders tells whoever waits.
     trees.lock().expect("no holder panics").clear();
     ended

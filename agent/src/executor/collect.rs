@@ -26,9 +26,10 @@ pub(crate) fn artifacts(
     if globs.is_empty() {
         return Ok(Vec::new());
     }
-    let root = workspace.contents().map_err(|error| format!("the workspace cannot be read: {error}"))?;
-    let names = matching(&root, globs)?;
-    take_all(&root, names, uploads)
+    let root = workspace.contents();
+    let mut names = matching(root, globs)?;
+    names.remove(super::workspace::OUTPUTS);
+    take_all(root, names, uploads)
 }
 
 /// Names of the files that match. Links are never followed, nor named.

@@ -22,7 +22,7 @@ pub(crate) struct Command {
 }
 
 /// The command of a job. `path` is where programs are looked for.
-pub(crate) fn of(job: &Job, workspace: &Workspace, path: &str) -> Result<Command, Cause> {
+pub(crate) fn of(job: &Job, workspace: &mut Workspace, path: &str) -> Result<Command, Cause> {
     let with = &job.parameters;
     let (program, arguments) = match job.spec.uses.as_str() {
         "shell.run" => shell(with, workspace)?,
@@ -44,7 +44,7 @@ pub(crate) fn of(job: &Job, workspace: &Workspace, path: &str) -> Result<Command
     Ok(Command { program, arguments, environment, cwd })
 }
 
-fn shell(with: &Map<String, Value>, workspace: &Workspace) -> Result<(String, Vec<String>), Cause> {
+fn shell(with: &Map<String, Value>, workspace: &mut Workspace) -> Result<(String, Vec<String>), Cause> {
     let script = text(with, "script")?.ok_or_else(|| bad("script: is missing".to_owned()))?;
     let shell = text(with, "shell")?.unwrap_or("sh").to_owned();
     let arguments = if script.len() <= LONGEST_ARGUMENT {
@@ -55,7 +55,7 @@ fn shell(with: &Map<String, Value>, workspace: &Workspace) -> Result<(String, Ve
     Ok((shell, arguments))
 }
 
-fn script(with: &Map<String, Value>, workspace: &Workspace) -> Result<(String, Vec<String>), Cause> {
+fn script(with: &Map<String, Value>, workspace: &mut Workspace) -> Result<(String, Vec<String>), Cause> {
     let interpreter =
         text(with, "interpreter")?.ok_or_else(|| bad("interpreter: is missing".to_owned()))?.to_owned();
     let file = match (text(with, "source")?, text(with, "artifact")?) {

@@ -71,6 +71,8 @@ impl Host {
             .chain(["/proc", "/etc/resolv.conf", "/run/systemd/resolve"].map(str::to_owned))
             .map(|path| Visible { path, access: Access::Read })
             .collect();
+        let no_inputs = super::workspace::no_inputs(&config.data_dir).display().to_string();
+        visible.push(Visible { path: no_inputs, access: Access::Read });
         visible.extend(DEVICES.map(|path| Visible { path: path.to_owned(), access: Access::Use }));
         let exposed =
             hidden.iter().find(|path| SYSTEM.iter().any(|system| path.starts_with(system))).cloned();
@@ -112,12 +114,11 @@ pub(crate) fn of(
     if level != Level::L0 {
         check_paths(host, &sandbox.paths)?;
     }
-    let own = [Visible { path: workspace.folder().display().to_string(), access: Access::Write }];
     let listed = sandbox.paths.iter().map(|each| Visible {
         path: each.path.clone(),
         access: if each.write { Access::Write } else { Access::Read },
     });
-    let visible: Vec<Visible> = own.into_iter().chain(listed).collect();
+    let visible: Vec<Visible> = workspace.visible().into_iter().chain(listed).collect();
     Ok(match level {
         Level::L3 | Level::L2 => {
             let mut mounts = workspace.mounts();

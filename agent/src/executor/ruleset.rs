@@ -1,4 +1,4 @@
-//! Landlock: restricts the calling thread, and with it every process it starts, to the host paths it is given.
+//! Landlock: what a process may reach of the host's paths.
 
 use std::os::fd::OwnedFd;
 
@@ -14,7 +14,16 @@ const LEAST: ABI = ABI::V3;
 /// The newest whose meaning has been looked at; newer kernels add nothing by themselves.
 const NEWEST: ABI = ABI::V7;
 
-/// Paths opened once, to be allowed to many threads.
+/// Why there is no ruleset.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unconfined {
+    #[error(transparent)]
+    Rules(#[from] landlock::RulesetError),
+    #[error("this kernel has no Landlock")]
+    Absent,
+}
+
+/// Paths opened once, to be allowed to many processes.
 #[derive(Debug, Default)]
 pub(crate) struct Opened(Vec<(OwnedFd, Access)>);
 
@@ -45,12 +54,8 @@ fn allowed(access: Access) -> BitFlags<AccessFs> {
     }
 }
 
-/// Confines this thread for good. With no `sockets`, TCP is refused here too, beside the filter that refuses sockets.
-pub(crate) fn restrict(
-    shared: &Opened,
-    own: &[Visible],
-    sockets: bool,
-) -> Result<(), landlock::RulesetError> {
+/// A ruleset to confine oneself by. With no `sockets`, TCP is refused here too, beside the filter that refuses sockets.
+pub(crate) fn build(shared: &Opened, own: &[Visible], sockets: bool) -> Result<OwnedFd, Unconfined> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(LEAST))?
@@ -69,6 +74,5 @@ pub(crate) fn restrict(
             ruleset = ruleset.add_rule(PathBeneath::new(file, allowed(visible.access)))?;
         }
     }
-    ruleset.restrict_self()?;
-    Ok(())
+    Option::<OwnedFd>::from(ruleset).ok_or(Unconfined::Absent)
 }

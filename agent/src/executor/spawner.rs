@@ -84,8 +84,9 @@ fn guard() -> io::Result<()> {
     tell(Born { spawner, guardian: Some(own.as_raw_nonzero().get()) })?;
     let pid = rustix::process::Pid::from_raw(spawner);
     let _ = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty());
+    let children = processes::OwnChildren::open();
     loop {
-        let orphans = processes::own_children();
+        let orphans = children.now();
         if orphans.is_empty() {
             return Ok(());
         }

@@ -1,9 +1,12 @@
-//! An attempt's folder: the workspace it works in, what it is given, what it leaves.
+//! What an attempt has on disk: the workspace it works in, what it is given beside that, what it leaves.
+//!
+//! Below `work`, the workspace is the folder with the attempt's name; what belongs to it has the same name with an ending.
+//! Files and folders are made only where something is in them: making and removing them is most of what a small task
+//! costs here.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use cap_std::fs::Dir;
@@ -14,39 +17,72 @@ use nexusmon_shared::task::Outputs;
 use serde_json::Value;
 
 use super::attempt_key;
+use super::protocol::{Access, Visible};
 use crate::run::Job;
 
-const OUTPUTS: &str = "outputs.json";
+/// In the workspace, once the task has written it; never collected.
+pub(super) const OUTPUTS: &str = ".nexusmon-outputs.json";
 const PARAMS: &str = "params.json";
 const SCRIPT: &str = "script";
+const INPUTS: &str = "inputs";
+/// Below the data folder, the inputs of every confined task that has none.
+const NO_INPUTS: &str = "no-inputs";
 /// Where bubblewrap shows the workspace, and what belongs to it.
 const INSIDE: &str = "/workspace";
 const BESIDE: &str = "/nexusmon";
 
-/// The folder of one attempt, on the host.
+/// What one attempt has, on the host.
 pub(crate) struct Workspace {
     folder: PathBuf,
     /// Opened before anything runs, so that nothing the task renames or links leads elsewhere.
     held: Dir,
+    view: View,
+    /// As the process names the workspace.
     inside: String,
-    beside: String,
+    /// As the process names the folder of its inputs.
+    given: String,
     inputs: Vec<String>,
+    has_script: bool,
 }
 
-pub(super) fn folder(data_dir: &Path, attempt: AttemptRef) -> PathBuf {
+/// Where a process sees its workspace, and how far it is confined there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// At the place it has on the host, writing wherever it likes.
+    Open,
+    /// At the place it has on the host, reaching nothing else of the agent's.
+    Confined,
+    /// At places of its own.
+    Moved,
+}
+
+/// An empty folder that confined tasks may read.
+pub(super) fn no_inputs(data_dir: &Path) -> PathBuf {
+    data_dir.join(NO_INPUTS)
+}
+
+fn folder(data_dir: &Path, attempt: AttemptRef) -> PathBuf {
     data_dir.join("work").join(attempt_key(attempt))
 }
 
+/// A path with another ending: what belongs to a workspace.
+fn beside(folder: &Path, name: &str) -> PathBuf {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(".");
+    path.push(name);
+    path.into()
+}
+
 impl Workspace {
-    /// Makes it, with parameters and inputs. `moved`: the process will see it at places of its own.
-    pub(crate) fn create(data_dir: &Path, job: &Job, moved: bool) -> Result<Self, Cause> {
+    /// Makes it, with parameters and inputs.
+    pub(crate) fn create(data_dir: &Path, job: &Job, view: View) -> Result<Self, Cause> {
         let folder = folder(data_dir, job.attempt);
-        Self::fill(&folder, job, moved).map_err(|error| Cause::PluginError {
+        Self::fill(&folder, data_dir, job, view).map_err(|error| Cause::PluginError {
             detail: format!("the workspace {} cannot be made: {error}", folder.display()),
         })
     }
 
-    fn fill(folder: &Path, job: &Job, moved: bool) -> std::io::Result<Self> {
+    fn fill(folder: &Path, data_dir: &Path, job: &Job, view: View) -> std::io::Result<Self> {
         match fs::create_dir(folder) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 fs::remove_dir_all(folder)?;
@@ -54,14 +90,15 @@ impl Workspace {
             }
             made => made?,
         }
-        for name in ["workspace", "inputs"] {
-            fs::create_dir(folder.join(name))?;
-        }
-        fs::write(folder.join(PARAMS), serde_json::to_vec(&job.parameters)?)?;
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(OUTPUTS))?;
+        fs::write(beside(folder, PARAMS), serde_json::to_vec(&job.parameters)?)?;
+        let own_inputs = beside(folder, INPUTS);
         let mut inputs = Vec::new();
+        // What is not confined could leave something in the folder all others share.
+        if !job.inputs.is_empty() || view == View::Open {
+            fs::create_dir_all(&own_inputs)?;
+        }
         for input in &job.inputs {
-            let target = folder.join("inputs").join(&input.name);
+            let target = own_inputs.join(&input.name);
             if let Some(parent) = target.parent() {
                 fs::create_dir_all(parent)?;
             }
@@ -70,16 +107,13 @@ impl Workspace {
             inputs.push(input.name.clone());
         }
         let held = Dir::open_ambient_dir(folder, cap_std::ambient_authority())?;
-        let (inside, beside) = if moved {
-            (INSIDE.to_owned(), BESIDE.to_owned())
-        } else {
-            (folder.join("workspace").display().to_string(), folder.display().to_string())
+        let given = match view {
+            View::Moved => format!("{BESIDE}/{INPUTS}"),
+            View::Confined if inputs.is_empty() => no_inputs(data_dir).display().to_string(),
+            View::Open | View::Confined => own_inputs.display().to_string(),
         };
-        Ok(Self { folder: folder.to_owned(), held, inside, beside, inputs })
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+        let inside = if view == View::Moved { INSIDE.to_owned() } else { folder.display().to_string() };
+        Ok(Self { folder: folder.to_owned(), held, view, inside, given, inputs, has_script: false })
     }
 
     /// The working directory as the process names it.
@@ -88,31 +122,59 @@ impl Workspace {
     }
 
     /// The workspace as it is held.
-    pub(crate) fn contents(&self) -> std::io::Result<Dir> {
-        self.held.open_dir("workspace")
+    pub(crate) const fn contents(&self) -> &Dir {
+        &self.held
+    }
+
+    /// What of the host a confined process may reach for.
+    pub(crate) fn visible(&self) -> Vec<Visible> {
+        let one = |path: PathBuf, access| Visible { path: path.display().to_string(), access };
+        let mut visible =
+            vec![one(self.folder.clone(), Access::Write), one(beside(&self.folder, PARAMS), Access::Read)];
+        if self.has_script {
+            visible.push(one(beside(&self.folder, SCRIPT), Access::Read));
+        }
+        if !self.inputs.is_empty() {
+            visible.push(one(beside(&self.folder, INPUTS), Access::Write));
+        }
+        visible
     }
 
     /// Arguments of bubblewrap.
     pub(crate) fn mounts(&self) -> Vec<String> {
-        let host = |name: &str| self.folder.join(name).display().to_string();
-        let bind = |kind: &str, name: &str, target: String| vec![kind.to_owned(), host(name), target];
-        let mut mounts = bind("--bind", "workspace", INSIDE.to_owned());
+        let bind = |kind: &str, host: PathBuf, target: String| {
+            vec![kind.to_owned(), host.display().to_string(), target]
+        };
+        let given = |name: &str| bind("--ro-bind", beside(&self.folder, name), format!("{BESIDE}/{name}"));
+        let mut mounts = bind("--bind", self.folder.clone(), INSIDE.to_owned());
         mounts.extend(["--dir".to_owned(), BESIDE.to_owned()]);
-        mounts.extend(bind("--ro-bind", "inputs", format!("{BESIDE}/inputs")));
-        mounts.extend(bind("--ro-bind", PARAMS, format!("{BESIDE}/{PARAMS}")));
-        mounts.extend(bind("--ro-bind-try", SCRIPT, format!("{BESIDE}/{SCRIPT}")));
-        mounts.extend(bind("--bind", OUTPUTS, format!("{BESIDE}/{OUTPUTS}")));
+        mounts.extend(given(PARAMS));
+        if self.has_script {
+            mounts.extend(given(SCRIPT));
+        }
+        if self.inputs.is_empty() {
+            mounts.extend(["--dir".to_owned(), self.given.clone()]);
+        } else {
+            mounts.extend(given(INPUTS));
+        }
         mounts
+    }
+
+    /// As the process names what lies beside its workspace.
+    fn named(&self, name: &str) -> String {
+        match self.view {
+            View::Moved => format!("{BESIDE}/{name}"),
+            View::Open | View::Confined => beside(&self.folder, name).display().to_string(),
+        }
     }
 
     /// What every task finds in its environment.
     pub(crate) fn environment(&self, job: &Job) -> BTreeMap<String, String> {
-        let beside = |name: &str| format!("{}/{name}", self.beside);
         let mut variables = BTreeMap::from([
             ("HOME".to_owned(), self.inside.clone()),
-            ("NEXUSMON_PARAMS".to_owned(), beside(PARAMS)),
-            ("NEXUSMON_INPUTS".to_owned(), beside("inputs")),
-            ("NEXUSMON_OUTPUTS".to_owned(), beside(OUTPUTS)),
+            ("NEXUSMON_PARAMS".to_owned(), self.named(PARAMS)),
+            ("NEXUSMON_INPUTS".to_owned(), self.given.clone()),
+            ("NEXUSMON_OUTPUTS".to_owned(), format!("{}/{OUTPUTS}", self.inside)),
             ("NEXUSMON_MISSION_ID".to_owned(), job.mission.to_string()),
             ("NEXUSMON_TASK_ID".to_owned(), job.attempt.task.to_string()),
             ("NEXUSMON_ATTEMPT".to_owned(), attempt_key(job.attempt)),
@@ -129,17 +191,17 @@ impl Workspace {
     }
 
     /// Keeps a script beside the workspace; gives its path as the process names it.
-    pub(crate) fn put_script(&self, source: &str) -> Result<String, Cause> {
-        let write = || fs::File::create(self.folder.join(SCRIPT))?.write_all(source.as_bytes());
-        write()
-            .map_err(|error: std::io::Error| Cause::PluginError { detail: format!("the script: {error}") })?;
-        Ok(format!("{}/{SCRIPT}", self.beside))
+    pub(crate) fn put_script(&mut self, source: &str) -> Result<String, Cause> {
+        fs::write(beside(&self.folder, SCRIPT), source)
+            .map_err(|error| Cause::PluginError { detail: format!("the script: {error}") })?;
+        self.has_script = true;
+        Ok(self.named(SCRIPT))
     }
 
     /// A fetched input's path as the process names it.
     pub(crate) fn input(&self, name: &str) -> Result<String, Cause> {
         if self.inputs.iter().any(|input| input == name) {
-            return Ok(format!("{}/inputs/{name}", self.beside));
+            return Ok(format!("{}/{name}", self.given));
         }
         Err(Cause::BadParameters { detail: format!("artifact: `{name}` is not among this task's inputs") })
     }
@@ -151,13 +213,22 @@ impl Workspace {
         options.read(true);
         {
             use cap_std::fs::OpenOptionsExt as _;
-            options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+            // What lies there may be a link or a pipe by now.
+            let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+            options.custom_flags(flags.bits().cast_signed());
         }
-        let file = self
-            .held
-            .open_with(OUTPUTS, &options)
-            .map_err(|error| unusable(format!("cannot be read: {error}")))?;
-        let size = file.metadata().map_err(|error| unusable(error.to_string()))?.len();
+        let file = match self.held.open_with(OUTPUTS, &options) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Outputs::new()),
+            opened => opened.map_err(|error| unusable(format!("cannot be read: {error}")))?,
+        };
+        let found = file.metadata().map_err(|error| unusable(error.to_string()))?;
+        if !found.is_file() {
+            return Err(unusable("is no regular file any more".to_owned()));
+        }
+        let size = found.len();
+        if size == 0 {
+            return Ok(Outputs::new());
+        }
         if size > MAX_OUTPUT_BYTES as u64 {
             return Err(Cause::OutputTooLarge { bytes: size, limit: MAX_OUTPUT_BYTES as u64 });
         }
@@ -174,6 +245,32 @@ impl Workspace {
             Err(error) => Err(unusable(format!("is not JSON: {error}"))),
         }
     }
+}
+
+impl Workspace {
+    /// Removes all of it. Most tasks leave nothing in theirs, and then there is no need to look.
+    pub(super) fn remove(&self) {
+        let _ = fs::remove_file(beside(&self.folder, PARAMS));
+        if self.has_script {
+            let _ = fs::remove_file(beside(&self.folder, SCRIPT));
+        }
+        if !self.inputs.is_empty() || self.view == View::Open {
+            remove(&beside(&self.folder, INPUTS));
+        }
+        if fs::remove_dir(&self.folder).is_err() {
+            remove(&self.folder);
+        }
+    }
+}
+
+/// Removes what there may be of an attempt whose workspace was not finished.
+pub(super) fn remove_attempt(data_dir: &Path, attempt: AttemptRef) {
+    let folder = folder(data_dir, attempt);
+    for name in [PARAMS, SCRIPT] {
+        let _ = fs::remove_file(beside(&folder, name));
+    }
+    remove(&beside(&folder, INPUTS));
+    remove(&folder);
 }
 
 /// Removes a folder, also one whose insides the task made unreadable.
@@ -201,8 +298,13 @@ fn open_up(folder: &Path) {
 pub(super) fn clean(data_dir: &Path, keep: &std::collections::BTreeSet<String>) {
     for (place, kept) in [("work", false), ("uploads", true)] {
         for entry in fs::read_dir(data_dir.join(place)).into_iter().flatten().flatten() {
-            if !(kept && keep.contains(&*entry.file_name().to_string_lossy())) {
+            if kept && keep.contains(&*entry.file_name().to_string_lossy()) {
+                continue;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 remove(&entry.path());
+            } else {
+                let _ = fs::remove_file(entry.path());
             }
         }
     }

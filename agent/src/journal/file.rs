@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use nexusmon_shared::id::JournalId;
+use nexusmon_shared::planted::failure;
 
 use super::JournalError;
 use super::frame::{self, Frames, Tail};
@@ -49,7 +50,9 @@ impl JournalFile {
             Some(bytes) => replay(bytes, &path)?,
             None => (Memory::default(), None, false),
         };
-        let journal = known.filter(|_| !damaged).unwrap_or(fresh);
+        let journal = known
+            .filter(|_| !damaged || nexusmon_shared::planted::planted("damaged-journal-believed"))
+            .unwrap_or(fresh);
         let file = Self::write_compact(folder, journal, &memory)?;
         Ok(Opened { file, memory, journal, damaged: damaged || (bytes.is_some() && known.is_none()) })
     }
@@ -59,13 +62,17 @@ impl JournalFile {
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
-        self.file.write_all(bytes).map_err(|error| self.failed("write", error))?;
+        failure("journal.write")
+            .and_then(|()| self.file.write_all(bytes))
+            .map_err(|error| self.failed("write", error))?;
         self.length += bytes.len() as u64;
         Ok(())
     }
 
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
-        self.file.sync_data().map_err(|error| self.failed("sync", error))
+        failure("journal.sync")
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| self.failed("sync", error))
     }
 
     /// Replaces the file by the fewest records that say the same; durable when it returns.
@@ -85,6 +92,7 @@ impl JournalFile {
             let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&fresh)?;
             file.write_all(content)?;
             file.sync_all()?;
+            failure("journal.rename")?;
             std::fs::rename(&fresh, &path)?;
             File::open(folder)?.sync_all()?;
             Ok(file)
@@ -108,7 +116,7 @@ pub(crate) fn compact(journal: JournalId, memory: &Memory) -> Vec<u8> {
     bytes
 }
 
-fn replay(bytes: &[u8], path: &Path) -> Result<(Memory, Option<JournalId>, bool), JournalError> {
+pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<(Memory, Option<JournalId>, bool), JournalError> {
     let mut memory = Memory::default();
     let mut journal = None;
     let mut frames = Frames::new(bytes);

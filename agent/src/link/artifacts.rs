@@ -1,11 +1,12 @@
 //! Artifacts between this machine and the vault: offered by digest, uploaded and downloaded with resume.
 
-use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::{
@@ -14,22 +15,23 @@ use nexusmon_shared::message::{
 use nexusmon_shared::outcome::ProducedArtifact;
 use nexusmon_shared::wire::proto;
 use nexusmon_shared::wire::proto::transfer_client::TransferClient;
-use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::cache::Cache;
+use super::intake::{self, Intake};
 use crate::attempts::Courier;
 use crate::run::{Collected, JobInput};
 use crate::worker::Later;
 
 /// Bytes per message of an upload.
 const BLOCK: usize = 512 * 1024;
-/// Transfers at once, each way.
-const AT_ONCE: usize = 4;
+/// Transfers at once, each way: so many small ones, and so many larger ones.
+const AT_ONCE: u32 = 16;
+const LARGE_AT_ONCE: u32 = 4;
+const SMALL: u64 = 1024 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -78,8 +80,8 @@ impl Artifacts {
         Ok(Self(Arc::new(Shared {
             channel: watch::channel(None).0,
             cache: Cache::open(folder, limit)?,
-            uploads: Semaphore::new(AT_ONCE),
-            downloads: Semaphore::new(AT_ONCE),
+            uploads: Semaphore::new(AT_ONCE as usize),
+            downloads: Semaphore::new(AT_ONCE as usize),
         })))
     }
 
@@ -141,9 +143,15 @@ impl Shared {
     async fn fetch(&self, attempt: AttemptRef, digest: Digest, size: u64) -> Result<(), String> {
         let turn = self.cache.turn(digest);
         let _turn = turn.lock().await;
+        if self.cache.is_doubtful(digest) {
+            let path = self.cache.path(digest);
+            let found = tokio::task::spawn_blocking(move || intake::digest(&path)).await;
+            self.cache.judge(digest, found.is_ok_and(|found| found.is_ok_and(|found| found == digest)));
+        }
         let mut pause = FIRST_PAUSE;
         while !self.cache.pin(digest, attempt) {
-            let _room = self.downloads.acquire().await.map_err(|error| error.to_string())?;
+            let weight = if size > SMALL { AT_ONCE / LARGE_AT_ONCE } else { 1 };
+            let _room = self.downloads.acquire_many(weight).await.map_err(|error| error.to_string())?;
             match self.download(attempt, digest, size).await {
                 Ok(()) => {}
                 Err(Trouble::Final(detail)) => return Err(format!("input {digest}: {detail}")),
@@ -158,33 +166,24 @@ impl Shared {
         let path = self.cache.partial(digest);
         let local =
             |error: std::io::Error| Trouble::Final(format!("cannot write {}: {error}", path.display()));
-        let mut options = tokio::fs::OpenOptions::new();
-        let mut file = options.create(true).read(true).append(true).open(&path).await.map_err(local)?;
-        let mut offset = file.metadata().await.map_err(local)?.len();
+        let file = std::fs::File::options().create(true).append(true).open(&path).map_err(local)?;
+        let mut offset = file.metadata().map_err(local)?.len();
         if offset > size {
-            file.set_len(0).await.map_err(local)?;
+            file.set_len(0).map_err(local)?;
             offset = 0;
         }
-        if offset < size {
-            let request = proto::DownloadRequest::from(DownloadRequest { attempt, digest, offset });
-            let mut chunks = client.download(request).await?.into_inner();
-            while let Some(chunk) = chunks.message().await? {
-                offset += chunk.data.len() as u64;
-                if offset > size {
-                    let _ = tokio::fs::remove_file(&path).await;
-                    return Err(Trouble::Final("it is longer than the order says".to_owned()));
-                }
-                file.write_all(&chunk.data).await.map_err(local)?;
+        let intake = Intake::begin(file, &path).map_err(local)?;
+        let received = receive(&mut client, attempt, digest, offset, size, &intake).await;
+        // Also when the line was cut: the next try must not find a file that still grows.
+        let found = intake.finish().await.map_err(local)?;
+        match received? {
+            end if end < size => return Err(Trouble::Passing),
+            end if end > size => {
+                let _ = tokio::fs::remove_file(&path).await;
+                return Err(Trouble::Final("it is longer than the order says".to_owned()));
             }
-            file.flush().await.map_err(local)?;
+            _ => {}
         }
-        if offset < size {
-            return Err(Trouble::Passing);
-        }
-        drop(file);
-        let hashed = path.clone();
-        let found = tokio::task::spawn_blocking(move || hash(&hashed)).await;
-        let found = found.map_err(|error| Trouble::Final(error.to_string()))?.map_err(local)?;
         if found != digest {
             let _ = tokio::fs::remove_file(&path).await;
             return Err(Trouble::Final(format!("what arrived hashes to {found}")));
@@ -226,18 +225,31 @@ impl Shared {
         if answers.len() != files.len() {
             return Err(Trouble::Final("the vault did not answer for each artifact".to_owned()));
         }
+        let mut missing = Vec::new();
         for (file, answer) in files.iter().zip(answers) {
             match answer {
                 OfferAnswer::Present => {}
                 OfferAnswer::Refused { reason } => {
                     return Err(Trouble::Final(format!("the vault refused `{}`: {reason}", file.name)));
                 }
-                OfferAnswer::Send { offset } => {
-                    let room = self.uploads.acquire().await;
-                    let _room = room.map_err(|error| Trouble::Final(error.to_string()))?;
-                    self.upload(&mut client, attempt, file, offset).await?;
-                }
+                OfferAnswer::Send { offset } => missing.push((file, offset)),
             }
+        }
+        let uploads = missing.into_iter().map(|(file, offset)| {
+            let mut client = client.clone();
+            let uploading: Later<'_, Result<(), Trouble>> = Box::pin(async move {
+                // Small ones wait for the disk there, large ones for processor and line: that many more may go at once.
+                let weight = if file.size > SMALL { AT_ONCE / LARGE_AT_ONCE } else { 1 };
+                let room = self.uploads.acquire_many(weight).await;
+                let _room = room.map_err(|error| Trouble::Final(error.to_string()))?;
+                self.upload(&mut client, attempt, file, offset).await
+            });
+            uploading
+        });
+        let mut uploads =
+            futures::stream::iter(uploads.collect::<Vec<_>>()).buffer_unordered(AT_ONCE as usize);
+        while let Some(uploaded) = uploads.next().await {
+            uploaded?;
         }
         Ok(())
     }
@@ -252,46 +264,57 @@ impl Shared {
         let Collected { digest, size, .. } = *file;
         let (sender, receiver) = mpsc::channel(2);
         let start = UploadMessage::Start(UploadStart { attempt, digest, size, offset });
-        let reading = async {
-            let mut source = tokio::fs::File::open(&file.path).await?;
-            source.seek(std::io::SeekFrom::Start(offset)).await?;
-            if sender.send(start.into()).await.is_err() {
+        let source = file.path.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let source = std::fs::File::open(source)?;
+            if sender.blocking_send(start.into()).is_err() {
                 return Ok(());
             }
-            let mut left = size.saturating_sub(offset);
-            while left > 0 {
-                let room = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
+            let mut at = offset;
+            while at < size {
+                let room = usize::try_from(size - at).unwrap_or(BLOCK).min(BLOCK);
                 let mut block = vec![0; room];
-                source.read_exact(&mut block).await?;
-                left -= room as u64;
-                if sender.send(UploadMessage::Data(Bytes::from(block)).into()).await.is_err() {
+                source.read_exact_at(&mut block, at)?;
+                at += room as u64;
+                if sender.blocking_send(UploadMessage::Data(Bytes::from(block)).into()).is_err() {
                     return Ok(());
                 }
             }
-            drop(sender);
             Ok::<(), std::io::Error>(())
-        };
+        });
         let sending = client.upload(ReceiverStream::new(receiver));
         let (read, sent) = tokio::join!(reading, sending);
+        let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         read.map_err(|error| Trouble::Final(format!("cannot read `{}`: {error}", file.name)))?;
         sent?;
         Ok(())
     }
 }
 
+/// Takes what the coordinator sends; gives where it ended.
+async fn receive(
+    client: &mut TransferClient<Channel>,
+    attempt: AttemptRef,
+    digest: Digest,
+    mut offset: u64,
+    size: u64,
+    intake: &Intake,
+) -> Result<u64, Trouble> {
+    if offset < size {
+        let request = proto::DownloadRequest::from(DownloadRequest { attempt, digest, offset });
+        let mut chunks = client.download(request).await?.into_inner();
+        while let Some(chunk) = chunks.message().await? {
+            offset += chunk.data.len() as u64;
+            if offset > size {
+                break;
+            }
+            intake.take(chunk.data).await;
+        }
+    }
+    Ok(offset)
+}
+
 async fn wait(pause: &mut Duration) {
     tokio::time::sleep(*pause).await;
     *pause = (*pause * 2).min(LONGEST_PAUSE);
-}
-
-fn hash(path: &Path) -> std::io::Result<Digest> {
-    let mut file = std::fs::File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut block = vec![0; 1024 * 1024];
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok(Digest::from_bytes(hasher.finalize().into())),
-            length => hasher.update(&block[..length]),
-        }
-    }
 }

@@ -29,6 +29,8 @@ struct Blob {
     size: u64,
     used: u64,
     pins: u32,
+    /// Found at start: nothing here is synced, so after a power cut it may be another thing than its name says.
+    doubtful: bool,
 }
 
 impl Cache {
@@ -41,7 +43,7 @@ impl Cache {
             let size = entry.metadata()?.len();
             if let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
                 content.bytes += size;
-                content.blobs.insert(digest, Blob { size, used: 0, pins: 0 });
+                content.blobs.insert(digest, Blob { size, used: 0, pins: 0, doubtful: true });
             }
         }
         Ok(Self { folder: folder.to_owned(), limit, content: Mutex::new(content) })
@@ -63,12 +65,31 @@ impl Cache {
         Arc::clone(content.fetching.entry(digest).or_default())
     }
 
-    /// Holds a blob for an attempt, if it is here.
+    /// Whether it has to be hashed before it is used; to be asked within its turn.
+    pub(super) fn is_doubtful(&self, digest: Digest) -> bool {
+        self.lock().blobs.get(&digest).is_some_and(|blob| blob.doubtful)
+    }
+
+    /// What hashing a doubtful blob said.
+    pub(super) fn judge(&self, digest: Digest, good: bool) {
+        let mut content = self.lock();
+        if good {
+            if let Some(blob) = content.blobs.get_mut(&digest) {
+                blob.doubtful = false;
+            }
+        } else if let Some(blob) = content.blobs.remove(&digest) {
+            tracing::warn!(%digest, "a cached input was damaged; it is fetched again");
+            content.bytes -= blob.size;
+            let _ = std::fs::remove_file(self.path(digest));
+        }
+    }
+
+    /// Holds a blob for an attempt, if it is here and not doubtful.
     pub(super) fn pin(&self, digest: Digest, attempt: AttemptRef) -> bool {
         let mut content = self.lock();
         content.uses += 1;
         let used = content.uses;
-        let Some(blob) = content.blobs.get_mut(&digest) else { return false };
+        let Some(blob) = content.blobs.get_mut(&digest).filter(|blob| !blob.doubtful) else { return false };
         blob.used = used;
         blob.pins += 1;
         content.pins.entry(attempt).or_default().push(digest);
@@ -82,7 +103,7 @@ impl Cache {
         content.uses += 1;
         let used = content.uses;
         content.bytes += size;
-        content.blobs.insert(digest, Blob { size, used, pins: 0 });
+        content.blobs.insert(digest, Blob { size, used, pins: 0, doubtful: false });
         self.evict(&mut content, Some(digest));
         Ok(())
     }
@@ -150,6 +171,9 @@ mod tests {
 
         cache.unpin(attempt(1));
         let again = Cache::open(folder.path(), 25).unwrap();
-        assert!(again.pin(first, attempt(3)) && again.pin(third, attempt(3)));
+        assert!(again.is_doubtful(first) && !again.pin(first, attempt(3)), "not looked at yet");
+        again.judge(first, true);
+        again.judge(third, false);
+        assert!(again.pin(first, attempt(3)) && !again.is_doubtful(third) && !again.path(third).exists());
     }
 }

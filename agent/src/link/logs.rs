@@ -48,8 +48,15 @@ struct Position {
     ended: bool,
 }
 
-type Read = (AttemptRef, u64, std::io::Result<Option<LogPiece>>);
-type Reads<'a> = FuturesUnordered<Later<'a, Read>>;
+type Read = (AttemptRef, u64, std::io::Result<Option<LogChunk>>);
+
+/// Reads of the spool under way.
+struct Reads<'a> {
+    under_way: FuturesUnordered<Later<'a, Read>>,
+    spool: &'a dyn LogSpool,
+    /// Whether compressing helps.
+    compress: bool,
+}
 
 impl Logs {
     pub(super) fn new(spool: Arc<dyn LogSpool>) -> Self {
@@ -76,7 +83,7 @@ impl Logs {
         let (sender, receiver) = mpsc::channel(QUEUED);
         let mut client = TransferClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
         let spool = Arc::clone(&self.spool);
-        let mut reads: Reads<'_> = FuturesUnordered::new();
+        let mut reads = Reads { under_way: FuturesUnordered::new(), spool: &*spool, compress };
         let mut questions = Vec::new();
         for (attempt, position) in &mut self.open {
             if position.next.is_none() || position.answered || position.received > 0 {
@@ -84,7 +91,7 @@ impl Logs {
                 questions.push(*attempt);
             } else {
                 *position = Position::fresh();
-                read(&mut reads, &*spool, *attempt, position);
+                reads.begin(*attempt, position);
             }
         }
         let mut asking = questions.into_iter();
@@ -99,7 +106,7 @@ impl Logs {
                 opened = &mut opening, if acks.is_none() => acks = Some(opened?.into_inner()),
                 ack = next_ack(&mut acks) => {
                     let ack = ack?.ok_or_else(|| Status::unavailable("the coordinator ended the log stream"))?;
-                    self.acknowledged(&ack, &mut reads, &*spool);
+                    self.acknowledged(&ack, &mut reads);
                 }
                 permit = sender.reserve(), if waiting.is_some() => {
                     let permit = permit.map_err(|_| Status::unavailable("the log stream is closed"))?;
@@ -108,31 +115,29 @@ impl Logs {
                     }
                     waiting = asking.next().map(question);
                 }
-                Some((attempt, offset, piece)) = reads.next(), if waiting.is_none() => {
-                    waiting = self.piece(attempt, offset, piece, compress, &mut reads, &*spool);
+                Some((attempt, offset, piece)) = reads.under_way.next(), if waiting.is_none() => {
+                    waiting = self.piece(attempt, offset, piece, &mut reads);
                 }
                 Some(attempt) = self.begun.recv() => {
                     let position = self.open.entry(attempt).or_insert_with(Position::fresh);
-                    read(&mut reads, &*spool, attempt, position);
+                    reads.begin(attempt, position);
                 }
             }
         }
     }
 
     /// A piece from the spool becomes a chunk, unless the log is gone or the reading is out of date.
-    fn piece<'a>(
+    fn piece(
         &mut self,
         attempt: AttemptRef,
         offset: u64,
-        piece: std::io::Result<Option<LogPiece>>,
-        compress: bool,
-        reads: &mut Reads<'a>,
-        spool: &'a dyn LogSpool,
+        piece: std::io::Result<Option<LogChunk>>,
+        reads: &mut Reads<'_>,
     ) -> Option<proto::LogChunk> {
         let position = self.open.get_mut(&attempt)?;
         position.reading = false;
         if position.next != Some(offset) {
-            read(reads, spool, attempt, position);
+            reads.begin(attempt, position);
             return None;
         }
         let piece = match piece {
@@ -143,18 +148,18 @@ impl Logs {
             }
             Err(error) => {
                 tracing::error!(task = %attempt.task, %error, "a log cannot be read from the spool; it is given up");
-                spool.forget(attempt);
+                self.spool.forget(attempt);
                 self.open.remove(&attempt);
                 return None;
             }
         };
-        position.next = Some(offset + piece.data.len() as u64);
+        position.next = Some(offset + u64::from(piece.size));
         position.ended = piece.last;
-        read(reads, spool, attempt, position);
-        Some(chunk(attempt, piece, compress).into())
+        reads.begin(attempt, position);
+        Some(piece.into())
     }
 
-    fn acknowledged<'a>(&mut self, ack: &proto::LogAck, reads: &mut Reads<'a>, spool: &'a dyn LogSpool) {
+    fn acknowledged(&mut self, ack: &proto::LogAck, reads: &mut Reads<'_>) {
         let ack = match LogAck::try_from(ack.clone()) {
             Ok(ack) => ack,
             Err(error) => {
@@ -167,11 +172,11 @@ impl Logs {
             tracing::warn!(task = %ack.attempt.task, %reason, "the coordinator does not take this log");
         }
         if ack.sealed || ack.refused.is_some() {
-            spool.forget(ack.attempt);
+            self.spool.forget(ack.attempt);
             self.open.remove(&ack.attempt);
             return;
         }
-        spool.stored(ack.attempt, ack.stored);
+        self.spool.stored(ack.attempt, ack.stored);
         position.received = position.received.max(ack.received);
         // The first answer on a stream says where to go on; it may know more than was sent, never less than was asked.
         let first = !std::mem::replace(&mut position.answered, true);
@@ -179,7 +184,7 @@ impl Logs {
             position.next = Some(ack.received);
             position.ended = false;
         }
-        read(reads, spool, ack.attempt, position);
+        reads.begin(ack.attempt, position);
     }
 }
 
@@ -190,16 +195,25 @@ impl Position {
     }
 }
 
-/// Begins a read if none is under way, there is something to read, and the window is open.
-fn read<'a>(reads: &mut Reads<'a>, spool: &'a dyn LogSpool, attempt: AttemptRef, position: &mut Position) {
-    let Some(offset) = position.next else { return };
-    let open = offset.saturating_sub(position.received) < WINDOW;
-    if position.reading || position.ended || !open {
-        return;
+impl Reads<'_> {
+    /// Begins a read if none is under way, there is something to read, and the window is open.
+    fn begin(&mut self, attempt: AttemptRef, position: &mut Position) {
+        let Some(offset) = position.next else { return };
+        let open = offset.saturating_sub(position.received) < WINDOW;
+        if position.reading || position.ended || !open {
+            return;
+        }
+        position.reading = true;
+        let (next, compress) = (self.spool.next(attempt, offset), self.compress);
+        self.under_way.push(Box::pin(async move {
+            let piece = match next.await {
+                Ok(Some(piece)) => Ok(Some(chunk(attempt, piece, compress).await)),
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            (attempt, offset, piece)
+        }));
     }
-    position.reading = true;
-    let next = spool.next(attempt, offset);
-    reads.push(Box::pin(async move { (attempt, offset, next.await) }));
 }
 
 fn question(attempt: AttemptRef) -> proto::LogChunk {
@@ -216,18 +230,26 @@ fn question(attempt: AttemptRef) -> proto::LogChunk {
     .into()
 }
 
-fn chunk(attempt: AttemptRef, piece: LogPiece, compress: bool) -> LogChunk {
+async fn chunk(attempt: AttemptRef, piece: LogPiece, compress: bool) -> LogChunk {
     let LogPiece { offset, data, runs, at, last } = piece;
     let size = u32::try_from(data.len()).expect("a piece is at most 256 KiB");
-    let smaller = (compress && data.len() > COMPRESS_BEYOND)
-        .then(|| zstd::bulk::compress(&data, 1).ok())
-        .flatten()
-        .filter(|packed| packed.len() < data.len() / 10 * 9);
-    let (data, compressed) = match smaller {
-        Some(packed) => (packed.into(), true),
-        None => (data, false),
+    let (data, compressed) = match compress && data.len() > COMPRESS_BEYOND {
+        true => packed(data).await,
+        false => (data, false),
     };
     LogChunk { attempt, offset, data, compressed, size, at, runs, last }
+}
+
+/// Compressed if that helps. Other threads do it: this one has the stream to keep full.
+async fn packed(data: Bytes) -> (Bytes, bool) {
+    let source = data.clone();
+    let smaller = tokio::task::spawn_blocking(move || {
+        zstd::bulk::compress(&source, 1).ok().filter(|packed| packed.len() < source.len() / 10 * 9)
+    });
+    match smaller.await {
+        Ok(Some(packed)) => (packed.into(), true),
+        Ok(None) | Err(_) => (data, false),
+    }
 }
 
 async fn next_ack(acks: &mut Option<Streaming<proto::LogAck>>) -> Result<Option<proto::LogAck>, Status> {

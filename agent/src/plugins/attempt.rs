@@ -325,7 +325,8 @@ async fn spool(
         let now = clock.now();
         // Waits while the spool is full.
         let written = tokio::task::spawn_blocking(move || {
-            let outcome = some.iter().try_for_each(|piece| log.write(piece.source, &piece.bytes, now));
+            let outcome =
+                some.into_iter().try_for_each(|piece| log.write(piece.source, piece.bytes.into(), now));
             (log, outcome)
         });
         match written.await {

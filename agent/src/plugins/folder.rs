@@ -83,7 +83,7 @@ pub(super) fn declared(folder: &Path) -> Result<Declared, String> {
     parse(&text).map_err(wrong)
 }
 
-fn parse(text: &str) -> Result<Declared, String> {
+pub(super) fn parse(text: &str) -> Result<Declared, String> {
     let deserializer = toml::Deserializer::parse(text).map_err(|error| one_line(error.message()))?;
     let written: Written = serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let reason = one_line(error.inner().message());

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use nexusmon_shared::message::{LogRun, LogSource};
@@ -15,10 +17,13 @@ use crate::worker::LogPiece;
 
 /// A segment is closed once it holds this much.
 const SEGMENT: u64 = 4 * 1024 * 1024;
+/// Bytes of all logs together that are kept in memory until they are sent, to save reading them back.
+const RECENT: usize = 8 * 1024 * 1024;
 
 /// See the module.
 pub(super) struct Log {
-    folder: PathBuf,
+    /// Of its segments' paths; what each adds is where it begins.
+    prefix: PathBuf,
     segments: VecDeque<Segment>,
     /// Bytes of log so far.
     length: u64,
@@ -27,6 +32,18 @@ pub(super) struct Log {
     left_over: bool,
     /// Where the next read most likely begins: (offset, segment's first offset, place in its file).
     cursor: (u64, u64, u64),
+    /// The newest frames once more, without a hole to the end of the log.
+    recent: VecDeque<Recent>,
+    /// Bytes of those, over all logs.
+    recent_bytes: Arc<AtomicUsize>,
+}
+
+/// A frame in memory.
+struct Recent {
+    offset: u64,
+    bytes: Bytes,
+    source: LogSource,
+    at: Timestamp,
 }
 
 struct Segment {
@@ -41,38 +58,38 @@ struct Segment {
 }
 
 impl Log {
-    pub(super) fn create(folder: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
-        Ok(Self::empty(folder))
-    }
-
-    fn empty(folder: PathBuf) -> Self {
+    /// Nothing is on disk before something is appended. `recent_bytes` is shared by all logs.
+    pub(super) const fn new(prefix: PathBuf, recent_bytes: Arc<AtomicUsize>) -> Self {
         Self {
-            folder,
+            prefix,
             segments: VecDeque::new(),
             length: 0,
             ended: false,
             unwanted: false,
             left_over: false,
             cursor: (0, 0, 0),
+            recent: VecDeque::new(),
+            recent_bytes,
         }
     }
 
-    /// What an earlier life left; a torn frame at the end is cut off.
-    pub(super) fn reopen(folder: PathBuf) -> io::Result<Self> {
-        let mut starts = Vec::new();
-        for entry in fs::read_dir(&folder)? {
-            starts.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
-        }
+    /// What an earlier life left in segments that begin at `starts`; a torn frame at the end is cut off.
+    pub(super) fn reopen(
+        prefix: PathBuf,
+        mut starts: Vec<u64>,
+        recent_bytes: Arc<AtomicUsize>,
+    ) -> io::Result<Self> {
         starts.sort_unstable();
-        let mut log = Self { left_over: true, ..Self::empty(folder) };
+        let mut log = Self::new(prefix, recent_bytes);
+        log.left_over = true;
         log.length = starts.first().copied().unwrap_or(0);
         for start in starts {
             if start != log.length {
                 // A hole: what lies behind it belongs to nothing.
-                break;
+                let _ = fs::remove_file(path(&log.prefix, start));
+                continue;
             }
-            let segment = Segment::reopen(&log.folder, start)?;
+            let segment = Segment::reopen(&log.prefix, start)?;
             log.length += segment.length;
             log.segments.push_back(segment);
         }
@@ -99,22 +116,56 @@ impl Log {
         self.ended = true;
     }
 
-    pub(super) fn append(&mut self, source: LogSource, bytes: &[u8], at: Timestamp) -> io::Result<()> {
+    pub(super) fn append(&mut self, source: LogSource, bytes: Bytes, at: Timestamp) -> io::Result<()> {
         if self.segments.back().is_none_or(|segment| segment.length >= SEGMENT) {
-            let segment = Segment::create(&self.folder, self.length)?;
+            let segment = Segment::create(&self.prefix, self.length)?;
             self.segments.push_back(segment);
         }
         let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
         let segment = self.segments.back_mut().expect("one was just put there");
         let header = Frame { source, length, at }.bytes();
-        write_both(&mut segment.file, &header, bytes).inspect_err(|_| {
+        write_both(&mut segment.file, &header, &bytes).inspect_err(|_| {
             // Half a frame would hide all that comes after it.
             let _ = segment.file.set_len(segment.size);
         })?;
         segment.size += (HEADER + bytes.len()) as u64;
         segment.length += bytes.len() as u64;
+        let offset = self.length;
         self.length += bytes.len() as u64;
+        if self.recent_bytes.fetch_add(bytes.len(), Ordering::Relaxed) < RECENT {
+            self.recent.push_back(Recent { offset, bytes, source, at });
+        } else {
+            self.recent_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+            self.forget_recent(u64::MAX);
+        }
         Ok(())
+    }
+
+    /// Drops frames that begin before `offset`.
+    fn forget_recent(&mut self, offset: u64) {
+        while let Some(first) = self.recent.front().filter(|first| first.offset < offset) {
+            self.recent_bytes.fetch_sub(first.bytes.len(), Ordering::Relaxed);
+            self.recent.pop_front();
+        }
+    }
+
+    /// What begins at `offset`, if it is in memory; it leaves it.
+    fn take_recent(&mut self, offset: u64) -> Option<LogPiece> {
+        self.forget_recent(offset);
+        let first = self.recent.front().filter(|first| first.offset == offset)?;
+        let (at, mut length, mut runs) = (first.at, 0, Vec::new());
+        let mut taken: Vec<Bytes> = Vec::new();
+        while let Some(next) = self.recent.front()
+            && (taken.is_empty() || length + next.bytes.len() <= MOST)
+        {
+            length += next.bytes.len();
+            add_run(&mut runs, next.source, u32::try_from(next.bytes.len()).ok()?);
+            taken.push(next.bytes.clone());
+            self.forget_recent(next.offset + 1);
+        }
+        let data = if let [one] = taken.as_slice() { one.clone() } else { taken.concat().into() };
+        let end = offset + length as u64;
+        Some(LogPiece { offset, data, runs, at, last: self.ended && end >= self.length })
     }
 
     /// What lies at `offset`: whole frames up to 256 KiB. `None` if it is not written yet.
@@ -129,6 +180,9 @@ impl Log {
                 at,
                 last: true,
             }));
+        }
+        if let Some(piece) = self.take_recent(offset) {
+            return Ok(Some(piece));
         }
         let Some(segment) = self.segments.iter().rev().find(|segment| segment.start <= offset) else {
             return Err(io::Error::other(format!("byte {offset} of this log was freed already")));
@@ -176,8 +230,10 @@ impl Log {
     pub(super) fn discard(&mut self) -> u64 {
         self.unwanted = true;
         let freed = self.bytes_on_disk();
-        self.segments.clear();
-        let _ = fs::remove_dir_all(&self.folder);
+        self.forget_recent(u64::MAX);
+        for segment in self.segments.drain(..) {
+            let _ = fs::remove_file(&segment.path);
+        }
         freed
     }
 }
@@ -200,11 +256,7 @@ impl Piece {
         self.data.resize(from + length, 0);
         segment.file.read_exact_at(&mut self.data[from..], place)?;
         self.at.get_or_insert(frame.at);
-        let length = u32::try_from(length).map_err(io::Error::other)?;
-        match self.runs.last_mut() {
-            Some(run) if run.source == frame.source => run.length += length,
-            _ => self.runs.push(LogRun { source: frame.source, length }),
-        }
+        add_run(&mut self.runs, frame.source, u32::try_from(length).map_err(io::Error::other)?);
         Ok(())
     }
 
@@ -214,15 +266,28 @@ impl Piece {
     }
 }
 
+fn add_run(runs: &mut Vec<LogRun>, source: LogSource, length: u32) {
+    match runs.last_mut() {
+        Some(run) if run.source == source => run.length += length,
+        _ => runs.push(LogRun { source, length }),
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.forget_recent(u64::MAX);
+    }
+}
+
 impl Segment {
-    fn create(folder: &std::path::Path, start: u64) -> io::Result<Self> {
-        let path = folder.join(format!("{start:020}"));
+    fn create(prefix: &Path, start: u64) -> io::Result<Self> {
+        let path = path(prefix, start);
         let file = OpenOptions::new().create_new(true).read(true).append(true).open(&path)?;
         Ok(Self { start, length: 0, size: 0, file, path })
     }
 
-    fn reopen(folder: &std::path::Path, start: u64) -> io::Result<Self> {
-        let path = folder.join(format!("{start:020}"));
+    fn reopen(prefix: &Path, start: u64) -> io::Result<Self> {
+        let path = path(prefix, start);
         let file = OpenOptions::new().read(true).append(true).open(&path)?;
         let whole = file.metadata()?.len();
         let mut segment = Self { start, length: 0, size: 0, file, path };
@@ -245,6 +310,12 @@ impl Segment {
         Frame::read(&header)
             .ok_or_else(|| io::Error::other(format!("{} is damaged at {place}", self.path.display())))
     }
+}
+
+fn path(prefix: &Path, start: u64) -> PathBuf {
+    let mut path = prefix.as_os_str().to_owned();
+    path.push(format!("@{start}"));
+    path.into()
 }
 
 fn write_both(file: &mut File, header: &[u8], bytes: &[u8]) -> io::Result<()> {

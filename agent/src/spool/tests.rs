@@ -48,8 +48,8 @@ proptest! {
         let mut writer = spool.writer(attempt(1));
         for (number, (stderr, length)) in writes.iter().enumerate() {
             let bytes = vec![u8::try_from(number).unwrap(); *length];
-            writer.write(source(*stderr), &bytes, Timestamp::from_micros(1)).unwrap();
             expected.extend_from_slice(&bytes);
+            writer.write(source(*stderr), bytes.into(), Timestamp::from_micros(1)).unwrap();
         }
         if reopened {
             drop(writer);
@@ -71,10 +71,10 @@ proptest! {
         let spool = open(folder.path(), u64::MAX);
         let mut writer = spool.writer(attempt(1));
         for number in 0..10_u8 {
-            writer.write(LogSource::Stdout, &[number; 100], Timestamp::from_micros(1)).unwrap();
+            writer.write(LogSource::Stdout, Bytes::copy_from_slice(&[number; 100]), Timestamp::from_micros(1)).unwrap();
         }
         drop((writer, spool));
-        let file = folder.path().join(name(attempt(1))).join(format!("{:020}", 0));
+        let file = folder.path().join(format!("{}@0", name(attempt(1))));
         let size = std::fs::metadata(&file).unwrap().len();
         std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(size.saturating_sub(cut)).unwrap();
         let spool = open(folder.path(), u64::MAX);
@@ -93,11 +93,11 @@ async fn a_reader_waits_for_more_and_a_forgotten_log_is_gone() {
     let spool = open(folder.path(), u64::MAX);
     let mut begun = spool.begun();
     let mut writer = spool.writer(attempt(1));
-    writer.write(LogSource::Stdout, b"one", Timestamp::from_micros(1)).unwrap();
+    writer.write(LogSource::Stdout, Bytes::from_static(b"one"), Timestamp::from_micros(1)).unwrap();
     assert_eq!(begun.recv().await, Some(attempt(1)));
     assert_eq!(&spool.next(attempt(1), 0).await.unwrap().unwrap().data[..], b"one");
     let (piece, ()) = tokio::join!(spool.next(attempt(1), 3), async {
-        writer.write(LogSource::Stderr, b"two", Timestamp::from_micros(2)).unwrap();
+        writer.write(LogSource::Stderr, Bytes::from_static(b"two"), Timestamp::from_micros(2)).unwrap();
     });
     let piece = piece.unwrap().unwrap();
     assert_eq!((&piece.data[..], piece.runs[0].source, piece.last), (&b"two"[..], LogSource::Stderr, false));
@@ -115,9 +115,9 @@ async fn a_full_spool_makes_the_writer_wait_until_something_is_stored() {
     let spool = open(folder.path(), 8 * 1024 * 1024);
     let mut writer = spool.writer(attempt(1));
     let filling = tokio::task::spawn_blocking(move || {
-        let block = vec![b'x'; 128 * 1024];
+        let block = Bytes::from(vec![b'x'; 128 * 1024]);
         for _ in 0..TOTAL / block.len() as u64 {
-            writer.write(LogSource::Stdout, &block, Timestamp::from_micros(1)).unwrap();
+            writer.write(LogSource::Stdout, block.clone(), Timestamp::from_micros(1)).unwrap();
         }
         writer.finish()
     });

@@ -1,6 +1,7 @@
 //! When a task's needs are decided, and what for.
 
 use nexusmon_shared::outcome::Cause;
+use nexusmon_shared::planted::planted;
 use nexusmon_shared::task::{SkipReason, TaskState, TaskStatus};
 
 /// How a need ended, as far as it matters here.
@@ -65,7 +66,7 @@ pub fn decide(needs: impl IntoIterator<Item = Need>, condition: Condition) -> De
     match condition {
         _ if open => Decision::Wait,
         Condition::DecidesAlone => Decision::Evaluate,
-        _ if unmet => Decision::Skip(SkipReason::NeedFailed),
+        _ if unmet && !planted("failed-need-unlocks") => Decision::Skip(SkipReason::NeedFailed),
         Condition::Asks => Decision::Evaluate,
         Condition::None => Decision::Ready,
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::plan::Retry;
+use nexusmon_shared::planted::planted;
 use rand::RngExt as _;
 
 /// No backoff is longer than this.
@@ -25,7 +26,11 @@ pub fn backoff(base: Duration, jitter: f64, retry: u32, rng: &mut impl rand::Rng
 /// the cause.
 pub fn allows(retry: &Retry, idempotent: bool, cause: &Cause, retries: u32, started: bool) -> bool {
     let named = retry.on.iter().any(|name| name == cause.kind());
-    let wanted = if idempotent || !started { retry.on.is_empty() || named } else { named };
+    let wanted = if idempotent || !started || planted("started-work-retried") {
+        retry.on.is_empty() || named
+    } else {
+        named
+    };
     retries < retry.max && cause.is_retryable() && wanted
 }
 

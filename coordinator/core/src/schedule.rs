@@ -9,6 +9,7 @@ mod plan;
 mod reason;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::id::{AgentId, MissionId, TaskId};
@@ -77,7 +78,8 @@ pub enum Availability {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentView {
     pub id: AgentId,
-    pub name: String,
+    /// Shared by all snapshots until it changes: fleets are large, and looked at many times a second.
+    pub offer: Arc<Offer>,
     /// Session number the grant is conditional on.
     pub session: u64,
     pub availability: Availability,
@@ -85,9 +87,18 @@ pub struct AgentView {
     pub free_slots: u32,
     /// Orders it takes beyond its slots, for classes that may be prefetched.
     pub prefetch: u32,
+    /// Classes it refused.
+    pub barred: BTreeSet<ClassId>,
+}
+
+/// What an agent offers, for as long as neither its Hello nor its row changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offer {
+    pub name: String,
     /// Capabilities it advertises, each with its plugin's version.
     pub capabilities: BTreeMap<Capability, String>,
     pub labels: Labels,
+    pub slots: u32,
     pub levels: BTreeSet<Level>,
     /// The lower of what it was enrolled for and what its own config allows.
     pub max_rank: Rank,
@@ -95,8 +106,6 @@ pub struct AgentView {
     pub allowed: Option<BTreeSet<Capability>>,
     /// Its own config accepts A, S and `requires_approval` work without signatures.
     pub unsigned_consent: bool,
-    /// Classes it refused.
-    pub barred: BTreeSet<ClassId>,
 }
 
 /// Live leases under a concurrency key.

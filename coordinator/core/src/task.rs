@@ -10,6 +10,7 @@ use nexusmon_shared::attempt::{Fence, Lease};
 use nexusmon_shared::id::AgentId;
 use nexusmon_shared::outcome::{Cause, Refusal};
 use nexusmon_shared::plan::{Retry, TaskSpec};
+use nexusmon_shared::planted::planted;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::task::{Outputs, SkipReason, Task, TaskState};
 use nexusmon_shared::time::Timestamp;
@@ -86,7 +87,7 @@ pub fn grant(
     if task.state != TaskState::Ready {
         return Err(not("ready", task));
     }
-    let fence = task.fence.next(epoch);
+    let fence = if planted("fence-reused") { task.fence } else { task.fence.next(epoch) };
     let attempt = task.attempts.saturating_add(1);
     let lease = Lease { attempt, agent, session, fence, offline_until };
     Ok((Task { state: TaskState::Leased { lease }, fence, attempts: attempt, retries: task.retries }, lease))
@@ -168,7 +169,9 @@ pub fn collect(task: &Task, outcome: Result<Outputs, Cause>) -> Result<Settlemen
 /// The backoff is over: ready again. `None` before its time or in any other state.
 pub fn backoff_due(task: &Task, now: Timestamp) -> Option<Task> {
     match task.state {
-        TaskState::Backoff { until, .. } if until <= now => Some(with(task, TaskState::Ready)),
+        TaskState::Backoff { until, .. } if until <= now && !planted("backoff-forgotten") => {
+            Some(with(task, TaskState::Ready))
+        }
         _ => None,
     }
 }

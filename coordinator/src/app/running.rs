@@ -1,6 +1,6 @@
 //! What is known of running attempts and not kept: when they started, what they last said of themselves.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use nexusmon_shared::attempt::AttemptRef;
@@ -15,10 +15,14 @@ pub struct News {
     pub text: String,
 }
 
+/// Attempts that are over and still known: whoever read their rows a moment before must not see them as never started.
+const OVER: usize = 4096;
+
 /// By task; the newest attempt only.
 #[derive(Debug, Default)]
 pub struct RunningCache {
     news: Mutex<HashMap<TaskId, (AttemptRef, News)>>,
+    over: Mutex<VecDeque<AttemptRef>>,
     missions: Mutex<HashMap<TaskId, MissionId>>,
 }
 
@@ -49,11 +53,20 @@ impl RunningCache {
         known.get(&attempt.task).filter(|(of, _)| of == attempt).map(|(_, news)| news.clone())
     }
 
+    /// These are over: little by little they are forgotten.
     pub fn forget<'a>(&self, attempts: impl IntoIterator<Item = &'a AttemptRef>) {
         let mut known = self.news.lock().expect("no holder panics");
         let mut missions = self.missions.lock().expect("no holder panics");
+        let mut over = self.over.lock().expect("no holder panics");
         for attempt in attempts {
             missions.remove(&attempt.task);
+            if known.contains_key(&attempt.task) {
+                over.push_back(*attempt);
+            }
+        }
+        while over.len() > OVER
+            && let Some(attempt) = over.pop_front()
+        {
             if known.get(&attempt.task).is_some_and(|(of, _)| of.fence <= attempt.fence) {
                 known.remove(&attempt.task);
             }

@@ -2,37 +2,29 @@
 //!
 //! A cache and a set of mailboxes: everything here can be lost at any time and is made again by the next Hello.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+mod queue;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use nexusmon_core::schedule::Offer;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, JournalId};
-use nexusmon_shared::manifest::Manifest;
-use nexusmon_shared::message::{CoordinatorMessage, Goodbye, GoodbyeCode, LocalPolicy};
-use nexusmon_shared::name::Name;
-use nexusmon_shared::rank::Rank;
-use nexusmon_shared::sandbox::Level;
-use nexusmon_shared::selector::Labels;
-use tokio::sync::{mpsc, watch};
+use nexusmon_shared::message::{CoordinatorMessage, Goodbye, GoodbyeCode};
+use tokio::sync::watch;
 
-/// Messages one session may have waiting. An agent that lets it fill is cut off: reconnecting costs less than guessing
-/// which message may be dropped.
-const QUEUE: usize = 4096;
+pub use queue::Outgoing;
+use queue::{Queue, Refused};
 
 /// What the scheduler needs to know of a connected agent.
 #[derive(Debug, Clone)]
 pub struct Profile {
-    pub name: Name,
-    pub labels: Labels,
-    pub max_rank: Rank,
+    pub offer: Arc<Offer>,
     pub slots: u32,
     pub prefetch: u32,
-    pub manifests: Arc<Vec<Manifest>>,
-    pub levels: BTreeSet<Level>,
-    pub policy: LocalPolicy,
     /// Draining or paused, by the coordinator or by the machine's own admin: nothing new.
     pub closed: bool,
     /// Of the agent's row that it was made from.
@@ -41,16 +33,11 @@ pub struct Profile {
 
 /// Most orders sent ahead of free slots.
 pub const MOST_PREFETCH: u32 = 1024;
-/// What is sent ahead covers this much of an agent's pace: about a round trip with two commits.
-const AHEAD: f64 = 0.05;
+/// What is sent ahead keeps every slot busy for this long: about a round trip with two commits on a busy disk.
+const AHEAD: Duration = Duration::from_millis(100);
 
-/// How fast an agent finishes.
-#[derive(Debug, Default)]
-struct Pace {
-    since: Duration,
-    count: u32,
-    per_second: f64,
-}
+/// Plans remembered as announced; then all are announced anew. An agent keeps at least twice as many.
+const PLANS: usize = 10_000;
 
 /// One open session.
 #[derive(Debug)]
@@ -68,8 +55,9 @@ pub struct AgentLive {
     /// Attempts leased to this session and not reported yet.
     held: Mutex<HashSet<AttemptRef>>,
     plans_sent: Mutex<HashSet<Digest>>,
-    pace: Mutex<Pace>,
-    queue: mpsc::Sender<CoordinatorMessage>,
+    /// How long an attempt runs, in nanoseconds; 0: not known yet.
+    each: AtomicU64,
+    queue: Queue,
     farewell: watch::Sender<Option<Goodbye>>,
     over: AtomicBool,
 }
@@ -141,34 +129,39 @@ impl AgentLive {
         }
     }
 
-    /// Counts attempts that ended, for the pace.
-    pub fn finished(&self, count: u32, boot: Duration) {
-        let mut pace = self.pace.lock().expect("no holder panics");
-        pace.count = pace.count.saturating_add(count);
-        let passed = boot.saturating_sub(pace.since);
-        if passed >= Duration::from_millis(20) {
-            let rate = f64::from(pace.count) / passed.as_secs_f64();
-            pace.per_second =
-                if passed > Duration::from_secs(1) { rate } else { pace.per_second.mul_add(0.5, rate * 0.5) };
-            pace.since = boot;
-            pace.count = 0;
-        }
+    /// Attempts ended that ran this long together. Longer ones count at once, shorter ones little by little: what is
+    /// sent ahead of a slow task waits behind it.
+    pub fn worked(&self, count: u32, together: Duration) {
+        let newest = u64::try_from(together.as_nanos() / u128::from(count.max(1))).unwrap_or(u64::MAX).max(1);
+        let _ = self.each.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |known| {
+            Some(if newest >= known { newest } else { known / 4 + newest / 4 * 3 + 1 })
+        });
     }
 
-    /// Orders worth sending ahead of free slots: what the agent finishes in a round trip.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
-    pub fn prefetch(&self, boot: Duration) -> u32 {
-        let pace = self.pace.lock().expect("no holder panics");
-        let idle = boot.saturating_sub(pace.since);
-        if idle > Duration::from_secs(2) {
+    /// Orders worth sending ahead of free slots: what the slots get through until the next ones can be there.
+    pub fn prefetch(&self, slots: u32) -> u32 {
+        let each = self.each.load(Ordering::Relaxed);
+        if each == 0 {
             return 0;
         }
-        (pace.per_second * AHEAD).clamp(0.0, f64::from(MOST_PREFETCH)) as u32
+        let ahead = u64::try_from(AHEAD.as_nanos()).unwrap_or(u64::MAX) / each * u64::from(slots);
+        u32::try_from(ahead).unwrap_or(u32::MAX).min(MOST_PREFETCH)
+    }
+
+    /// Undoes [`Self::spend_credit`].
+    pub fn give_back(&self, orders: u32) {
+        let _ = self
+            .credit
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_add(orders)));
     }
 
     /// Whether the plan must be announced first; marks it as announced.
     pub fn must_announce(&self, plan: Digest) -> bool {
-        self.plans_sent.lock().expect("no holder panics").insert(plan)
+        let mut sent = self.plans_sent.lock().expect("no holder panics");
+        if sent.len() >= PLANS {
+            sent.clear();
+        }
+        sent.insert(plan)
     }
 
     /// Queues a message. False if the session is over; a full queue ends it.
@@ -176,13 +169,13 @@ impl AgentLive {
         if self.is_over() {
             return false;
         }
-        match self.queue.try_send(message) {
+        match self.queue.offer(message) {
             Ok(()) => true,
-            Err(mpsc::error::TrySendError::Closed(_)) => {
+            Err(Refused::Closed) => {
                 self.over.store(true, Ordering::Relaxed);
                 false
             }
-            Err(mpsc::error::TrySendError::Full(_)) => {
+            Err(Refused::Full) => {
                 self.cut(GoodbyeCode::Other("slow".to_owned()), "the agent does not read its messages");
                 false
             }
@@ -235,38 +228,6 @@ impl Drop for Live {
     }
 }
 
-/// What is to be sent to one agent.
-#[derive(Debug)]
-pub struct Outgoing {
-    queue: mpsc::Receiver<CoordinatorMessage>,
-    farewell: watch::Receiver<Option<Goodbye>>,
-    ended: bool,
-}
-
-impl Outgoing {
-    /// The next message; after a goodbye, nothing. Cancellation-safe.
-    pub async fn next(&mut self) -> Option<CoordinatorMessage> {
-        if self.ended {
-            return None;
-        }
-        let goodbye = tokio::select! {
-            biased;
-            said = self.farewell.wait_for(Option::is_some) => said.ok().and_then(|said| said.clone()),
-            message = self.queue.recv() => {
-                self.ended = message.is_none();
-                return message;
-            }
-        };
-        self.ended = true;
-        goodbye.map(CoordinatorMessage::Goodbye)
-    }
-
-    /// A further message that is already waiting; for writing several at once.
-    pub fn try_next(&mut self) -> Option<CoordinatorMessage> {
-        if self.ended || self.farewell.borrow().is_some() { None } else { self.queue.try_recv().ok() }
-    }
-}
-
 /// What a session begins with.
 #[derive(Debug)]
 pub struct Opened {
@@ -279,13 +240,16 @@ pub struct Opened {
 
 /// All sessions of this node; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct SessionRegistry(Arc<RwLock<HashMap<AgentId, Arc<AgentLive>>>>);
+pub struct SessionRegistry {
+    open: Arc<RwLock<HashMap<AgentId, Arc<AgentLive>>>>,
+    bytes: Arc<AtomicUsize>,
+}
 
 impl SessionRegistry {
     /// Adds a session; an older one of the same agent is told that it is superseded.
     pub fn register(&self, opened: Opened) -> (Live, Outgoing) {
-        let (queue, receiver) = mpsc::channel(QUEUE);
         let (farewell, said) = watch::channel(None);
+        let (queue, outgoing) = queue::queue(queue::BOUNDS, &self.bytes, said);
         let live = Arc::new(AgentLive {
             agent: opened.agent,
             session: opened.session,
@@ -297,26 +261,34 @@ impl SessionRegistry {
             seen: AtomicU64::new(u64::try_from(opened.boot.as_millis()).unwrap_or(u64::MAX)),
             held: Mutex::default(),
             plans_sent: Mutex::default(),
-            pace: Mutex::default(),
+            each: AtomicU64::new(0),
             queue,
             farewell,
             over: AtomicBool::new(false),
         });
-        let older = self.0.write().expect("no holder panics").insert(opened.agent, Arc::clone(&live));
+        let older = self.open.write().expect("no holder panics").insert(opened.agent, Arc::clone(&live));
         if let Some(older) = older {
             older.cut(GoodbyeCode::Superseded, "the same agent has opened a newer session");
         }
-        let outgoing = Outgoing { queue: receiver, farewell: said, ended: false };
         (Live { live, registry: self.clone() }, outgoing)
     }
 
     pub fn get(&self, agent: AgentId) -> Option<Arc<AgentLive>> {
-        self.0.read().expect("no holder panics").get(&agent).filter(|live| !live.is_over()).cloned()
+        self.open.read().expect("no holder panics").get(&agent).filter(|live| !live.is_over()).cloned()
     }
 
     pub fn all(&self) -> Vec<Arc<AgentLive>> {
-        let map = self.0.read().expect("no holder panics");
+        let map = self.open.read().expect("no holder panics");
         map.values().filter(|live| !live.is_over()).cloned().collect()
+    }
+
+    /// Bytes of messages that wait for agents to read.
+    pub fn waiting_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn count(&self) -> usize {
+        self.open.read().expect("no holder panics").len()
     }
 
     /// Queues a message to an agent of this node; false if it has no session here.
@@ -331,7 +303,7 @@ impl SessionRegistry {
     }
 
     fn remove(&self, live: &Arc<AgentLive>) {
-        let mut map = self.0.write().expect("no holder panics");
+        let mut map = self.open.write().expect("no holder panics");
         if map.get(&live.agent).is_some_and(|known| Arc::ptr_eq(known, live)) {
             map.remove(&live.agent);
         }

@@ -6,13 +6,14 @@ use super::driver::{Activation, Next};
 use crate::app::App;
 use crate::error::Result;
 use crate::service::leases::TimerResult;
-use crate::service::{dispatch, evolution, leases, logs, retention};
+use crate::service::{dispatch, evolution, house, leases, logs, retention};
 
 /// Wake-ups make dispatch prompt; this only bounds what a lost one costs.
 const DISPATCH_PERIOD: Duration = Duration::from_secs(1);
 const TIMER_PERIOD: Duration = Duration::from_secs(1);
 const LOG_PERIOD: Duration = Duration::from_millis(500);
 const EVOLUTION_PERIOD: Duration = Duration::from_mins(10);
+const HOUSE_PERIOD: Duration = Duration::from_mins(1);
 const RETENTION_PERIOD: Duration = Duration::from_hours(1);
 
 /// Everything a coordinator runs. Of several on one database each dispatches to its own sessions and stores the logs
@@ -44,6 +45,10 @@ pub fn standard(app: &App) -> Vec<Activation> {
         }),
         of(app, "evolution", EVOLUTION_PERIOD, |app| async move {
             app.store.on_duty(evolution::DUTY, evolution::settle(&app)).await?.transpose()?;
+            Ok(Next::Period)
+        }),
+        of(app, "house", HOUSE_PERIOD, |app| async move {
+            house::tidy(&app).await?;
             Ok(Next::Period)
         }),
         of(app, "retention", RETENTION_PERIOD, |app| async move {

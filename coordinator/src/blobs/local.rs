@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use nexusmon_shared::digest::Digest;
+use nexusmon_shared::planted::failure;
 
 use super::error::BlobError;
 
@@ -94,15 +95,20 @@ impl Local {
         }
     }
 
-    /// Writes `bytes` to `place` whole or not at all; nothing is written when `known` and they are there already.
-    pub(super) fn write(&self, place: &Place, bytes: &[u8], known: bool) -> Result<(), BlobError> {
-        if known && self.size(place)? == Some(bytes.len() as u64) {
+    /// Writes `parts` to `place` whole or not at all; nothing is written when `known` and they are there already.
+    pub(super) fn write(&self, place: &Place, parts: &[Bytes], known: bool) -> Result<(), BlobError> {
+        let length: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        if known && self.size(place)? == Some(length) {
             return Ok(());
         }
         let staged = self.temporary();
         let written = (|| {
             let mut file = create(&staged)?;
-            file.write_all(bytes).map_err(|e| BlobError::io("write", &staged, e))?;
+            for part in parts {
+                failure("blob.write")
+                    .and_then(|()| file.write_all(part))
+                    .map_err(|e| BlobError::io("write", &staged, e))?;
+            }
             self.publish(&staged, &file, place)
         })();
         if written.is_err() {
@@ -113,9 +119,20 @@ impl Local {
 
     /// Makes a staged file the one at `place`: file synced, renamed, folder synced.
     pub(super) fn publish(&self, staged: &Path, file: &File, place: &Place) -> Result<(), BlobError> {
-        file.sync_all().map_err(|e| BlobError::io("sync", staged, e))?;
+        failure("blob.sync").and_then(|()| file.sync_all()).map_err(|e| BlobError::io("sync", staged, e))?;
         *self.unsynced.lock().expect("no holder panics").entry(place.clone()).or_insert(0) += 1;
-        let published = self.rename(staged, place);
+        if let Err(error) = self.rename(staged, place) {
+            self.synced(place);
+            return Err(error);
+        }
+        // If this fails the file has its name, but perhaps not for good: the place stays marked, and whoever finds it
+        // there has to sync the folder first.
+        sync_folder(&self.root.join(&place.folder))?;
+        self.synced(place);
+        Ok(())
+    }
+
+    fn synced(&self, place: &Place) {
         let mut unsynced = self.unsynced.lock().expect("no holder panics");
         if let Some(count) = unsynced.get_mut(place) {
             *count -= 1;
@@ -123,21 +140,19 @@ impl Local {
                 unsynced.remove(place);
             }
         }
-        published
     }
 
     fn rename(&self, staged: &Path, place: &Place) -> Result<(), BlobError> {
         let target = self.path(place);
         let folder = self.root.join(&place.folder);
-        match fs::rename(staged, &target) {
+        match failure("blob.rename").and_then(|()| fs::rename(staged, &target)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 fs::create_dir_all(&folder).map_err(|e| BlobError::io("create the folder", &folder, e))?;
                 sync_folder(folder.parent().unwrap_or(&self.root))?;
-                fs::rename(staged, &target).map_err(|e| BlobError::io("rename to", &target, e))?;
+                fs::rename(staged, &target).map_err(|e| BlobError::io("rename to", &target, e))
             }
-            other => other.map_err(|e| BlobError::io("rename to", &target, e))?,
+            other => other.map_err(|e| BlobError::io("rename to", &target, e)),
         }
-        sync_folder(&folder)
     }
 
     pub(super) fn open_file(&self, place: &Place) -> Result<(File, u64), BlobError> {
@@ -171,7 +186,9 @@ pub(super) fn create(path: &Path) -> Result<File, BlobError> {
 
 pub(super) fn sync_folder(folder: &Path) -> Result<(), BlobError> {
     let opened = File::open(folder).map_err(|e| BlobError::io("open the folder", folder, e))?;
-    opened.sync_all().map_err(|e| BlobError::io("sync the folder", folder, e))
+    failure("blob.sync_folder")
+        .and_then(|()| opened.sync_all())
+        .map_err(|e| BlobError::io("sync the folder", folder, e))
 }
 
 /// Temporaries belong to a process that is gone; interrupted uploads stay.

@@ -154,12 +154,12 @@ async fn a_dropped_one_off_leaves_nothing() {
 async fn segments_are_replaced_whole_and_their_keys_stay_inside() {
     let folder = tempfile::tempdir().unwrap();
     for blobs in [open(&folder).await, remote(&folder)] {
-        blobs.put_segment("tsk_1/0.1/0-5", Bytes::from_static(b"first")).await.unwrap();
-        blobs.put_segment("tsk_1/0.1/0-5", Bytes::from_static(b"again")).await.unwrap();
+        blobs.put_segment("tsk_1/0.1/0-5", vec![Bytes::from_static(b"first")]).await.unwrap();
+        blobs.put_segment("tsk_1/0.1/0-5", vec![Bytes::from_static(b"again")]).await.unwrap();
         assert_eq!(blobs.read_segment("tsk_1/0.1/0-5", Some(1..3)).await.unwrap(), "ga");
         for key in ["../x", "a//b", "", "/a", ".hidden", "a/../b", "a\0b"] {
             assert!(
-                matches!(blobs.put_segment(key, Bytes::new()).await, Err(BlobError::NotFound(_))),
+                matches!(blobs.put_segment(key, vec![Bytes::new()]).await, Err(BlobError::NotFound(_))),
                 "{key}"
             );
         }

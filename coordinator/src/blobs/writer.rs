@@ -17,8 +17,10 @@ use tokio::task::JoinHandle;
 use super::error::BlobError;
 use super::{Blobs, Stored, local};
 
-/// Bytes gathered before they are handed to a blocking thread.
+/// Bytes gathered before they are handed to blocking threads.
 const BLOCK: usize = 1024 * 1024;
+/// Bytes after which the disk is set to work, so that the last sync does not find all of them unwritten.
+const SYNC_EVERY: u64 = 32 * 1024 * 1024;
 
 /// Who may write to a staging file: the newest of the streams that asked.
 #[derive(Debug, Default)]
@@ -53,18 +55,49 @@ impl Claim {
 #[derive(Debug)]
 struct Open {
     file: File,
-    hasher: Sha256,
     written: u64,
 }
 
 impl Open {
     fn append(&mut self, path: &Path, blocks: &[Bytes]) -> Result<(), BlobError> {
         for block in blocks {
-            self.hasher.update(block);
-            self.file.write_all(block).map_err(|e| BlobError::io("write", path, e))?;
+            nexusmon_shared::planted::failure("blob.write")
+                .and_then(|()| self.file.write_all(block))
+                .map_err(|e| BlobError::io("write", path, e))?;
             self.written += block.len() as u64;
         }
         Ok(())
+    }
+}
+
+fn hash(hasher: &mut Sha256, blocks: &[Bytes]) {
+    for block in blocks {
+        hasher.update(block);
+    }
+}
+
+/// Work on a blocking thread that gives back what it was given.
+type Job<T> = JoinHandle<Result<T, BlobError>>;
+
+/// What a blocking thread may have in its hands.
+#[derive(Debug)]
+struct Held<T> {
+    here: Option<T>,
+    job: Option<Job<T>>,
+}
+
+impl<T> Held<T> {
+    const fn new(here: T) -> Self {
+        Self { here: Some(here), job: None }
+    }
+
+    async fn settle(&mut self) -> Result<T, BlobError> {
+        if let Some(job) = &mut self.job {
+            let done = job.await;
+            self.job = None;
+            self.here = Some(done.map_err(|_| BlobError::Lost)??);
+        }
+        self.here.take().ok_or(BlobError::Lost)
     }
 }
 
@@ -80,8 +113,12 @@ pub struct BlobWriter {
     received: u64,
     waiting: Vec<Bytes>,
     waiting_bytes: usize,
-    open: Option<Open>,
-    job: Option<JoinHandle<Result<Open, BlobError>>>,
+    /// Writing and hashing go on at once.
+    open: Held<Open>,
+    hasher: Held<Sha256>,
+    /// Writes to the disk what has been written so far.
+    syncing: Option<JoinHandle<Result<(), BlobError>>>,
+    synced: u64,
     keep: bool,
 }
 
@@ -99,7 +136,7 @@ impl BlobWriter {
                 .mode(0o600)
                 .open(&place)
                 .map_err(|e| BlobError::io("create", &place, e))?;
-            Ok(Open { file, hasher: Sha256::new(), written: 0 })
+            Ok((Open { file, written: 0 }, Sha256::new()))
         })
         .await?;
         Ok(Self::over(blobs, path, claim, open, None, limit, false))
@@ -123,7 +160,7 @@ impl BlobWriter {
         blobs: Blobs,
         path: PathBuf,
         claim: Claim,
-        open: Open,
+        (open, hasher): (Open, Sha256),
         declared: Option<(Digest, u64)>,
         limit: u64,
         keep: bool,
@@ -138,8 +175,10 @@ impl BlobWriter {
             received,
             waiting: Vec::new(),
             waiting_bytes: 0,
-            open: Some(open),
-            job: None,
+            synced: received,
+            open: Held::new(open),
+            hasher: Held::new(hasher),
+            syncing: None,
             keep,
         }
     }
@@ -160,40 +199,65 @@ impl BlobWriter {
         if self.waiting_bytes >= BLOCK { self.flush().await } else { Ok(()) }
     }
 
-    /// Hands what waits to a blocking thread, once the one before is done.
+    /// Hands what waits to blocking threads, once what came before is done.
     async fn flush(&mut self) -> Result<(), BlobError> {
-        let mut open = self.settle().await?;
-        let blocks = std::mem::take(&mut self.waiting);
+        let (mut open, mut hasher) = (self.open.settle().await?, self.hasher.settle().await?);
+        self.sync_early(&open).await?;
+        let blocks = Arc::new(std::mem::take(&mut self.waiting));
         self.waiting_bytes = 0;
         let (claim, path) = (self.claim.clone(), self.path.clone());
-        self.job = Some(tokio::task::spawn_blocking(move || {
+        let hashed = Arc::clone(&blocks);
+        self.open.job = Some(tokio::task::spawn_blocking(move || {
             claim.hold(|| open.append(&path, &blocks))?;
             Ok(open)
+        }));
+        self.hasher.job = Some(tokio::task::spawn_blocking(move || {
+            hash(&mut hasher, &hashed);
+            Ok(hasher)
         }));
         Ok(())
     }
 
-    async fn settle(&mut self) -> Result<Open, BlobError> {
-        if let Some(job) = &mut self.job {
-            let done = job.await;
-            self.job = None;
-            self.open = Some(done.map_err(|_| BlobError::Lost)??);
+    async fn sync_early(&mut self, open: &Open) -> Result<(), BlobError> {
+        if open.written < self.synced + SYNC_EVERY {
+            return Ok(());
         }
-        self.open.take().ok_or(BlobError::Lost)
+        // What it says must not be lost: the kernel tells of a failed write only once.
+        if self.syncing.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.synced().await?;
+        }
+        if self.syncing.is_none() {
+            let path = self.path.clone();
+            let file = open.file.try_clone().map_err(|e| BlobError::io("sync", &path, e))?;
+            self.synced = open.written;
+            self.syncing = Some(tokio::task::spawn_blocking(move || {
+                file.sync_data().map_err(|e| BlobError::io("sync", path, e))
+            }));
+        }
+        Ok(())
+    }
+
+    /// Waits for an early sync. After an error what was staged cannot be trusted any more: the kernel takes it for written.
+    async fn synced(&mut self) -> Result<(), BlobError> {
+        let Some(syncing) = self.syncing.take() else { return Ok(()) };
+        let synced = syncing.await.map_err(|_| BlobError::Lost).flatten();
+        self.keep &= synced.is_ok();
+        synced
     }
 
     /// Checks size and digest and makes the blob durable. Bytes that do not hash to what was declared are dropped.
     pub async fn finish(mut self) -> Result<Stored, BlobError> {
-        let mut open = self.settle().await?;
+        let (mut open, mut hasher) = (self.open.settle().await?, self.hasher.settle().await?);
+        self.synced().await?;
         let blocks = std::mem::take(&mut self.waiting);
         let (claim, path, declared) = (self.claim.clone(), self.path.clone(), self.declared);
-        let (open, stored) = blocking(move || {
+        let blobs = self.blobs.clone();
+        let (open, stored, published) = blocking(move || {
             claim.hold(|| {
+                hash(&mut hasher, &blocks);
                 open.append(&path, &blocks)?;
-                let stored = Stored {
-                    digest: Digest::from_bytes(open.hasher.finalize_reset().into()),
-                    size: open.written,
-                };
+                let stored =
+                    Stored { digest: Digest::from_bytes(hasher.finalize().into()), size: open.written };
                 match declared {
                     Some((_, size)) if size != stored.size => {
                         Err(BlobError::Incomplete { have: stored.size, declared: size })
@@ -202,12 +266,21 @@ impl BlobWriter {
                         let _ = fs::remove_file(&path);
                         Err(BlobError::Mismatch { expected, actual: stored.digest })
                     }
-                    _ => Ok((open, stored)),
+                    _ => {
+                        // After a failed sync the same bytes would pass as written the next time.
+                        let published = blobs.publish_here(&path, &open.file, stored);
+                        if published.is_err() {
+                            let _ = fs::remove_file(&path);
+                        }
+                        Ok((open, stored, published?))
+                    }
                 }
             })
         })
         .await?;
-        self.blobs.publish(self.path.clone(), open.file, stored).await?;
+        if !published {
+            self.blobs.publish(self.path.clone(), open.file, stored).await?;
+        }
         self.keep = false;
         Ok(stored)
     }
@@ -218,7 +291,7 @@ impl Drop for BlobWriter {
         if !self.keep {
             // Unlinking is quick enough for any thread; after `finish` the file is gone already.
             let _ = fs::remove_file(&self.path);
-        } else if let (None, Some(mut open)) = (&self.job, self.open.take()) {
+        } else if let (None, Some(mut open)) = (&self.open.job, self.open.here.take()) {
             let (claim, path, blocks) =
                 (self.claim.clone(), self.path.clone(), std::mem::take(&mut self.waiting));
             let _ = claim.hold(|| open.append(&path, &blocks));
@@ -226,7 +299,7 @@ impl Drop for BlobWriter {
     }
 }
 
-fn reopen(path: &Path, offset: u64) -> Result<Open, BlobError> {
+fn reopen(path: &Path, offset: u64) -> Result<(Open, Sha256), BlobError> {
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -250,7 +323,7 @@ fn reopen(path: &Path, offset: u64) -> Result<Open, BlobError> {
         left -= length as u64;
     }
     file.seek(SeekFrom::Start(offset)).map_err(|e| BlobError::io("seek in", path, e))?;
-    Ok(Open { file, hasher, written: offset })
+    Ok((Open { file, written: offset }, hasher))
 }
 
 pub(super) async fn blocking<T: Send + 'static>(

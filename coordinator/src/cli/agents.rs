@@ -1,10 +1,11 @@
 //! `nexusmon agent …`.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Client, CommandError, escape};
+use super::invite::{self, InviteArgs};
 use super::render;
 
 #[derive(Debug, Subcommand)]
@@ -48,25 +49,9 @@ pub enum AgentCommand {
     Capabilities,
 }
 
-#[derive(Debug, Args)]
-pub struct InviteArgs {
-    /// The new agent's name
-    #[arg(long)]
-    name: String,
-    /// `key=value,key=value`
-    #[arg(long, value_delimiter = ',')]
-    labels: Vec<String>,
-    /// The highest rank it will be offered
-    #[arg(long, default_value = "C")]
-    max_rank: String,
-    /// How long the invite may be used
-    #[arg(long, default_value = "15m")]
-    ttl: String,
-}
-
 pub(super) async fn run(client: &Client, command: AgentCommand) -> Result<(), CommandError> {
     match command {
-        AgentCommand::Invite(arguments) => invite(client, arguments).await,
+        AgentCommand::Invite(arguments) => invite::run(client, arguments).await,
         AgentCommand::List => list(client).await,
         AgentCommand::Show { agent } => {
             render::json(&client.get(&path(&agent)).await?);
@@ -99,24 +84,6 @@ pub(super) async fn run(client: &Client, command: AgentCommand) -> Result<(), Co
             Ok(())
         }
     }
-}
-
-async fn invite(client: &Client, arguments: InviteArgs) -> Result<(), CommandError> {
-    let body = json!({
-        "name": arguments.name,
-        "labels": parse_labels(&arguments.labels)?,
-        "max_rank": arguments.max_rank,
-        "ttl": arguments.ttl,
-    });
-    let answer = client.post("/v1/fleet/invites", &body).await?;
-    if client.json {
-        render::json(&answer);
-    } else {
-        println!("Paste this on the new machine before {}:\n", render::time(&answer["expires_at"]));
-        println!("    {}", render::text(&answer["command"]));
-        println!("\nthen start it there: nexusmon-agent run");
-    }
-    Ok(())
 }
 
 async fn list(client: &Client) -> Result<(), CommandError> {
@@ -189,7 +156,7 @@ fn path(agent: &str) -> String {
     format!("/v1/fleet/agents/{}", escape(agent))
 }
 
-fn parse_labels(labels: &[String]) -> Result<Value, CommandError> {
+pub(super) fn parse_labels(labels: &[String]) -> Result<Value, CommandError> {
     let mut parsed = serde_json::Map::new();
     for label in labels.iter().filter(|label| !label.is_empty()) {
         let (key, value) = label

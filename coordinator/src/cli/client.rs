@@ -62,7 +62,7 @@ fn problem_text(body: &Value, status: u16) -> String {
 
 /// A connection to one coordinator.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     pub url: String,
     token: tokio::sync::Mutex<Option<String>>,
@@ -71,7 +71,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(connection: &Connection) -> Result<Self, CommandError> {
+    pub(crate) fn new(connection: &Connection) -> Result<Self, CommandError> {
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .user_agent(concat!("nexusmon-cli/", env!("CARGO_PKG_VERSION")))
@@ -88,7 +88,7 @@ impl Client {
         })
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Value, CommandError> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, CommandError> {
         self.call(Method::GET, path, None).await
     }
 
@@ -97,7 +97,7 @@ impl Client {
     }
 
     /// Every item of a list, up to `most`.
-    pub(super) async fn list(&self, path: &str, most: usize) -> Result<Vec<Value>, CommandError> {
+    pub(crate) async fn list(&self, path: &str, most: usize) -> Result<Vec<Value>, CommandError> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
         while items.len() < most {
@@ -176,6 +176,39 @@ impl Client {
             return Err(CommandError::Refused { status: status.as_u16(), body });
         }
         Err(CommandError::Refused { status: 401, body: Value::Null })
+    }
+
+    /// Text as it is.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, CommandError> {
+        let response = self.stream(path, "text/plain").await?;
+        response.text().await.map_err(|error| self.unreachable(&error))
+    }
+
+    /// A route for everybody, also for those who could not log in.
+    pub(crate) async fn get_open(&self, path: &str) -> Result<Value, CommandError> {
+        let request = self.http.get(format!("{}{path}", self.url)).timeout(Duration::from_secs(5));
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        match serde_json::from_slice(&bytes) {
+            Ok(body) if status.is_success() => Ok(body),
+            Ok(body) => Err(CommandError::Refused { status: status.as_u16(), body }),
+            Err(_) => {
+                Err(CommandError::Failed(format!("{} is something else: it answered {status}", self.url)))
+            }
+        }
+    }
+
+    /// Asks without credentials, and does not wait long.
+    pub(crate) async fn probe(&self, path: &str) -> Result<(), CommandError> {
+        let request = self.http.get(format!("{}{path}", self.url)).timeout(Duration::from_secs(5));
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() {
+            return Ok(());
+        }
+        let status = response.status().as_u16();
+        let bytes = response.bytes().await.unwrap_or_default();
+        Err(CommandError::Refused { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
     }
 
     /// Uploads bytes as they are.

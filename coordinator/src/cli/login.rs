@@ -54,7 +54,11 @@ pub(super) async fn logout(client: &Client) -> Result<(), CommandError> {
 }
 
 pub(super) fn operator_key_from_environment() -> Option<String> {
-    std::env::var("OPERATOR_KEY").ok().filter(|key| !key.is_empty())
+    let set = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    set("OPERATOR_KEY").or_else(|| {
+        let text = fs::read_to_string(set("OPERATOR_KEY_FILE")?).ok()?;
+        Some(text.trim().to_owned()).filter(|key| !key.is_empty())
+    })
 }
 
 pub(super) fn kept_token(url: &str) -> Option<String> {

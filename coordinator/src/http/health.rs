@@ -1,91 +1,13 @@
-//! Whether the process lives, is ready and how it fares; for orchestrators, scrapers and `doctor`.
+//! Whether the process lives and is ready; for orchestrators, load balancers and `doctor`.
 
 #![expect(clippy::struct_field_names, reason = "they are the names of the API")]
 
-use std::time::Duration;
-
 use axum::Json as Answer;
 use axum::extract::State;
-use axum::response::IntoResponse;
-use http::{Method, StatusCode, header};
-use nexusmon_shared::metrics::{CONTENT_TYPE, Counter, Family, Gauge, Histogram, Labels, Registry};
 
 use super::Web;
 use super::problem::Problem;
-use crate::service::{self, missions};
-
-/// Counts of answered requests, and what is measured when somebody looks.
-pub(super) struct Metrics {
-    registry: Registry,
-    requests: Family<Labels, Counter>,
-    seconds: Histogram,
-    missions: Family<Labels, Gauge>,
-    tasks: Family<Labels, Gauge>,
-    waiting: Family<Labels, Gauge>,
-    ready: Gauge,
-    leases: Gauge,
-    agents: Gauge,
-    listeners: Gauge,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        let registry = Registry::default();
-        Self {
-            requests: registry.counters("http_requests", "Answered requests"),
-            seconds: registry.histogram("http_request_seconds", "Time to the head of an answer"),
-            missions: registry.gauges("missions", "Missions by status"),
-            tasks: registry.gauges("tasks", "Tasks by status"),
-            waiting: registry.gauges("tasks_waiting", "Ready tasks by why they wait"),
-            ready: registry.gauge("ready_tasks", "Tasks that could start"),
-            leases: registry.gauge("live_leases", "Attempts under way"),
-            agents: registry.gauge("agents_online", "Agents with a live session"),
-            listeners: registry.gauge("event_listeners", "Open event streams"),
-            registry,
-        }
-    }
-}
-
-impl Metrics {
-    /// One answer; `route` is the template, so that the number of series stays bounded.
-    pub(super) fn answered(&self, route: &str, method: &Method, status: StatusCode, elapsed: Duration) {
-        let method = match *method {
-            Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
-                method.as_str()
-            }
-            _ => "other",
-        };
-        let labels = vec![
-            ("route", route.to_owned()),
-            ("method", method.to_owned()),
-            ("status", status.as_str().to_owned()),
-        ];
-        self.requests.get_or_create(&labels).inc();
-        self.seconds.observe(elapsed.as_secs_f64());
-    }
-
-    fn measured(&self, stats: &missions::EngineStats, listeners: usize) {
-        let families = [
-            (&self.missions, "status", &stats.missions_by_status),
-            (&self.tasks, "status", &stats.tasks_by_status),
-            (&self.waiting, "reason", &stats.waiting_by_reason),
-        ];
-        for (family, label, counts) in families {
-            family.clear();
-            for (word, count) in counts {
-                family.get_or_create(&vec![(label, word.clone())]).set(whole(*count));
-            }
-        }
-        self.ready.set(whole(stats.ready_tasks));
-        self.leases.set(whole(stats.live_leases));
-        self.agents.set(whole(stats.agents_online));
-        self.listeners.set(whole(listeners as u64));
-    }
-}
-
-fn whole(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
+use crate::service;
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(super) struct Health {
@@ -103,17 +25,6 @@ pub(super) async fn live() -> Answer<Health> {
 pub(super) async fn ready(State(web): State<Web>) -> Result<Answer<Health>, Problem> {
     service::health::ready(&web.app).await?;
     Ok(Answer(Health { status: "ready" }))
-}
-
-/// Measurements as `OpenMetrics` text
-#[utoipa::path(
-    get, path = "/metrics", tag = "health",
-    responses((status = 200, body = String, content_type = "text/plain")),
-)]
-pub(super) async fn metrics(State(web): State<Web>) -> Result<impl IntoResponse, Problem> {
-    let stats = missions::stats(&web.app).await?;
-    web.metrics.measured(&stats, web.app.events.listeners());
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], web.metrics.registry.render()))
 }
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]

@@ -12,9 +12,9 @@ use utoipa_axum::routes;
 use super::access::{self, Guard};
 use super::openapi::Callers;
 use super::problem::Problem;
-use super::{Web, admission, envelope, health, openapi, pages};
+use super::{Web, admission, envelope, health, metrics, openapi, pages};
 use crate::http::v1::{
-    agents, approvals, artifact_content, artifacts, audit, auth, cognition, events, fleet, logs,
+    agents, approvals, artifact_content, artifacts, audit, auth, cognition, events, fleet, house, logs,
     mission_acts as acts, missions, organism, reviews, stats, tasks,
 };
 
@@ -27,7 +27,7 @@ pub(super) fn router(web: &Web) -> Router {
         // Health and version: no credentials, no data.
         .routes(open(routes!(health::live)))
         .routes(open(routes!(health::ready)))
-        .routes(open(routes!(health::metrics)))
+        .routes(open(routes!(metrics::get)))
         .routes(open(routes!(health::version)))
         .routes(may("api.read", routes!(openapi::document)))
         // Log in and out.
@@ -51,6 +51,7 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("mission.rerun", routes!(acts::rerun)))
         .routes(may("mission.plan", routes!(acts::replace_plan)))
         .routes(may("stats.read", routes!(stats::get)))
+        .routes(may("stats.read", routes!(house::get)))
         .routes(may("task.read", routes!(tasks::get)))
         .routes(may("task.resolve", routes!(tasks::resolve)))
         .routes(may("log.read", routes!(logs::read)))

@@ -9,6 +9,7 @@ pub(super) mod auth;
 pub(super) mod cognition;
 pub(super) mod events;
 pub(super) mod fleet;
+pub(super) mod house;
 pub(super) mod logs;
 pub(super) mod mission_acts;
 pub(super) mod mission_body;

@@ -102,6 +102,18 @@ impl Keyring {
     }
 }
 
+/// Whether the master key that `config` and the environment give opens these keys. Makes nothing. Blocks.
+pub fn check(config: &Config, organism: OrganismId, keys: &[KeyRow]) -> Result<(), KeyringError> {
+    let mut unused = StdRng::seed_from_u64(0);
+    let master = MasterKey::load(&sources(config), false, &mut unused)?;
+    for name in [AUTHORITY, TOKEN] {
+        if let Some(row) = keys.iter().find(|row| row.name == name) {
+            unwrap(&master, name, organism, row)?;
+        }
+    }
+    Ok(())
+}
+
 /// What a wrapped key is and whose, so that one cannot stand in for another.
 fn context(name: &str, organism: OrganismId) -> String {
     format!("nexusmon/key/v1 {name} of {organism}")

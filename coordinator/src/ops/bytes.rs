@@ -114,7 +114,7 @@ async fn copy_segment(from: &Blobs, to: &Blobs, key: &str) -> Result<Option<(Dig
         Err(error) => return Err(error.into()),
     };
     let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
-    to.put_segment(key, bytes).await?;
+    to.put_segment(key, vec![bytes]).await?;
     Ok(Some((digest, size)))
 }
 

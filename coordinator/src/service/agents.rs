@@ -28,9 +28,7 @@ use crate::app::sessions::{Live, Outgoing};
 use crate::error::{Error, Result};
 pub(crate) use beats::Renewals;
 pub(super) use commands::key_context;
-pub(super) use fleet::profile_of;
-pub(super) use fleet::{presence, refresh as refresh_fleet};
-pub(super) use record::HelloRecord;
+pub(super) use fleet::{learn, presence, profile_of, refresh as refresh_fleet};
 pub(super) use session::{Changes, check_state, end as end_lease};
 
 /// Whether an agent answers.

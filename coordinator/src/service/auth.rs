@@ -1,5 +1,7 @@
 //! Who somebody is: the operator key, short-lived tokens, browser sessions.
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod secret;
 mod token;
@@ -78,7 +80,7 @@ pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
         Some(name) => read.principal_named(name).await?,
     };
     drop(read);
-    let now = app.clock.now();
+    let now = app.expiry_clock.now();
     let live = known.filter(|row| row.revoked_at.is_none() && row.expires_at.is_none_or(|at| at > now));
     // Unknown names cost as much as known ones.
     let hash = live.as_ref().and_then(|row| row.secret_hash.clone());
@@ -95,7 +97,7 @@ pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
 }
 
 async fn open_session(app: &App, row: &PrincipalRow, kind: SessionKind) -> Result<LoggedIn> {
-    let now = app.clock.now();
+    let now = app.expiry_clock.now();
     let (id, value) = app.rng.with(|rng| {
         let mut bytes = [0_u8; 32];
         rng.fill_bytes(&mut bytes);
@@ -148,7 +150,13 @@ async fn open_session(app: &App, row: &PrincipalRow, kind: SessionKind) -> Resul
 }
 
 fn issue(app: &App, principal: PrincipalId, session: SessionId) -> Result<String> {
-    token::issue(&app.keyring.token_key, &app.organism.to_string(), principal, session, app.clock.now())
+    token::issue(
+        &app.keyring.token_key,
+        &app.organism.to_string(),
+        principal,
+        session,
+        app.expiry_clock.now(),
+    )
 }
 
 fn caller_of(row: &PrincipalRow, session: SessionId, origin: Origin) -> Caller {
@@ -172,7 +180,7 @@ async fn live_session(
     session: Option<LoginSessionRow>,
     origin: Origin,
 ) -> Result<(LoginSessionRow, Caller)> {
-    let now = app.clock.now();
+    let now = app.expiry_clock.now();
     let session = session
         .filter(|session| {
             session.revoked_at.is_none() && session.expires_at > now && now.since(session.last_seen_at) < IDLE
@@ -197,7 +205,7 @@ async fn live_session(
 /// Who a bearer token belongs to; every request asks.
 pub async fn bearer(app: &App, token: &str, origin: Origin) -> Result<Caller> {
     let issuer = app.organism.to_string();
-    let claims = token::read(&app.keyring.token_key, &issuer, token, app.clock.now(), false)?;
+    let claims = token::read(&app.keyring.token_key, &issuer, token, app.expiry_clock.now(), false)?;
     let session = app.store.read().await?.login_session(claims.sid).await?;
     let session =
         session.filter(|session| session.kind == LoginKind::Bearer && session.principal == claims.sub);
@@ -247,7 +255,7 @@ pub async fn logout(app: &App, caller: &Caller) -> Result<()> {
 /// issuer and audience are right and its session lives.
 pub async fn refresh(app: &App, token: &str) -> Result<LoggedIn> {
     let issuer = app.organism.to_string();
-    let claims = token::read(&app.keyring.token_key, &issuer, token, app.clock.now(), true)?;
+    let claims = token::read(&app.keyring.token_key, &issuer, token, app.expiry_clock.now(), true)?;
     let session = app.store.read().await?.login_session(claims.sid).await?;
     let session =
         session.filter(|session| session.kind == LoginKind::Bearer && session.principal == claims.sub);

@@ -10,7 +10,7 @@ use nexusmon_shared::task::TaskStatus;
 use nexusmon_store::{Connection, PredictionRow};
 
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Predictions and failures are looked at this far back.
 const WINDOW: Duration = Duration::from_hours(2160);
@@ -113,13 +113,18 @@ pub async fn status(app: &App) -> Result<CognitionStatus> {
     for row in read.cause_counts(since_day).await? {
         *errors.entry(row.cause).or_default() += count(row.count);
     }
-    let missions: BTreeMap<_, _> =
-        read.mission_counts().await?.into_iter().map(|row| (row.status, count(row.count))).collect();
-    let made: u64 = read.prediction_count().await.map(count)?;
+    let missions: BTreeMap<_, _> = super::missions::counts(app, &mut read)
+        .await?
+        .into_iter()
+        .map(|row| (row.status, count(row.count)))
+        .collect();
+    let totals = async {
+        let made = read.prediction_count().await?;
+        Ok::<_, Error>([made, read.document_count().await?, read.artifact_count().await?])
+    };
+    let [made, documents, artifacts] = app.totals.get(&*app.clock, totals).await?.map(count);
     let beliefs = beliefs(app, &mut read).await?;
     let decisions = autopsies(&mut read, &scored).await?;
-    let documents = read.document_count().await.map(count)?;
-    let artifacts = read.artifact_count().await.map(count)?;
     let attention = attention(&mut read, &missions).await?;
     let without_plan = missions.get(&MissionStatus::NeedsPlan).copied().unwrap_or(0);
     let total: u64 = missions.values().sum();

@@ -12,19 +12,19 @@ use std::time::Duration;
 
 use nexusmon_core::schedule::{self, Candidate, ClassId, DemandClass, Fit, LimitUse, Snapshot};
 use nexusmon_core::{budget, lease};
-use nexusmon_shared::attempt::Fence;
+use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::id::{AgentId, TaskId};
 use nexusmon_shared::task::TaskStatus;
-use nexusmon_store::{GrantRow, GrantedTask, MissionRow, Tx};
+use nexusmon_store::{GrantRow, GrantedTask, MissionRow, TaskRow};
 use serde_json::json;
 
-use super::unit::{After, SYSTEM, Unit, task_subject};
+use super::unit::{SYSTEM, Unit, attempt_of, task_subject};
 use crate::app::App;
 use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
 pub(super) use snapshot::{agent_views, offline_views, view};
 
-/// Grants of one activation; more are left for the next, so that orders do not wait for a huge commit.
+/// Grants of one unit; more are left for the next, so that orders do not wait for a huge commit.
 const MOST: usize = 1000;
 /// Candidates read beyond what there is room for: some may be held back by limits.
 const SPARE: u32 = 16;
@@ -65,84 +65,174 @@ pub async fn tick(app: &App) -> Result<TickResult> {
         app.refreshed.store(boot, Ordering::Relaxed);
         refresh(app).await?;
     }
-    let live: Vec<Arc<AgentLive>> = app.sessions.all();
-    let agents = agent_views(app, &live);
-    if agents.is_empty() {
+    learn_classes(app).await?;
+    if Claim::of(app, &BTreeSet::new()).is_none() {
         return Ok(TickResult::default());
     }
-    let active: BTreeMap<ClassId, u64> = app.classes.active().into_iter().collect();
-    let ids: Vec<_> = active.keys().copied().collect();
-    let classes = known_classes(app, &ids).await?;
-    let mut wanted = Vec::new();
-    for (id, class) in &classes {
-        let room: u32 = agents
-            .iter()
-            .filter(|agent| schedule::fits(*id, class, agent) == Fit::Fits)
-            .map(|agent| agent.free_slots + if class.prefetch { agent.prefetch } else { 0 })
-            .sum();
-        if room > 0 {
-            wanted.push((*id, (room + SPARE).min(u32::try_from(MOST).unwrap_or(u32::MAX))));
-        }
-    }
-    if wanted.is_empty() {
-        return Ok(TickResult::default());
-    }
-    let input = Claim { agents, classes, wanted };
     let unit_app = app.clone();
-    let granted = app
+    let (after, granted) = app
         .store
-        .write_with("dispatch.grant", input, move |tx, input| {
+        .write("dispatch.grant", move |tx| {
             let app = unit_app.clone();
-            Box::pin(async move { grant(&app, tx, input).await })
+            Box::pin(async move {
+                let mut unit = Unit::new(&app, tx);
+                // Room is looked at here, where no other unit gives it away meanwhile (on one node).
+                if let Some(claim) = Claim::of(&app, &BTreeSet::new()) {
+                    let granted = grant(&mut unit, &claim).await?;
+                    unit.after.granted = Some(granted);
+                }
+                let count = unit.after.granted.as_ref().map_or((0, false), |g| (g.tasks.len(), g.left));
+                Ok::<_, Error>((unit.finish().await?, count))
+            })
         })
         .await?;
-    let count = granted.tasks.len();
-    for class in granted.drained {
-        app.classes.deactivate(class, active.get(&class).copied().unwrap_or(0));
-    }
-    app.advance_virtual_time(granted.newest_tag);
-    granted.after.run(app);
-    app.running.granted(granted.tasks.iter().map(|one| (one.task.id, one.task.mission)));
-    orders::send(app, &live, granted.tasks).await?;
-    Ok(TickResult { granted: count, more: count > 0 && granted.left })
+    after.run_and_send(app).await;
+    let (count, left) = granted;
+    Ok(TickResult { granted: count, more: count > 0 && left })
 }
 
+/// Grants in the commit of a unit that made tasks ready or slots free, so that orders leave one commit earlier. Where
+/// several nodes write at once, [`tick`] does it alone: there, more locks in one unit would meet each other.
+pub(super) async fn grant_along(unit: &mut Unit<'_>) -> Result<()> {
+    if !unit.app.store.is_single_node() {
+        return Ok(());
+    }
+    unit.flush_counters().await?;
+    // A class numbered in this unit is not known yet to the rest of the process: the next tick takes it.
+    let known = unit.after.ready.iter().all(|class| unit.app.classes.class(*class).is_some());
+    unit.after.attended = known;
+    let Some(claim) = Claim::of(unit.app, &unit.after.ready) else { return Ok(()) };
+    unit.tx.savepoint("grant").await?;
+    match grant(unit, &claim).await {
+        Ok(granted) => {
+            unit.tx.release("grant").await?;
+            unit.after.attended = known && !granted.left;
+            unit.after.granted = Some(granted);
+        }
+        Err(error) => {
+            // What was reported stands; the next tick meets the same trouble alone and says so.
+            tracing::warn!(%error, "nothing was granted along with other work");
+            unit.tx.back_to("grant").await?;
+            unit.after.attended = false;
+        }
+    }
+    Ok(())
+}
+
+/// What there is room for.
 struct Claim {
+    live: Vec<Arc<AgentLive>>,
     agents: Vec<schedule::AgentView>,
     classes: BTreeMap<ClassId, Arc<DemandClass>>,
     wanted: Vec<(ClassId, u32)>,
+    /// Classes with the activation that was known when this was made.
+    seen: BTreeMap<ClassId, u64>,
 }
 
-struct Granted {
+impl Claim {
+    /// `None`: nothing is ready, as far as is known here, or nobody has room for it.
+    fn of(app: &App, ready: &BTreeSet<ClassId>) -> Option<Self> {
+        let seen: BTreeMap<ClassId, u64> = app.classes.active().into_iter().collect();
+        let ids: BTreeSet<ClassId> = seen.keys().chain(ready).copied().collect();
+        if ids.is_empty() {
+            return None;
+        }
+        let live: Vec<Arc<AgentLive>> = app.sessions.all();
+        let agents = agent_views(app, &live);
+        if agents.is_empty() {
+            return None;
+        }
+        let classes: BTreeMap<_, _> =
+            ids.into_iter().filter_map(|id| app.classes.class(id).map(|class| (id, class))).collect();
+        let mut wanted = Vec::new();
+        for (id, class) in &classes {
+            let room: u32 = agents
+                .iter()
+                .filter(|agent| schedule::fits(*id, class, agent) == Fit::Fits)
+                .map(|agent| agent.free_slots + if class.prefetch { agent.prefetch } else { 0 })
+                .sum();
+            if room > 0 {
+                wanted.push((*id, (room + SPARE).min(u32::try_from(MOST).unwrap_or(u32::MAX))));
+            }
+        }
+        if wanted.is_empty() { None } else { Some(Self { live, agents, classes, wanted, seen }) }
+    }
+}
+
+/// Leases made in a unit. Until they are told to be [kept](Self::send), their places are given back when this is
+/// dropped: the unit was rolled back.
+#[derive(Debug)]
+pub(super) struct Granted {
     tasks: Vec<GrantedTask>,
+    live: Vec<Arc<AgentLive>>,
     /// Classes that had fewer ready tasks than asked for.
-    drained: Vec<ClassId>,
+    drained: Vec<(ClassId, u64)>,
+    /// There is room and there are tasks.
     left: bool,
     newest_tag: u64,
-    after: After,
 }
 
-async fn known_classes(app: &App, ids: &[ClassId]) -> Result<BTreeMap<ClassId, Arc<DemandClass>>> {
-    let mut known = BTreeMap::new();
-    let mut missing = Vec::new();
-    for id in ids {
-        match app.classes.class(*id) {
-            Some(class) => drop(known.insert(*id, class)),
-            None => missing.push(nexusmon_store::ClassId(id.0)),
+impl Granted {
+    /// Marks the places of these leases as taken.
+    fn reserve(&self) {
+        for live in &self.live {
+            let given = self.given(live);
+            live.spend_credit(u32::try_from(given.len()).unwrap_or(u32::MAX));
+            live.hold(given);
         }
     }
+
+    fn given(&self, live: &AgentLive) -> Vec<AttemptRef> {
+        let of = |task: &TaskRow| task.agent == Some(live.agent) && task.session == Some(live.session);
+        self.tasks.iter().filter(|one| of(&one.task)).map(|one| attempt_of(&one.task)).collect()
+    }
+
+    /// The classes this unit has emptied.
+    pub(super) fn drained(&self) -> impl Iterator<Item = ClassId> {
+        self.drained.iter().map(|(class, _)| *class)
+    }
+
+    /// Once it is committed: orders leave.
+    pub(super) async fn send(mut self, app: &App) {
+        for (class, seen) in &self.drained {
+            app.classes.deactivate(*class, *seen);
+        }
+        app.advance_virtual_time(self.newest_tag);
+        let tasks = std::mem::take(&mut self.tasks);
+        app.running.granted(tasks.iter().map(|one| (one.task.id, one.task.mission)));
+        orders::send(app, &self.live, tasks).await;
+    }
+}
+
+impl Drop for Granted {
+    fn drop(&mut self) {
+        for live in &self.live {
+            let given = self.given(live);
+            live.give_back(u32::try_from(given.len()).unwrap_or(u32::MAX));
+            live.release(&given);
+        }
+    }
+}
+
+/// Reads the classes that are known by number only.
+async fn learn_classes(app: &App) -> Result<()> {
+    let missing: Vec<_> = app
+        .classes
+        .active()
+        .into_iter()
+        .filter(|(id, _)| app.classes.class(*id).is_none())
+        .map(|(id, _)| nexusmon_store::ClassId(id.0))
+        .collect();
     if !missing.is_empty() {
         for row in app.store.read().await?.classes_by_id(&missing).await? {
-            let id = ClassId(row.id.0);
-            app.classes.learn(id, &row.key);
-            known.extend(app.classes.class(id).map(|class| (id, class)));
+            app.classes.learn(ClassId(row.id.0), &row.key);
         }
     }
-    Ok(known)
+    Ok(())
 }
 
-async fn grant(app: &App, tx: &mut Tx, input: &Claim) -> Result<Granted> {
-    let mut unit = Unit::new(app, tx);
+async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
+    let app = unit.app;
     let wanted: Vec<_> =
         input.wanted.iter().map(|(class, limit)| (nexusmon_store::ClassId(class.0), *limit)).collect();
     let mut found = unit.tx.claim_candidates(&wanted).await?;
@@ -150,14 +240,65 @@ async fn grant(app: &App, tx: &mut Tx, input: &Claim) -> Result<Granted> {
     for one in &found {
         *by_class.entry(ClassId(one.class.0)).or_default() += 1;
     }
-    let drained: Vec<_> = input
+    // The order of fairness, over all classes.
+    found.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.tag.cmp(&b.tag)).then(a.id.cmp(&b.id)));
+    let plan = schedule::plan(&snapshot(unit, input, &found, &by_class).await?);
+    let by_id: HashMap<TaskId, &nexusmon_store::Candidate> = found.iter().map(|one| (one.id, one)).collect();
+    let rows: Vec<GrantRow> = plan
+        .grants
+        .iter()
+        .take(MOST)
+        .filter_map(|grant| {
+            let one = by_id.get(&grant.task)?;
+            let fence = one.fence().next(app.epoch);
+            Some(grant_row(one, grant.agent, grant.session, fence, unit.now))
+        })
+        .collect();
+    let mut tasks = unit.tx.grant(&rows).await?;
+    set_offline(unit, &mut tasks).await?;
+    let mut left_of = by_class.clone();
+    for granted in &tasks {
+        let class = granted.task.class.map(|class| ClassId(class.0));
+        if let Some(left) = class.and_then(|class| left_of.get_mut(&class)) {
+            *left = left.saturating_sub(1);
+        }
+    }
+    // Fewer were ready than asked for, and none of them was left.
+    let drained = input
         .wanted
         .iter()
         .filter(|(class, limit)| by_class.get(class).is_none_or(|count| count < limit))
-        .map(|(class, _)| *class)
+        .filter(|(class, _)| left_of.get(class).is_none_or(|left| *left == 0))
+        .map(|(class, _)| (*class, input.seen.get(class).copied().unwrap_or(0)))
         .collect();
-    // The order of fairness, over all classes.
-    found.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.tag.cmp(&b.tag)).then(a.id.cmp(&b.id)));
+    let room: usize = input.agents.iter().map(|agent| (agent.free_slots + agent.prefetch) as usize).sum();
+    let left = !tasks.is_empty() && found.len() > tasks.len() && room > tasks.len();
+    let newest_tag = tasks.iter().map(|one| u64::try_from(one.task.tag).unwrap_or(0)).max().unwrap_or(0);
+    for granted in &tasks {
+        let row = &granted.task;
+        unit.moved(row.mission, TaskStatus::Ready, TaskStatus::Leased);
+        unit.delta(row.mission).attempts += 1;
+        let body = json!({
+            "task": row.key, "item_index": row.item_index, "attempt": row.attempt, "fence": row.fence().to_string(),
+            "agent": row.agent, "session": row.session, "rank": row.rank, "plan_digest": granted.plan_digest,
+            "leaf_index": row.leaf_index, "offline_until": row.offline_until,
+        });
+        if !nexusmon_shared::planted::planted("grant-unaudited") {
+            unit.audit(SYSTEM, "task.granted", task_subject(row.id), Some(row.mission), body);
+        }
+    }
+    let granted = Granted { tasks, live: input.live.clone(), drained, left, newest_tag };
+    granted.reserve();
+    Ok(granted)
+}
+
+/// What the decision rests on, read and locked.
+async fn snapshot(
+    unit: &mut Unit<'_>,
+    input: &Claim,
+    found: &[nexusmon_store::Candidate],
+    by_class: &HashMap<ClassId, u32>,
+) -> Result<Snapshot> {
     let missions: BTreeSet<_> = found.iter().map(|one| one.mission).collect();
     let missions: Vec<_> = missions.into_iter().collect();
     let missions: HashMap<_, MissionRow> =
@@ -178,7 +319,7 @@ async fn grant(app: &App, tx: &mut Tx, input: &Claim) -> Result<Granted> {
             (used.key, LimitUse { live, least: used.maximum })
         })
         .collect();
-    let candidates: Vec<Candidate> = found
+    let candidates = found
         .iter()
         .filter_map(|one| {
             let mission = missions.get(&one.mission)?;
@@ -191,60 +332,22 @@ async fn grant(app: &App, tx: &mut Tx, input: &Claim) -> Result<Granted> {
             })
         })
         .collect();
-    let snapshot = Snapshot {
+    let disabled = unit
+        .tx
+        .flags()
+        .await?
+        .into_iter()
+        .filter(|flag| flag.disabled)
+        .filter_map(|flag| (flag.scope == "fleet").then_some(flag.capability))
+        .collect();
+    Ok(Snapshot {
         halted: false,
         candidates,
         classes: input.classes.iter().map(|(id, class)| (*id, (**class).clone())).collect(),
         agents: input.agents.clone(),
         limits,
-        disabled: unit
-            .tx
-            .flags()
-            .await?
-            .into_iter()
-            .filter(|flag| flag.disabled)
-            .filter_map(|flag| (flag.scope == "fleet").then_some(flag.capability))
-            .collect(),
-    };
-    let plan = schedule::plan(&snapshot);
-    let by_id: HashMap<TaskId, &nexusmon_store::Candidate> = found.iter().map(|one| (one.id, one)).collect();
-    let rows: Vec<GrantRow> = plan
-        .grants
-        .iter()
-        .take(MOST)
-        .filter_map(|grant| {
-            let one = by_id.get(&grant.task)?;
-            let fence = one.fence().next(app.epoch);
-            Some(grant_row(one, grant.agent, grant.session, fence, unit.now))
-        })
-        .collect();
-    let mut tasks = unit.tx.grant(&rows).await?;
-    set_offline(&mut unit, &mut tasks).await?;
-    let mut newest_tag = 0;
-    for granted in &tasks {
-        let row = &granted.task;
-        newest_tag = newest_tag.max(u64::try_from(row.tag).unwrap_or(0));
-        unit.moved(row.mission, TaskStatus::Ready, TaskStatus::Leased);
-        unit.delta(row.mission).attempts += 1;
-        let body = json!({
-            "task": row.key, "item_index": row.item_index, "attempt": row.attempt, "fence": row.fence().to_string(),
-            "agent": row.agent, "session": row.session, "rank": row.rank, "plan_digest": granted.plan_digest,
-            "leaf_index": row.leaf_index, "offline_until": row.offline_until,
-        });
-        unit.audit(SYSTEM, "task.granted", task_subject(row.id), Some(row.mission), body);
-    }
-    let left = found.len() > tasks.len() && !tasks.is_empty();
-    // What was read and not granted is still ready.
-    let drained = drained
-        .into_iter()
-        .filter(|class| {
-            let read = by_class.get(class).copied().unwrap_or(0);
-            let granted = tasks.iter().filter(|one| one.task.class.is_some_and(|id| id.0 == class.0)).count();
-            usize::try_from(read).unwrap_or(usize::MAX) <= granted
-        })
-        .collect();
-    let after = unit.finish().await?;
-    Ok(Granted { tasks, drained, left, newest_tag, after })
+        disabled,
+    })
 }
 
 fn grant_row(

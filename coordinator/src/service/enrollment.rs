@@ -99,7 +99,7 @@ pub async fn join(app: &App, request: JoinRequest, exporter: [u8; 32]) -> Result
         })
         .await?;
     after.run(app);
-    super::agents::refresh_fleet(app).await?;
+    super::agents::learn(app, &row);
     Ok(JoinResponse {
         agent,
         name: row.name.parse().map_err(Error::internal)?,
@@ -145,7 +145,8 @@ async fn enroll(
 ) -> Result<(AgentRow, After)> {
     let mut unit = Unit::new(app, tx);
     let now = unit.now;
-    let invite = unit.tx.consume_invite(request.invite, agent, now).await?.ok_or_else(refused)?;
+    let invite =
+        unit.tx.consume_invite(request.invite, agent, app.expiry_clock.now()).await?.ok_or_else(refused)?;
     if unit.tx.agent_named(&invite.name).await?.is_some() {
         return Err(Error::conflict("name_taken", format!("an agent is called `{}` already", invite.name)));
     }

@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use open::OpenLog;
 pub(crate) use open::OpenLogs;
+use reader::Wanted;
 pub use tail::tail;
 
 /// A segment is stored when it is this large,
@@ -36,6 +37,8 @@ const SEGMENT_AGE: Duration = Duration::from_secs(5);
 const WATCHED_AGE: Duration = Duration::from_secs(1);
 /// A line without an end waits longer, for its end.
 const LINE_AGE: Duration = Duration::from_mins(1);
+/// Segments of one log on their way to the object store.
+const AT_ONCE: usize = 3;
 /// Bytes in memory over all logs of this node; beyond, each chunk waits for its segment.
 const BUFFERED: usize = 48 * 1024 * 1024;
 /// A log that has not grown for this long leaves memory, and is sealed if its attempt is over.
@@ -108,9 +111,7 @@ pub async fn append(app: &App, agent: AgentId, chunk: LogChunk) -> Result<LogAck
         };
     }
     let mut growing = log.growing.lock().await;
-    if growing.storing.as_ref().is_some_and(|storing| storing.done.borrow().is_some()) {
-        keep::settle(&mut growing).await?;
-    }
+    keep::settle(&mut growing, usize::MAX).await?;
     if growing.received() + u64::from(chunk.size) > log.limit {
         return Ok(refused(chunk.attempt, "the mission's budget for logs is spent"));
     }
@@ -120,13 +121,13 @@ pub async fn append(app: &App, agent: AgentId, chunk: LogChunk) -> Result<LogAck
     log.grown.send_modify(|turn| *turn += 1);
     let crowded = app.logs.buffered.load(Ordering::Relaxed) > BUFFERED;
     if growing.ended || growing.buffer.len() >= SEGMENT_BYTES || (crowded && !growing.buffer.is_empty()) {
-        // While one segment is stored the next fills; a third waits here, and the agent with it.
-        keep::settle(&mut growing).await?;
+        // While some segments are stored the next fills; one more waits here, and the agent with it.
+        keep::settle(&mut growing, AT_ONCE - 1).await?;
         let one_line = growing.buffer.len() >= SEGMENT_BYTES && growing.ends.is_empty();
         if let Some(cut) = growing.cut(one_line) {
             keep::begin(app, &log, &mut growing, cut);
             if crowded {
-                keep::settle(&mut growing).await?;
+                keep::settle(&mut growing, 0).await?;
             }
         }
     }
@@ -185,7 +186,8 @@ async fn opened(app: &App, agent: AgentId, attempt: AttemptRef) -> Result<Opened
 fn open_log(app: &App, row: LogRow, task: &TaskRow, limit: u64) -> Arc<OpenLog> {
     let name = task.item_index.map_or_else(|| "log".to_owned(), |index| format!("log[{index}]"));
     let places = (task.key.to_string(), name);
-    Arc::new(OpenLog::new(row, places, limit, app.clock.boot(), Arc::clone(&app.logs.buffered)))
+    let buffered = Arc::clone(&app.logs.buffered);
+    Arc::new(OpenLog::new(row, places, limit, app.clock.boot(), buffered, app.logs.spare()))
 }
 
 fn new_row(app: &App, task: &TaskRow, agent: AgentId, attempt: AttemptRef, number: u32) -> LogRow {
@@ -235,12 +237,14 @@ pub async fn read(app: &App, task: TaskId, query: LogQuery) -> Result<LogPage> {
     let Some(source) = reader::find(app, task, query.attempt).await? else {
         return no_log(app, task).await;
     };
-    let moment = source.moment().await;
-    let total_lines = moment.ends + u64::from(moment.unended);
+    let sizes = source.moment(Wanted::Sizes).await;
     let from = match query.from_line.unwrap_or(1) {
-        back @ ..0 => (total_lines + 1).saturating_sub(back.unsigned_abs()).max(1),
+        back @ ..0 => (sizes.total_lines() + 1).saturating_sub(back.unsigned_abs()).max(1),
         from => from.unsigned_abs().max(1),
     };
+    let wanted = if query.search.is_some() { usize::MAX } else { most };
+    let moment = source.moment(Wanted::Lines { skip: from - 1, most: wanted }).await;
+    let total_lines = moment.total_lines();
     let looked = reader::lines(app, source.key, &moment, from, most, query.search.as_deref()).await?;
     let sealed = moment.stored.sealed;
     Ok(LogPage {
@@ -272,9 +276,9 @@ pub async fn bytes(
         let body = futures::stream::empty().boxed();
         return Ok(LogBytes { start: 0, end: 0, total: 0, sealed: page.sealed, body });
     };
-    let moment = source.moment().await;
-    let total = moment.total_bytes;
     let (start, end) = range.unwrap_or((0, None));
+    let moment = source.moment(Wanted::Bytes { start, end: end.unwrap_or(u64::MAX) }).await;
+    let total = moment.total_bytes;
     let end = end.unwrap_or(total).min(total);
     if start > total || (start == total && range.is_some() && total > 0) {
         return Err(Error::RangeNotSatisfiable { start, size: total });
@@ -307,11 +311,8 @@ pub async fn flush(app: &App) -> Result<usize> {
     for log in logs {
         // Whoever holds it is taking a chunk or storing: it does not need us.
         let Ok(mut growing) = log.growing.try_lock() else { continue };
-        let done = growing.storing.as_ref().map(|storing| storing.done.borrow().is_some());
-        match done {
-            Some(false) => continue,
-            Some(true) if keep::settle(&mut growing).await.is_err() => continue,
-            _ => {}
+        if keep::settle(&mut growing, usize::MAX).await.is_err() || !growing.storing.is_empty() {
+            continue;
         }
         let age = boot.saturating_sub(growing.since);
         let watched = log.watchers.load(Ordering::Relaxed) > 0 || wishes.contains(&log.row.task);
@@ -327,6 +328,7 @@ pub async fn flush(app: &App) -> Result<usize> {
             stored += 1;
         }
     }
+    app.logs.shrink();
     seal_abandoned(app, boot).await?;
     Ok(stored)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nexusmon_shared::attempt::{AttemptRef, Fence};
+use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{ArtifactKind, VersionRow};
 use serde_json::json;
 
@@ -13,6 +14,8 @@ use crate::error::{Error, Result};
 
 /// Rows looked at in one unit of work.
 const BATCH: u32 = 500;
+/// Missions forgotten in one unit of work: each is some ten rows, and others want to write meanwhile.
+const MISSIONS: u32 = 100;
 /// A blob nothing refers to is kept this long: an upload may be about to name it.
 const IDLE_BLOB: Duration = Duration::from_hours(24);
 /// Ended login sessions are kept this long, to be looked at.
@@ -27,9 +30,11 @@ pub struct Swept {
     pub blobs_deleted: usize,
     pub sessions_deleted: usize,
     pub keys_deleted: usize,
+    pub missions_forgotten: usize,
 }
 
-/// One activation; idempotent. Logs and outputs older than the configured days become tombstones; uploads stay.
+/// One activation; idempotent. Logs and outputs older than the configured days become tombstones; uploads stay. Missions
+/// that ended longer ago, and that nothing refers to, are forgotten; the audit trail keeps what happened.
 pub async fn sweep(app: &App) -> Result<Swept> {
     let now = app.clock.now();
     let before = now - DAY * app.config.retention_days;
@@ -43,6 +48,7 @@ pub async fn sweep(app: &App) -> Result<Swept> {
             swept.versions_purged += purge(app, old).await?;
         }
     }
+    swept.missions_forgotten = forget_missions(app, now - DAY * app.config.history_days).await?;
     swept.blobs_deleted = delete_idle_blobs(app).await?;
     app.blobs.sweep(now - IDLE_BLOB).await?;
     let (sessions, keys) = app
@@ -58,6 +64,36 @@ pub async fn sweep(app: &App) -> Result<Swept> {
     swept.sessions_deleted = usize::try_from(sessions).unwrap_or(usize::MAX);
     swept.keys_deleted = usize::try_from(keys).unwrap_or(usize::MAX);
     Ok(swept)
+}
+
+async fn forget_missions(app: &App, before: Timestamp) -> Result<usize> {
+    let mut after = None;
+    let mut forgotten = 0;
+    loop {
+        let ids = app.store.read().await?.forgettable_missions(before, after, MISSIONS).await?;
+        let Some(last) = ids.last() else { return Ok(forgotten) };
+        after = Some(*last);
+        let unit_app = app.clone();
+        let rule = format!("history_days={}", app.config.history_days);
+        forgotten += app
+            .store
+            .write_with("retention.missions", (ids, rule), move |tx, (ids, rule)| {
+                let app = unit_app.clone();
+                Box::pin(async move {
+                    let mut unit = Unit::new(&app, tx);
+                    let gone = unit.tx.forget_missions(ids).await?;
+                    let count = gone.len();
+                    if count > 0 {
+                        let body = json!({"missions": gone, "rule": rule});
+                        let subject = ("organism", app.organism.to_string());
+                        unit.audit(SYSTEM, "missions.forgotten", subject, None, body);
+                    }
+                    unit.finish().await?;
+                    Ok::<_, Error>(count)
+                })
+            })
+            .await?;
+    }
 }
 
 async fn purge(app: &App, old: Vec<VersionRow>) -> Result<usize> {

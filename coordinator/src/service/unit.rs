@@ -57,6 +57,12 @@ pub(super) struct After {
     pub shapes: Vec<(nexusmon_shared::digest::Digest, bool, Duration)>,
     /// Missions ended that may count for the ledger.
     pub judge: bool,
+    /// Leases made along with this unit.
+    pub granted: Option<super::dispatch::Granted>,
+    /// Ready tasks and free slots were looked at in this very unit.
+    pub attended: bool,
+    /// How many attempts of an agent ended, and how long they ran together.
+    pub worked: BTreeMap<AgentId, (u32, Duration)>,
 }
 
 impl<'a> Unit<'a> {
@@ -176,14 +182,30 @@ impl<'a> Unit<'a> {
 }
 
 impl After {
+    /// As [`Self::run`], for a unit that may have granted: then orders leave.
+    pub(super) async fn run_and_send(mut self, app: &App) {
+        let granted = self.granted.take();
+        if let Some(granted) = &granted {
+            for class in granted.drained() {
+                self.ready.remove(&class);
+            }
+        }
+        self.run(app);
+        if let Some(granted) = granted {
+            granted.send(app).await;
+        }
+    }
+
     /// Sends and remembers what the commit allows.
-    pub(super) fn run(self, app: &App) {
+    pub(super) fn run(mut self, app: &App) {
         for class in &self.learned {
             app.classes.learn(ClassId(class.id.0), &class.key);
         }
         if !self.ready.is_empty() {
-            app.classes.activate(self.ready);
-            super::dispatch::wake(app);
+            app.classes.activate(std::mem::take(&mut self.ready));
+            if !self.attended {
+                super::dispatch::wake(app);
+            }
         }
         app.running.forget(self.ended.iter().map(|(_, attempt)| attempt));
         let mut ended = BTreeMap::<AgentId, Vec<AttemptRef>>::new();
@@ -195,10 +217,14 @@ impl After {
         for (agent, attempts) in &ended {
             if let Some(live) = app.sessions.get(*agent) {
                 live.release(attempts);
-                live.finished(u32::try_from(attempts.len()).unwrap_or(u32::MAX), app.clock.boot());
             }
         }
-        if !ended.is_empty() {
+        for (agent, (count, together)) in self.worked {
+            if let Some(live) = app.sessions.get(agent) {
+                live.worked(count, together);
+            }
+        }
+        if !ended.is_empty() && !self.attended {
             // Slots are free.
             super::dispatch::wake(app);
         }

@@ -19,13 +19,18 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// Running this long, it counts as well again.
 const WELL_AFTER: Duration = Duration::from_mins(1);
 /// What the coordinator may know and its agent must not.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 14] = [
     "OPERATOR_KEY",
+    "OPERATOR_KEY_FILE",
     "NEXUSMON_MASTER_KEY",
     "NEXUSMON_MASTER_KEY_FILE",
     "NEXUSMON_JWT_SECRET",
+    "NEXUSMON_JWT_SECRET_FILE",
     "SWARMZ_JWT_SECRET",
     "NEXUSMON_DATABASE_URL",
+    "NEXUSMON_DATABASE_URL_FILE",
+    "AWS_ACCESS_KEY_ID_FILE",
+    "AWS_SECRET_ACCESS_KEY_FILE",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "ANTHROPIC_API_KEY",

@@ -93,7 +93,7 @@ pub fn canonical(row: &WaitingAuditRow) -> String {
 impl AuditEntry {
     /// The row, with its digest.
     pub(crate) fn seal(self, id: AuditId) -> Result<WaitingAuditRow, StoreError> {
-        let body = nexusmon_shared::trust::canonical::to_bytes(&self.body).map_err(|error| {
+        let body = nexusmon_shared::trust::canonical::of_value(&self.body).map_err(|error| {
             StoreError::Corrupt { column: "audit.body".to_owned(), reason: error.to_string() }
         })?;
         let mut row = WaitingAuditRow {
@@ -104,7 +104,7 @@ impl AuditEntry {
             subject_kind: self.subject_kind.into_owned(),
             subject: self.subject,
             mission: self.mission,
-            body: String::from_utf8(body).expect("JSON is UTF-8"),
+            body,
             digest: Digest::from_bytes([0; 32]),
         };
         row.digest = Digest::of(canonical(&row).as_bytes());

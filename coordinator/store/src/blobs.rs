@@ -65,6 +65,13 @@ impl Connection {
         self.fetch_by(sql, digests, args![]).await
     }
 
+    /// How many blobs there are, and their bytes.
+    pub async fn blob_totals(&mut self) -> Result<(i64, i64), StoreError> {
+        let count = self.value(sql!("SELECT COUNT(*) AS value FROM blobs"), args![]).await?;
+        let bytes = sql!("SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) AS value FROM blobs");
+        Ok((count.unwrap_or(0), self.value(bytes, args![]).await?.unwrap_or(0)))
+    }
+
     /// Blobs nothing has referred to since `before`.
     pub async fn idle_blobs(&mut self, before: Timestamp, limit: u32) -> Result<Vec<BlobRow>, StoreError> {
         self.fetch(

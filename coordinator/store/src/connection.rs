@@ -6,12 +6,13 @@ use std::borrow::Cow;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Column as _, Postgres, Row as _, Transaction};
 
 use crate::dialect::{Sql, batches};
 use crate::error::{Fate, StoreError, fate};
-use crate::record::{Arg, Cell, Fields, Kind, Record, Row, Value};
+use crate::record::{Arg, Cell, Fields, Kind, Record, Row, Value, places};
+use crate::sqlite::direct::{self, Direct};
+use crate::sqlite::readers::Reader;
 
 /// A connection for reading; [`crate::Tx`] is one that may write.
 #[derive(Debug)]
@@ -30,14 +31,15 @@ pub struct Connection {
 
 #[derive(Debug)]
 pub(crate) enum Link {
-    Sqlite(SqliteConnection),
-    SqlitePooled(PoolConnection<Sqlite>),
+    /// The writer's. On SQLite, statements run on the calling thread.
+    Sqlite(Direct),
+    SqlitePooled(Reader),
     PostgresPooled(PoolConnection<Postgres>),
     Postgres(Transaction<'static, Postgres>),
 }
 
 pub(crate) enum Backend<'c> {
-    Sqlite(&'c mut SqliteConnection),
+    Sqlite(&'c Direct),
     Postgres(&'c mut PgConnection),
 }
 
@@ -45,27 +47,11 @@ impl Link {
     pub(crate) fn backend(&mut self) -> Backend<'_> {
         match self {
             Self::Sqlite(connection) => Backend::Sqlite(connection),
-            Self::SqlitePooled(connection) => Backend::Sqlite(connection),
+            Self::SqlitePooled(reader) => Backend::Sqlite(reader),
             Self::PostgresPooled(connection) => Backend::Postgres(connection),
             Self::Postgres(transaction) => Backend::Postgres(transaction),
         }
     }
-}
-
-/// Runs `$body` with the connection and the statement's text for that database.
-macro_rules! on_either {
-    ($self:ident, $sql:ident, $args:ident, |$query:ident, $connection:ident| $body:expr) => {
-        match $self.link.backend() {
-            Backend::Sqlite($connection) => {
-                let $query = bind_sqlite(sqlx::query(AssertSqlSafe($sql.sqlite.clone())), $args);
-                $body
-            }
-            Backend::Postgres($connection) => {
-                let $query = bind_postgres(sqlx::query(AssertSqlSafe($sql.postgres.clone())), $args);
-                $body
-            }
-        }
-    };
 }
 
 impl Connection {
@@ -95,6 +81,15 @@ impl Connection {
         self.broken.clone().map_or(Ok(()), Err)
     }
 
+    /// Where `make prove` lets statements of units of work fail.
+    fn may_fail(&mut self, sql: &Sql) -> Result<(), StoreError> {
+        if !matches!(self.link, Link::Sqlite(_) | Link::Postgres(_)) || sql.sqlite.starts_with("ROLLBACK") {
+            return Ok(());
+        }
+        let point = if sql.sqlite.starts_with("COMMIT") { "store.commit" } else { "store.statement" };
+        nexusmon_shared::planted::failure(point).map_err(|error| self.failed(sqlx::Error::Io(error)))
+    }
+
     pub(crate) const fn is_postgres(&self) -> bool {
         matches!(self.link, Link::Postgres(_) | Link::PostgresPooled(_))
     }
@@ -102,32 +97,51 @@ impl Connection {
     pub(crate) fn failed(&mut self, error: sqlx::Error) -> StoreError {
         self.retry |= fate(&error) == Fate::Retry;
         let error = StoreError::of(self.doing, error);
+        self.broke(error)
+    }
+
+    fn broke(&mut self, error: StoreError) -> StoreError {
         if matches!(self.link, Link::Sqlite(_) | Link::Postgres(_)) {
             self.broken = Some(error.clone());
         }
         error
     }
 
+    /// What the writer's statement came to.
+    fn direct<T>(&mut self, done: Result<T, direct::Failure>) -> Result<T, StoreError> {
+        done.map_err(|failure| match failure {
+            direct::Failure::Database(error) => {
+                let error = StoreError::of_sqlite(self.doing, error);
+                self.broke(error)
+            }
+            direct::Failure::Row(error) => error,
+        })
+    }
+
     pub(crate) async fn execute(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<u64, StoreError> {
         self.intact()?;
+        self.may_fail(sql)?;
         #[cfg(feature = "testing")]
         self.explain(sql, &args).await?;
-        let done = on_either!(self, sql, args, |query, connection| query
-            .execute(connection)
-            .await
-            .map(|done| done.rows_affected()));
+        let done = match self.link.backend() {
+            Backend::Sqlite(connection) => {
+                let done = direct::execute(connection, &sql.sqlite, &args);
+                return self.direct(done);
+            }
+            Backend::Postgres(connection) => {
+                bind_postgres(sqlx::query(AssertSqlSafe(sql.postgres.clone())), args)
+                    .execute(connection)
+                    .await
+                    .map(|done| done.rows_affected())
+            }
+        };
         done.map_err(|error| self.failed(error))
     }
 
     pub(crate) async fn fetch<T: Record>(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
-        self.intact()?;
-        #[cfg(feature = "testing")]
-        self.explain(sql, &args).await?;
-        let read = on_either!(self, sql, args, |query, connection| query
-            .fetch_all(connection)
-            .await
-            .map(|rows| rows.iter().map(|row| T::read(row)).collect()));
-        read.map_err(|error| self.failed(error))?
+        // How much there is to read is not known: other work must not wait behind it.
+        let apart = matches!(self.link, Link::SqlitePooled(_));
+        self.read(sql, args, apart).await
     }
 
     pub(crate) async fn fetch_optional<T: Record>(
@@ -135,13 +149,32 @@ impl Connection {
         sql: &Sql,
         args: Vec<Arg>,
     ) -> Result<Option<T>, StoreError> {
+        Ok(self.read(sql, args, false).await?.into_iter().next())
+    }
+
+    async fn read<T: Record>(
+        &mut self,
+        sql: &Sql,
+        args: Vec<Arg>,
+        apart: bool,
+    ) -> Result<Vec<T>, StoreError> {
         self.intact()?;
+        self.may_fail(sql)?;
         #[cfg(feature = "testing")]
         self.explain(sql, &args).await?;
-        let read = on_either!(self, sql, args, |query, connection| query
-            .fetch_optional(connection)
-            .await
-            .map(|row| row.map(|row| T::read(&row)).transpose()));
+        let read = match self.link.backend() {
+            Backend::Sqlite(connection) => {
+                let read = || direct::fetch(connection, &sql.sqlite, &args);
+                let read = if apart { aside(read) } else { read() };
+                return self.direct(read);
+            }
+            Backend::Postgres(connection) => {
+                bind_postgres(sqlx::query(AssertSqlSafe(sql.postgres.clone())), args)
+                    .fetch_all(connection)
+                    .await
+                    .map(|rows| records(&rows))
+            }
+        };
         read.map_err(|error| self.failed(error))?
     }
 
@@ -168,6 +201,16 @@ impl Connection {
         rows: &[I],
         more: Vec<Arg>,
     ) -> Result<u64, StoreError> {
+        self.intact()?;
+        self.may_fail(sql)?;
+        if more.is_empty()
+            && let (Backend::Sqlite(connection), Some(single)) = (self.link.backend(), &sql.single)
+        {
+            let done = direct::execute_each(connection, single, rows);
+            #[cfg(feature = "testing")]
+            self.explain_single(single).await?;
+            return self.direct(done);
+        }
         let mut affected = 0;
         for text in batches(rows, self.is_postgres()) {
             affected += self.execute(sql, with_batch(text, &more)).await?;
@@ -182,6 +225,16 @@ impl Connection {
         rows: &[I],
         more: Vec<Arg>,
     ) -> Result<Vec<T>, StoreError> {
+        self.intact()?;
+        self.may_fail(sql)?;
+        if more.is_empty()
+            && let (Backend::Sqlite(connection), Some(single)) = (self.link.backend(), &sql.single)
+        {
+            let read = direct::fetch_each(connection, single, rows);
+            #[cfg(feature = "testing")]
+            self.explain_single(single).await?;
+            return self.direct(read);
+        }
         let mut read = Vec::new();
         for text in batches(rows, self.is_postgres()) {
             let mut part = self.fetch(sql, with_batch(text, &more)).await?;
@@ -233,12 +286,25 @@ impl Connection {
     /// Runs a text of several statements without parameters.
     pub(crate) async fn script(&mut self, text: &str) -> Result<(), StoreError> {
         use sqlx::Executor as _;
-        let text = AssertSqlSafe(text.to_owned());
         let done = match self.link.backend() {
-            Backend::Sqlite(connection) => connection.execute(sqlx::raw_sql(text)).await.map(drop),
-            Backend::Postgres(connection) => connection.execute(sqlx::raw_sql(text)).await.map(drop),
+            Backend::Sqlite(connection) => {
+                let done = direct::script(connection, text);
+                return self.direct(done);
+            }
+            Backend::Postgres(connection) => {
+                connection.execute(sqlx::raw_sql(AssertSqlSafe(text.to_owned()))).await.map(drop)
+            }
         };
         done.map_err(|error| self.failed(error))
+    }
+}
+
+/// Runs what may take long without holding up other tasks of this thread.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    let runtime = tokio::runtime::Handle::try_current();
+    match runtime.map(|runtime| runtime.runtime_flavor()) {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 
@@ -249,19 +315,7 @@ fn with_batch(text: String, more: &[Arg]) -> Vec<Arg> {
     args
 }
 
-pub(crate) fn bind_sqlite(
-    query: Query<'_, Sqlite, SqliteArguments>,
-    args: Vec<Arg>,
-) -> Query<'_, Sqlite, SqliteArguments> {
-    args.into_iter().fold(query, |query, arg| match arg {
-        Arg::Text(value) => query.bind(value),
-        Arg::Int(value) => query.bind(value),
-        Arg::Bool(value) => query.bind(value),
-        Arg::Real(value) => query.bind(value),
-    })
-}
-
-fn bind_postgres(
+pub(crate) fn bind_postgres(
     query: Query<'_, Postgres, PgArguments>,
     args: Vec<Arg>,
 ) -> Query<'_, Postgres, PgArguments> {
@@ -273,21 +327,30 @@ fn bind_postgres(
     })
 }
 
-macro_rules! rows {
-    ($($row:ty),*) => {$(
-        impl Row for $row {
-            fn cell(&self, column: &str, kind: Kind) -> Result<Cell<'_>, StoreError> {
-                let cell = match kind {
-                    Kind::Text => self
-                        .try_get::<Option<&str>, _>(column)
-                        .map(|v| v.map_or(Cell::Null, |v| Cell::Text(Cow::Borrowed(v)))),
-                    Kind::Int => self.try_get::<Option<i64>, _>(column).map(|v| v.map_or(Cell::Null, Cell::Int)),
-                    Kind::Bool => self.try_get::<Option<bool>, _>(column).map(|v| v.map_or(Cell::Null, Cell::Bool)),
-                    Kind::Real => self.try_get::<Option<f64>, _>(column).map(|v| v.map_or(Cell::Null, Cell::Real)),
-                };
-                cell.map_err(|error| StoreError::Corrupt { column: column.to_owned(), reason: error.to_string() })
-            }
-        }
-    )*};
+/// A row, with where each column of the record stands in it.
+struct Placed<'r> {
+    row: &'r PgRow,
+    places: &'r [usize],
 }
-rows!(SqliteRow, PgRow);
+
+fn records<T: Record>(rows: &[PgRow]) -> Result<Vec<T>, StoreError> {
+    let Some(first) = rows.first() else { return Ok(Vec::new()) };
+    let names: Vec<&str> = first.columns().iter().map(|column| column.name()).collect();
+    let places = places(T::COLUMNS, &names)?;
+    rows.iter().map(|row| T::read(&Placed { row, places: &places })).collect()
+}
+
+impl Row for Placed<'_> {
+    fn cell(&self, field: usize, column: &str, kind: Kind) -> Result<Cell<'_>, StoreError> {
+        let (row, place) = (self.row, self.places[field]);
+        let cell = match kind {
+            Kind::Text => row
+                .try_get::<Option<&str>, _>(place)
+                .map(|v| v.map_or(Cell::Null, |v| Cell::Text(Cow::Borrowed(v)))),
+            Kind::Int => row.try_get::<Option<i64>, _>(place).map(|v| v.map_or(Cell::Null, Cell::Int)),
+            Kind::Bool => row.try_get::<Option<bool>, _>(place).map(|v| v.map_or(Cell::Null, Cell::Bool)),
+            Kind::Real => row.try_get::<Option<f64>, _>(place).map(|v| v.map_or(Cell::Null, Cell::Real)),
+        };
+        cell.map_err(|error| StoreError::Corrupt { column: column.to_owned(), reason: error.to_string() })
+    }
+}

@@ -16,6 +16,9 @@ use crate::record::{Fields, Kind};
 pub(crate) struct Sql {
     pub(crate) sqlite: Arc<str>,
     pub(crate) postgres: Arc<str>,
+    /// For SQLite's writer: the same for one row of the batch, its columns bound one by one. Only where every row stands
+    /// for itself.
+    pub(crate) single: Option<Arc<str>>,
 }
 
 impl Sql {
@@ -42,7 +45,37 @@ impl Sql {
             .replace("[r.columns]", &join(&|column| format!("r.{column}")))
             .replace("[set]", &set);
         let postgres = uncomment(&text.replace("[rows]", &postgres_rows(columns)));
-        Self { sqlite: text.replace("[rows]", &sqlite_rows(columns)).into(), postgres: postgres.into() }
+        let sqlite = text.replace("[rows]", &sqlite_rows(columns)).replace('$', "?");
+        Self { sqlite: sqlite.into(), postgres: postgres.into(), single: None }
+    }
+
+    /// Adds the text for one row. `[?]` stands for all its parameters, `[?column]` for one, `[set?]` for
+    /// `column = ?` of all but `id`, `[columns]` and `[table.out]` as ever.
+    pub(crate) fn with_single(
+        mut self,
+        text: &str,
+        columns: &[(&'static str, Kind)],
+        out: &[(&'static str, Kind)],
+    ) -> Self {
+        let numbered = || (1..).zip(columns.iter().map(|(column, _)| *column));
+        let join = |parts: Vec<String>| parts.join(", ");
+        let mut text = qualify(text, out)
+            .replace("[columns]", &join(numbered().map(|(_, column)| column.to_owned()).collect()))
+            .replace("[?]", &join(numbered().map(|(place, _)| format!("?{place}")).collect()))
+            .replace(
+                "[set?]",
+                &join(
+                    numbered()
+                        .filter(|(_, column)| *column != "id")
+                        .map(|(place, column)| format!("{column} = ?{place}"))
+                        .collect(),
+                ),
+            );
+        for (place, column) in numbered() {
+            text = text.replace(&format!("[?{column}]"), &format!("?{place}"));
+        }
+        self.single = Some(text.into());
+        self
     }
 }
 
@@ -72,13 +105,30 @@ macro_rules! sql {
 }
 pub(crate) use sql;
 
+/// A batch of which every row stands for itself: the text for one row (SQLite's writer), then that for all.
+macro_rules! each {
+    ($single:expr, $text:expr, $record:ty) => {
+        $crate::dialect::each!($single, $text, $record, $record)
+    };
+    ($single:expr, $text:expr, $record:ty, $out:ty) => {{
+        static SQL: std::sync::LazyLock<$crate::dialect::Sql> = std::sync::LazyLock::new(|| {
+            let columns = <$record as $crate::record::Fields>::COLUMNS;
+            let out = <$out as $crate::record::Fields>::COLUMNS;
+            $crate::dialect::Sql::returning($text, columns, out).with_single($single, columns, out)
+        });
+        &*SQL
+    }};
+}
+pub(crate) use each;
+
 /// Inserts a batch: `insert!("missions", MissionRow)`, with what follows the rows as a third argument.
 macro_rules! insert {
     ($table:literal, $record:ty) => {
         $crate::dialect::insert!($table, $record, "")
     };
     ($table:literal, $record:ty, $tail:literal) => {
-        $crate::dialect::sql!(
+        $crate::dialect::each!(
+            concat!("INSERT INTO ", $table, " ([columns]) VALUES ([?]) ", $tail),
             concat!("INSERT INTO ", $table, " ([columns]) SELECT [r.columns] FROM [rows] WHERE true ", $tail),
             $record
         )
@@ -223,7 +273,7 @@ mod tests {
         assert_eq!(
             &*sql.sqlite,
             "UPDATE t SET count = r.count, good = r.good FROM (SELECT value->>0 AS id, value->>1 AS count, \
-             value->>2 AS good FROM jsonb_each($1)) AS r WHERE t.id = r.id/*pg  AND true*/"
+             value->>2 AS good FROM jsonb_each(?1)) AS r WHERE t.id = r.id/*pg  AND true*/"
         );
         assert_eq!(
             &*sql.postgres,

@@ -51,7 +51,7 @@ pub enum StoreError {
     Database {
         doing: String,
         #[source]
-        source: Arc<sqlx::Error>,
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     #[error("while {doing}: the file system failed")]
     Io {
@@ -100,6 +100,23 @@ impl StoreError {
         }
     }
 
+    /// As [`Self::of`], for the connection of SQLite's writer.
+    pub(crate) fn of_sqlite(doing: &str, error: rusqlite::Error) -> Self {
+        if let rusqlite::Error::SqliteFailure(failure, message) = &error {
+            let message = message.as_deref().unwrap_or_default();
+            match failure.extended_code {
+                // SQLITE_FULL.
+                13 => return Self::Full,
+                // SQLITE_CONSTRAINT_UNIQUE and _PRIMARYKEY.
+                2067 | 1555 => return Self::Unique { constraint: places(message).unwrap_or_default() },
+                // SQLITE_IOERR_WRITE and its kin say "disk full" in words only.
+                778 | 4874 if is_full(message) => return Self::Full,
+                _ => {}
+            }
+        }
+        Self::Database { doing: doing.to_owned(), source: Arc::new(error) }
+    }
+
     pub(crate) fn io(doing: impl Into<String>, error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::StorageFull {
             return Self::Full;
@@ -123,22 +140,27 @@ fn is_full(message: &str) -> bool {
     message.contains("full") || message.contains("No space left")
 }
 
+/// `table(column, column)` from SQLite's "UNIQUE constraint failed: agents.name" or "…: plans.mission, plans.revision".
+fn places(message: &str) -> Option<String> {
+    let places = message.split("UNIQUE constraint failed: ").nth(1)?;
+    let mut table = "";
+    let mut columns = Vec::new();
+    for place in places.split(", ") {
+        match place.split_once('.') {
+            Some((found, column)) => {
+                table = found;
+                columns.push(column);
+            }
+            None => columns.push(place),
+        }
+    }
+    Some(format!("{table}({})", columns.join(", ")))
+}
+
 /// `table(column, column)` from what either database says.
 fn constraint(error: &dyn sqlx::error::DatabaseError) -> String {
-    // SQLite: "UNIQUE constraint failed: agents.name" or "…: plans.mission, plans.revision".
-    if let Some(places) = error.message().split("UNIQUE constraint failed: ").nth(1) {
-        let mut table = "";
-        let mut columns = Vec::new();
-        for place in places.split(", ") {
-            match place.split_once('.') {
-                Some((found, column)) => {
-                    table = found;
-                    columns.push(column);
-                }
-                None => columns.push(place),
-            }
-        }
-        return format!("{table}({})", columns.join(", "));
+    if let Some(places) = places(error.message()) {
+        return places;
     }
     // PostgreSQL: detail "Key (mission, revision)=(…) already exists."
     let postgres = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();

@@ -7,7 +7,7 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 
 use crate::connection::Connection;
-use crate::dialect::{insert, sql};
+use crate::dialect::{each, insert, sql};
 use crate::error::StoreError;
 use crate::page::{Filter, Page, PageRequest};
 use crate::record::{Value, args, record};
@@ -276,7 +276,9 @@ impl Tx {
 
     /// Scores the predictions of ended missions that are not scored yet.
     pub async fn score_predictions(&mut self, scores: &[Score]) -> Result<u64, StoreError> {
-        let sql = sql!(
+        let sql = each!(
+            "UPDATE predictions SET succeeded = [?succeeded], actual_ms = [?actual_ms], scored_at = [?scored_at] \
+             WHERE mission = [?mission] AND scored_at IS NULL",
             "UPDATE predictions SET succeeded = r.succeeded, actual_ms = r.actual_ms, scored_at = r.scored_at \
              FROM [rows] WHERE predictions.mission = r.mission AND predictions.scored_at IS NULL",
             Score

@@ -19,7 +19,9 @@ mod epoch;
 mod error;
 mod evolution;
 mod flags;
+mod house;
 mod idempotency;
+mod inspect;
 mod logs;
 mod migrate;
 mod missions;
@@ -62,7 +64,9 @@ pub use evolution::{
 };
 pub use flags::FlagRow;
 pub use futures::future::BoxFuture;
+pub use house::{Advice, Sizes, Tidied};
 pub use idempotency::IdempotencyRow;
+pub use inspect::{Inspection, PostgresServer, inspect};
 pub use logs::{LogKey, LogRow, SegmentRow};
 pub use missions::{
     MissionChange, MissionDelta, MissionFilter, MissionRow, MissionsDue, NewMission, PlanRow, Start,

@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = migrations![
     6 "0006_evolution",
     7 "0007_search",
     8 "0008_nodes",
+    9 "0009_judging",
 ];
 
 record! {
@@ -42,13 +43,13 @@ record! {
     }
 }
 
-/// The version this program brings a database to.
+/// PostgreSQL: one node migrates, others wait. Any number serves.
+const LOCK: i64 = 0x6e65_7875;
+
+/// The newest migration this program knows.
 pub(crate) fn newest() -> i64 {
     MIGRATIONS.last().map_or(0, |migration| migration.version)
 }
-
-/// PostgreSQL: one node migrates, others wait. Any number serves.
-const LOCK: i64 = 0x6e65_7875;
 
 /// Brings the database to the newest migration, or refuses.
 pub(crate) async fn run(connection: &mut Connection) -> Result<(), StoreError> {

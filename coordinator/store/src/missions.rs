@@ -1,6 +1,7 @@
 //! Missions and their plans. A mission's counters move by grouped deltas; its version guards people's edits only.
 
 mod counters;
+mod forget;
 mod list;
 
 use nexusmon_shared::digest::Digest;
@@ -15,7 +16,7 @@ pub use counters::MissionDelta;
 pub use list::{MissionFilter, MissionsDue, StatusCount};
 
 use crate::connection::Connection;
-use crate::dialect::{insert, sql};
+use crate::dialect::{each, insert, sql};
 use crate::error::StoreError;
 use crate::record::{Json, Value, args, record, words};
 use crate::tasks::{EdgeRow, TaskRow};
@@ -189,15 +190,28 @@ impl ChangeRow {
     }
 }
 
+impl LabelRow {
+    fn of(mission: &MissionRow) -> impl Iterator<Item = Self> + '_ {
+        let id = mission.id;
+        mission.labels.iter().map(move |(key, value)| Self {
+            key: key.clone(),
+            value: value.clone(),
+            mission: id,
+        })
+    }
+}
+
 impl Connection {
     pub async fn mission(&mut self, id: MissionId) -> Result<Option<MissionRow>, StoreError> {
         self.fetch_optional(sql!("SELECT [columns] FROM missions WHERE id = $1", MissionRow), args![id]).await
     }
 
     pub async fn missions(&mut self, ids: &[MissionId]) -> Result<Vec<MissionRow>, StoreError> {
-        let sql = sql!(
-            "SELECT missions.* FROM [rows] JOIN missions ON missions.id = r.value ORDER BY missions.id",
-            Value<MissionId>
+        let sql = each!(
+            "SELECT [missions.out] FROM missions WHERE id = [?]",
+            "SELECT [missions.out] FROM [rows] JOIN missions ON missions.id = r.value ORDER BY missions.id",
+            Value<MissionId>,
+            MissionRow
         );
         self.fetch_by(sql, ids, args![]).await
     }
@@ -244,26 +258,21 @@ impl Connection {
 
 impl Tx {
     /// Creates missions with all they have; one statement per table and batch.
-    pub async fn insert_missions(&mut self, missions: &[NewMission]) -> Result<(), StoreError> {
-        let rows: Vec<_> = missions.iter().map(|new| new.mission.clone()).collect();
+    pub async fn insert_missions<'m>(
+        &mut self,
+        missions: impl IntoIterator<Item = &'m NewMission>,
+    ) -> Result<(), StoreError> {
+        let missions: Vec<&NewMission> = missions.into_iter().collect();
+        let rows: Vec<_> = missions.iter().map(|new| &new.mission).collect();
         self.execute_batch(insert!("missions", MissionRow), &rows, args![]).await?;
-        let labels: Vec<_> = missions
-            .iter()
-            .flat_map(|new| {
-                new.mission.labels.iter().map(|(key, value)| LabelRow {
-                    key: key.clone(),
-                    value: value.clone(),
-                    mission: new.mission.id,
-                })
-            })
-            .collect();
+        let labels: Vec<_> = rows.iter().copied().flat_map(LabelRow::of).collect();
         self.execute_batch(insert!("mission_labels", LabelRow), &labels, args![]).await?;
-        let plans: Vec<_> = missions.iter().filter_map(|new| new.plan.clone()).collect();
+        let plans: Vec<_> = missions.iter().filter_map(|new| new.plan.as_ref()).collect();
         self.execute_batch(insert!("plans", PlanRow), &plans, args![]).await?;
         let tasks: Vec<_> = missions.iter().flat_map(|new| &new.tasks).collect();
         self.insert_task_rows(&tasks).await?;
-        let edges: Vec<_> = missions.iter().flat_map(|new| &new.edges).cloned().collect();
-        self.insert_edges(&edges).await
+        let edges: Vec<_> = missions.iter().flat_map(|new| &new.edges).collect();
+        self.insert_edge_rows(&edges).await
     }
 
     /// The mission, locked until this unit ends.
@@ -277,10 +286,12 @@ impl Tx {
 
     /// Several missions, locked in id order.
     pub async fn lock_missions(&mut self, ids: &[MissionId]) -> Result<Vec<MissionRow>, StoreError> {
-        let sql = sql!(
-            "SELECT missions.* FROM [rows] JOIN missions ON missions.id = r.value \
+        let sql = each!(
+            "SELECT [missions.out] FROM missions WHERE id = [?]",
+            "SELECT [missions.out] FROM [rows] JOIN missions ON missions.id = r.value \
              ORDER BY missions.id /*pg FOR UPDATE OF missions*/",
-            Value<MissionId>
+            Value<MissionId>,
+            MissionRow
         );
         let mut sorted = ids.to_vec();
         sorted.sort_unstable();
@@ -314,7 +325,8 @@ impl Tx {
         changes: &[(MissionId, MissionChange)],
     ) -> Result<(), StoreError> {
         let rows: Vec<_> = changes.iter().map(|(id, change)| ChangeRow::of(*id, change)).collect();
-        let sql = sql!(
+        let sql = each!(
+            "UPDATE missions SET version = version + 1, [set?] WHERE id = [?id]",
             "UPDATE missions SET version = version + 1, [set] FROM [rows] WHERE missions.id = r.id",
             ChangeRow
         );

@@ -50,6 +50,8 @@ pub(crate) struct Filter {
     columns: String,
     source: &'static str,
     conditions: Vec<String>,
+    /// Any of these must hold beside the conditions.
+    branches: Vec<String>,
     args: Vec<Arg>,
     order: String,
 }
@@ -57,7 +59,14 @@ pub(crate) struct Filter {
 impl Filter {
     pub(crate) fn over<T: Fields>(source: &'static str) -> Self {
         let columns = T::COLUMNS.iter().map(|(column, _)| *column).collect::<Vec<_>>().join(", ");
-        Self { columns, source, conditions: Vec::new(), args: Vec::new(), order: String::new() }
+        Self {
+            columns,
+            source,
+            conditions: Vec::new(),
+            branches: Vec::new(),
+            args: Vec::new(),
+            order: String::new(),
+        }
     }
 
     pub(crate) fn require(&mut self, condition: &str) {
@@ -107,6 +116,23 @@ impl Filter {
         }
         condition.push(')');
         self.conditions.push(condition);
+    }
+
+    /// Rows found through another table: `source` joins it, with the list's own table inside.
+    pub(crate) fn through(&mut self, source: &'static str) {
+        self.source = source;
+    }
+
+    /// Any of the values, each looked for by itself in the order of the list: an index on the column and the key serves
+    /// them all, where `IN` would have every match sorted. For lists over one table with the key `id`.
+    pub(crate) fn each_of<T: Column>(&mut self, column: &str, values: &[T]) {
+        if values.len() < 2 {
+            return self.equals(column, values.first());
+        }
+        for value in values {
+            self.args.push(value.arg());
+            self.branches.push(format!("{column} = ${}", self.args.len()));
+        }
     }
 
     /// Newest first by a text key such as an id, which sorts by time.
@@ -162,8 +188,24 @@ impl Filter {
         connection: &mut Connection,
         limit: u32,
     ) -> Result<Vec<T>, StoreError> {
-        let mut text = format!("SELECT {} FROM {}", self.columns, self.source);
-        for (place, condition) in self.conditions.iter().enumerate() {
+        let text = if self.branches.is_empty() {
+            self.select(&self.columns, None, limit)
+        } else {
+            let mut found = String::new();
+            for (place, branch) in self.branches.iter().enumerate() {
+                let union = if place == 0 { "" } else { " UNION ALL " };
+                let part = self.select("id", Some(branch), limit);
+                let _ = write!(found, "{union}SELECT id FROM ({part}) AS branch_{place}");
+            }
+            let Self { columns, source, order, .. } = &self;
+            format!("SELECT {columns} FROM {source} WHERE id IN ({found}) ORDER BY {order} LIMIT {limit}")
+        };
+        connection.fetch(&Sql::new(&text, &[]), self.args).await
+    }
+
+    fn select(&self, columns: &str, branch: Option<&String>, limit: u32) -> String {
+        let mut text = format!("SELECT {columns} FROM {}", self.source);
+        for (place, condition) in self.conditions.iter().chain(branch).enumerate() {
             text.push_str(if place == 0 { " WHERE " } else { " AND " });
             text.push_str(condition);
         }
@@ -171,7 +213,7 @@ impl Filter {
             let _ = write!(text, " ORDER BY {}", self.order);
         }
         let _ = write!(text, " LIMIT {limit}");
-        connection.fetch(&Sql::new(&text, &[]), self.args).await
+        text
     }
 }
 

@@ -124,6 +124,8 @@ impl Postgres {
             return Err(Failure { error: error.into(), retry: tx.connection.retry });
         }
         if let Link::Postgres(transaction) = tx.connection.link {
+            nexusmon_shared::planted::failure("store.commit")
+                .map_err(|error| Failure::of(name, sqlx::Error::Io(error)))?;
             transaction.commit().await.map_err(|error| Failure::of(name, error))?;
         }
         if let (true, Some(rider)) = (rode, rider) {

@@ -92,6 +92,8 @@ pub(crate) use args;
 /// A struct that can be written into a batch.
 pub(crate) trait Fields: Send + Sync {
     const COLUMNS: &'static [(&'static str, Kind)];
+    /// As bound parameters, in order.
+    fn args(&self, out: &mut Vec<Arg>);
     /// As JSON: an object for PostgreSQL's `json_to_recordset`, an array (half the bytes) for SQLite's `jsonb_each`.
     fn write(&self, named: bool, out: &mut String);
 }
@@ -104,6 +106,10 @@ pub(crate) trait Record: Fields + Sized {
 impl<T: Fields> Fields for &T {
     const COLUMNS: &'static [(&'static str, Kind)] = T::COLUMNS;
 
+    fn args(&self, out: &mut Vec<Arg>) {
+        T::args(self, out);
+    }
+
     fn write(&self, named: bool, out: &mut String) {
         T::write(self, named, out);
     }
@@ -111,17 +117,43 @@ impl<T: Fields> Fields for &T {
 
 /// A row of either database.
 pub(crate) trait Row {
-    fn cell(&self, column: &str, kind: Kind) -> Result<Cell<'_>, crate::StoreError>;
+    /// The record's `field`th column.
+    fn cell(&self, field: usize, column: &str, kind: Kind) -> Result<Cell<'_>, crate::StoreError>;
 }
 
-pub(crate) fn field<T: Column>(row: &dyn Row, column: &'static str) -> Result<T, crate::StoreError> {
-    T::read(row.cell(column, T::KIND)?)
+/// Where each of a record's columns stands among those of an answer.
+pub(crate) fn places(
+    wanted: &[(&'static str, Kind)],
+    found: &[&str],
+) -> Result<Vec<usize>, crate::StoreError> {
+    wanted
+        .iter()
+        .enumerate()
+        .map(|(place, (column, _))| {
+            // Most answers have them in order.
+            if found.get(place) == Some(column) {
+                return Ok(place);
+            }
+            found.iter().position(|name| name == column).ok_or_else(|| crate::StoreError::Corrupt {
+                column: (*column).to_owned(),
+                reason: "the answer has no such column".to_owned(),
+            })
+        })
+        .collect()
+}
+
+pub(crate) fn field<T: Column>(
+    row: &dyn Row,
+    field: usize,
+    column: &'static str,
+) -> Result<T, crate::StoreError> {
+    T::read(row.cell(field, column, T::KIND)?)
         .map_err(|BadCell(reason)| crate::StoreError::Corrupt { column: column.to_owned(), reason })
 }
 
 /// Writes a JSON string.
 pub(crate) fn write_text(text: &str, out: &mut String) {
-    out.push_str(&serde_json::to_string(text).expect("a string is JSON"));
+    nexusmon_shared::trust::canonical::write_text(text, out);
 }
 
 /// Declares row structs.
@@ -133,13 +165,19 @@ macro_rules! record {
 
         impl $crate::record::Record for $name {
             fn read(row: &dyn $crate::record::Row) -> Result<Self, $crate::StoreError> {
-                Ok(Self { $($field: $crate::record::field(row, stringify!($field))?,)* })
+                let mut place = 0..;
+                Ok(Self { $($field: $crate::record::field(
+                    row, place.next().unwrap_or_default(), stringify!($field))?,)* })
             }
         }
 
         impl $crate::record::Fields for $name {
             const COLUMNS: &'static [(&'static str, $crate::record::Kind)] =
                 &[$((stringify!($field), <$type as $crate::record::Column>::KIND),)*];
+
+            fn args(&self, out: &mut Vec<$crate::record::Arg>) {
+                $(out.push($crate::record::Column::arg(&self.$field));)*
+            }
 
             #[allow(unused_assignments, reason = "the last separator is not read")]
             fn write(&self, named: bool, out: &mut String) {
@@ -246,12 +284,16 @@ pub(crate) struct Value<T>(pub(crate) T);
 
 impl<T: Column + Send + Sync> Record for Value<T> {
     fn read(row: &dyn Row) -> Result<Self, crate::StoreError> {
-        field(row, "value").map(Self)
+        field(row, 0, "value").map(Self)
     }
 }
 
 impl<T: Column + Send + Sync> Fields for Value<T> {
     const COLUMNS: &'static [(&'static str, Kind)] = &[("value", T::KIND)];
+
+    fn args(&self, out: &mut Vec<Arg>) {
+        out.push(self.0.arg());
+    }
 
     fn write(&self, named: bool, out: &mut String) {
         out.push_str(if named { "{\"value\":" } else { "[" });

@@ -28,11 +28,23 @@ pub struct StoreConfig {
     pub max_pages: Option<u32>,
     /// PostgreSQL: no other node may be there, since something of this one lies on its own machine.
     pub alone: bool,
+    /// SQLite: beyond this many bytes the write-ahead log is checkpointed by force, whoever reads.
+    pub log_limit: u64,
 }
+
+/// Four times what lies between two ordinary checkpoints.
+const LOG_LIMIT: u64 = 64 * 1024 * 1024;
 
 impl StoreConfig {
     pub fn new(url: impl Into<String>, node: impl Into<String>) -> Self {
-        Self { url: url.into(), node: node.into(), connections: 8, max_pages: None, alone: false }
+        Self {
+            url: url.into(),
+            node: node.into(),
+            connections: 8,
+            max_pages: None,
+            alone: false,
+            log_limit: LOG_LIMIT,
+        }
     }
 }
 
@@ -60,6 +72,7 @@ pub(crate) struct Context {
     pub(crate) node: String,
     /// Coordinators on this database, this one among them, as last counted.
     pub(crate) nodes: Arc<AtomicU32>,
+    pub(crate) log_limit: u64,
 }
 
 impl Store {
@@ -82,6 +95,7 @@ impl Store {
             lifecycle: lifecycle.clone(),
             node: config.node.clone(),
             nodes: Arc::new(AtomicU32::new(1)),
+            log_limit: config.log_limit,
         };
         let scheme = config.url.split_once("://").map(|(scheme, _)| scheme);
         let db = match scheme {
@@ -194,6 +208,25 @@ impl Store {
     /// This coordinator's name.
     pub fn node(&self) -> &str {
         &self.0.context.node
+    }
+
+    pub(crate) fn sqlite_file(&self) -> Option<&std::path::Path> {
+        match &self.0.db {
+            Db::Sqlite(sqlite) => Some(sqlite.file()),
+            Db::Postgres(_) => None,
+        }
+    }
+
+    pub(crate) fn log_limit(&self) -> u64 {
+        self.0.context.log_limit
+    }
+
+    /// Units of work that wait for the writer; on PostgreSQL they wait for connections instead, and are not counted.
+    pub fn queued(&self) -> usize {
+        match &self.0.db {
+            Db::Sqlite(sqlite) => sqlite.queued(),
+            Db::Postgres(_) => 0,
+        }
     }
 
     /// One file, one process: other nodes cannot share it.

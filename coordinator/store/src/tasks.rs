@@ -25,7 +25,7 @@ pub use list::{LeafKey, ReadyCount, TaskCount, TaskFilter, TaskSummary};
 
 use crate::classes::ClassId;
 use crate::connection::Connection;
-use crate::dialect::{insert, sql};
+use crate::dialect::{each, insert, sql};
 use crate::error::StoreError;
 use crate::record::{Json, Value, args, record};
 use crate::transaction::Tx;
@@ -215,16 +215,22 @@ impl Connection {
     }
 
     pub async fn tasks(&mut self, ids: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
-        let sql = sql!(
-            "SELECT tasks.* FROM [rows] JOIN tasks ON tasks.id = r.value ORDER BY tasks.id",
-            Value<TaskId>
+        let sql = each!(
+            "SELECT [tasks.out] FROM tasks WHERE id = [?]",
+            "SELECT [tasks.out] FROM [rows] JOIN tasks ON tasks.id = r.value ORDER BY tasks.id",
+            Value<TaskId>,
+            TaskRow
         );
-        self.fetch_by(sql, ids, args![]).await
+        let mut sorted = ids.to_vec();
+        sorted.sort_unstable();
+        self.fetch_by(sql, &sorted, args![]).await
     }
 
     /// Canonical leaves by task, those of `for_each` children included.
     pub async fn specs_of(&mut self, tasks: &[TaskId]) -> Result<Vec<SpecRow>, StoreError> {
-        let sql = sql!(
+        let sql = each!(
+            "SELECT tasks.id, COALESCE(tasks.spec, above.spec) AS spec FROM tasks \
+             LEFT JOIN tasks AS above ON above.id = tasks.parent WHERE tasks.id = [?]",
             "SELECT tasks.id, COALESCE(tasks.spec, above.spec) AS spec FROM [rows] \
              JOIN tasks ON tasks.id = r.value LEFT JOIN tasks AS above ON above.id = tasks.parent",
             Value<TaskId>
@@ -253,10 +259,12 @@ impl Tx {
 
     /// Tasks, locked in id order until this unit ends.
     pub async fn lock_tasks(&mut self, ids: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
-        let sql = sql!(
-            "SELECT tasks.* FROM [rows] JOIN tasks ON tasks.id = r.value \
+        let sql = each!(
+            "SELECT [tasks.out] FROM tasks WHERE id = [?]",
+            "SELECT [tasks.out] FROM [rows] JOIN tasks ON tasks.id = r.value \
              ORDER BY tasks.id /*pg FOR UPDATE OF tasks*/",
-            Value<TaskId>
+            Value<TaskId>,
+            TaskRow
         );
         let mut sorted = ids.to_vec();
         sorted.sort_unstable();
@@ -271,13 +279,21 @@ impl Tx {
 
     /// Writes what reports came to. Leaves of live limits go with the lease: see [`Tx::release_limits`].
     pub async fn settle(&mut self, rows: &[SettleRow]) -> Result<(), StoreError> {
-        let sql = sql!("UPDATE tasks SET [set] FROM [rows] WHERE tasks.id = r.id", SettleRow);
+        let sql = each!(
+            "UPDATE tasks SET [set?] WHERE id = [?id]",
+            "UPDATE tasks SET [set] FROM [rows] WHERE tasks.id = r.id",
+            SettleRow
+        );
         self.execute_batch(sql, rows, args![]).await.map(drop)
     }
 
     /// Writes every changeable column of these tasks.
     pub async fn update_tasks(&mut self, rows: &[TaskUpdate]) -> Result<(), StoreError> {
-        let sql = sql!("UPDATE tasks SET [set] FROM [rows] WHERE tasks.id = r.id", TaskUpdate);
+        let sql = each!(
+            "UPDATE tasks SET [set?] WHERE id = [?id]",
+            "UPDATE tasks SET [set] FROM [rows] WHERE tasks.id = r.id",
+            TaskUpdate
+        );
         self.execute_batch(sql, rows, args![]).await.map(drop)
     }
 

@@ -1,6 +1,7 @@
 //! Fresh databases for tests: a SQLite file each, a PostgreSQL database each, and a way to run one test on both.
 
 mod explain;
+mod history;
 mod postgres_server;
 
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::time::{SharedClock, SystemClock};
 
 use crate::{Store, StoreConfig, StoreError};
-pub use postgres_server::PostgresDatabase;
+pub use history::fill_sqlite;
+pub use postgres_server::{DurablePostgres, PostgresDatabase};
 
 /// Why a test has no database.
 #[derive(Debug, thiserror::Error)]

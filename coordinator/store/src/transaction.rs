@@ -68,6 +68,23 @@ impl Tx {
         rode
     }
 
+    /// Marks a place inside this unit that [`Self::back_to`] returns to.
+    pub async fn savepoint(&mut self, name: &'static str) -> Result<(), StoreError> {
+        self.connection.script(&format!("SAVEPOINT {name}")).await
+    }
+
+    /// What was written since the savepoint stays part of this unit.
+    pub async fn release(&mut self, name: &'static str) -> Result<(), StoreError> {
+        self.connection.script(&format!("RELEASE SAVEPOINT {name}")).await
+    }
+
+    /// What was written since the savepoint is undone, a failed statement included; entries given to [`Self::audit`]
+    /// are not.
+    pub async fn back_to(&mut self, name: &'static str) -> Result<(), StoreError> {
+        self.connection.mend();
+        self.connection.script(&format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")).await
+    }
+
     /// Fires `topic` once this unit has committed.
     pub fn wake(&mut self, topic: Topic) {
         self.topics.add(topic);

@@ -10,6 +10,8 @@ mod entities;
 mod fixtures;
 #[path = "store/graph.rs"]
 mod graph;
+#[path = "store/house.rs"]
+mod house;
 #[path = "store/lists.rs"]
 mod lists;
 #[path = "store/nodes.rs"]

@@ -169,6 +169,8 @@ both! {
     async fn cancelling_works_in_every_state(world) {
         let owner = world.owner().await;
         let mut agent = world.agent("a").await;
+        // Nothing is granted for now.
+        agent.live.set_credit(0);
         let manual = world.create(json!({"goal": "manual", "start": "manual", "tasks": [task("t", json!({}))]})).await;
         assert_eq!(manual.summary.status.as_str(), "ready");
         let plan_less = world.create(json!({"goal": "no plan"})).await;
@@ -181,6 +183,7 @@ both! {
             missions::cancel(&world.app, &owner, mission.summary.id).await.unwrap();
             assert_eq!(world.status(mission.summary.id).await, "cancelled", "{}", mission.summary.goal);
         }
+        agent.live.set_credit(4);
         let running = world.create(json!({"goal": "running", "tasks": [
             task("t", json!({})), task("later", json!({"needs": ["t"]})),
         ]})).await;

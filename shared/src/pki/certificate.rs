@@ -48,6 +48,15 @@ impl AgentCertificate {
     }
 }
 
+/// From when until when a certificate says it counts.
+pub fn validity(certificate: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), PkiError> {
+    let validity = parse(certificate)?.validity().clone();
+    let at = |time: x509_parser::time::ASN1Time| {
+        Timestamp::from_micros(time.timestamp().saturating_mul(1_000_000))
+    };
+    Ok((at(validity.not_before), at(validity.not_after)))
+}
+
 /// SHA-256 of a certificate's `SubjectPublicKeyInfo`, as RFC 7469 pins keys.
 pub fn spki_digest(certificate: &CertificateDer<'_>) -> Result<Digest, PkiError> {
     Ok(Digest::of(parse(certificate)?.public_key().raw))

@@ -1,4 +1,13 @@
 //! Merkle trees of RFC 9162 (section 2.1): leaf hashes are prefixed with 0, inner ones with 1.
+//!
+//! [`Tree`] holds a whole one in memory: a plan. A log grows by [`Frontier`] and proves from [`stored`] nodes.
+
+mod consistency;
+mod frontier;
+pub mod stored;
+
+pub use consistency::verify_consistency;
+pub use frontier::{Frontier, FrontierError};
 
 use sha2::{Digest as _, Sha256};
 
@@ -99,6 +108,9 @@ pub fn verify_inclusion(leaf: &Digest, index: u64, size: u64, path: &[Digest], r
     }
     last == 0 && hash == *root
 }
+
+#[cfg(test)]
+mod log_tests;
 
 #[cfg(test)]
 mod tests {

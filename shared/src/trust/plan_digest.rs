@@ -27,7 +27,11 @@ pub struct Sealed {
 /// Seals a plan.
 pub fn seal(plan: &Plan) -> Result<Sealed, CanonicalError> {
     let header = canonical::to_bytes(&plan.header)?;
-    let leaves = plan.tasks.iter().map(canonical::to_bytes).collect::<Result<Vec<_>, _>>()?;
+    let leaves = plan
+        .tasks
+        .iter()
+        .map(|task| canonical::of(task).map(String::into_bytes))
+        .collect::<Result<Vec<_>, _>>()?;
     let tree = Tree::new(leaves.iter().map(|leaf| merkle::leaf_hash(leaf)).collect());
     let tasks_root = tree.root();
     let digest = combine(&header, &tasks_root);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use sqlx::Executor;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use super::measure::Watch;
+use super::measure::{Watch, cpu_seconds};
 
 async fn sqlite(folder: &std::path::Path) -> Result<sqlx::SqlitePool> {
     let options = SqliteConnectOptions::new()
@@ -63,22 +63,47 @@ pub(super) async fn sqlite_singles() -> Result<f64> {
     Ok(ROWS as f64 / watch.elapsed().as_secs_f64())
 }
 
-/// Processes per second with piped output, 16 at once.
-pub(super) fn spawns() -> Result<f64> {
+/// What starting processes costs at least.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spawns {
+    pub(super) per_second: f64,
+    pub(super) cpu_seconds_per_thousand: f64,
+}
+
+/// Bare processes with piped output, 16 at once.
+pub(super) fn spawns() -> Result<Spawns> {
+    started(&["/bin/true"], 2000)
+}
+
+/// The same within the least bubblewrap that gives a process a world of its own.
+pub(super) fn bubblewraps() -> Result<Spawns> {
+    let words = "bwrap --unshare-user --unshare-pid --unshare-net --unshare-ipc --unshare-uts --die-with-parent \
+                 --ro-bind /usr /usr --symlink usr/lib /lib --symlink usr/lib64 /lib64 --symlink usr/bin /bin \
+                 --proc /proc --dev /dev --tmpfs /tmp -- /bin/true";
+    started(&words.split_ascii_whitespace().collect::<Vec<_>>(), 640)
+}
+
+fn started(words: &[&str], count: usize) -> Result<Spawns> {
     const THREADS: usize = 16;
-    const EACH: usize = 125;
+    let cpu = cpu_seconds(&[std::process::id()]);
     let watch = Watch::start();
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..THREADS)
             .map(|_| {
                 scope.spawn(|| -> Result<()> {
-                    for _ in 0..EACH {
-                        let output = Command::new("/bin/true")
+                    for _ in 0..count / THREADS {
+                        let output = Command::new(words[0])
+                            .args(&words[1..])
                             .stdin(Stdio::null())
                             .stdout(Stdio::piped())
                             .stderr(Stdio::piped())
                             .output()?;
-                        anyhow::ensure!(output.status.success(), "/bin/true failed");
+                        anyhow::ensure!(
+                            output.status.success(),
+                            "{} failed: {}",
+                            words[0],
+                            String::from_utf8_lossy(&output.stderr)
+                        );
                     }
                     Ok(())
                 })
@@ -86,7 +111,10 @@ pub(super) fn spawns() -> Result<f64> {
             .collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("a spawning thread does not panic"))
     })?;
-    Ok((THREADS * EACH) as f64 / watch.elapsed().as_secs_f64())
+    Ok(Spawns {
+        per_second: count as f64 / watch.elapsed().as_secs_f64(),
+        cpu_seconds_per_thousand: (cpu_seconds(&[std::process::id()]) - cpu) / count as f64 * 1000.0,
+    })
 }
 
 /// Milliseconds of the median append of 4 KiB with fdatasync.

@@ -14,6 +14,8 @@ async fn main() -> Result<()> {
         match argument.as_str() {
             "--only" => only = Some(arguments.next().context("--only wants a workload, such as 1, 1b or 4")?),
             "--output" => output = arguments.next().context("--output wants a path")?.into(),
+            // Started by W8 itself: a process full of simulated agents.
+            "--simulate" => return bench::simulate().await,
             other => bail!("unknown argument `{other}`; known are --only W and --output FILE"),
         }
     }

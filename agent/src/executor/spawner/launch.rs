@@ -1,27 +1,27 @@
 //! Starting one process under its confinement.
 //!
-//! Landlock and seccomp belong to threads and are inherited, so each start gets a thread of its own that confines
-//! itself and then uses the fast path of `posix_spawn`: no fork of a heap, no helper program. The seccomp filter is
-//! loaded once, by the thread those threads come from. bubblewrap dies with the *thread* that started it and is
-//! therefore started by the spawner's main thread.
+//! A seccomp filter is costly to load, belongs to threads and is inherited: so each kind of confinement has a few threads
+//! that carry its filter, and whose children add the Landlock ruleset of their own before they become the program.
+//! bubblewrap dies with the *thread* that started it and is therefore started by the spawner's main thread.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::MemfdFlags;
 use rustix::process::Pid;
 use seccompiler::BpfProgram;
 
-use crate::executor::descriptor;
+use crate::executor::birth::{Cradle, Image};
 use crate::executor::protocol::{Confinement, Start, TreeId};
 use crate::executor::ruleset::{self, Opened};
 use crate::executor::seccomp;
 
-/// Enough for `Command`, which builds its arguments on the heap.
+/// Threads per confinement: a thread sleeps until its child is the program, which is most of the work of starting it.
+const LANE: usize = 2;
+/// What a thread needs to prepare a start.
 const STACK: usize = 128 * 1024;
 
 /// Descriptors for a process: stdout, stderr and perhaps stdin.
@@ -32,11 +32,14 @@ pub(crate) struct Streams {
     pub(crate) stdin: Option<OwnedFd>,
 }
 
+/// A first process, with a descriptor that becomes readable when it ends.
+pub(crate) type Born = (Pid, OwnedFd);
+
 /// What came of one start.
 #[derive(Debug)]
 pub(crate) struct Launched {
     pub(crate) id: TreeId,
-    pub(crate) result: Result<Pid, String>,
+    pub(crate) result: Result<Born, String>,
 }
 
 struct Job {
@@ -45,25 +48,22 @@ struct Job {
     shared: Arc<Opened>,
 }
 
-impl Reply {
-    fn send(&self, id: TreeId, result: Result<Pid, String>) {
-        let _ = self.results.send(Launched { id, result });
-        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
-    }
-}
-
 /// Starts processes and reports through a channel and an event descriptor.
 pub(crate) struct Launcher {
     shared: Arc<Opened>,
     filter: BpfProgram,
+    cradle: Cradle,
+    null: File,
     free: Lane,
     with_sockets: Lane,
     without_sockets: Lane,
+    reply: Reply,
     results: Receiver<Launched>,
 }
 
-/// A thread whose children start processes; all of them carry its filter.
-struct Lane(Sender<Job>);
+/// Threads that start processes of one confinement; they exist once they were needed.
+#[derive(Default)]
+struct Lane(OnceLock<Option<Sender<Job>>>);
 
 #[derive(Clone)]
 struct Reply {
@@ -71,18 +71,26 @@ struct Reply {
     wake: Arc<OwnedFd>,
 }
 
+impl Reply {
+    fn send(&self, id: TreeId, result: Result<Born, String>) {
+        let _ = self.results.send(Launched { id, result });
+        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
 impl Launcher {
     /// `wake` becomes readable when there are results.
     pub(crate) fn new(wake: Arc<OwnedFd>) -> io::Result<Self> {
         let (sender, results) = channel();
-        let reply = Reply { results: sender, wake };
-        let build = |sockets| seccomp::filter(sockets).map_err(io::Error::other);
         Ok(Self {
             shared: Arc::default(),
-            filter: build(true)?,
-            free: Lane::open("free", None, reply.clone())?,
-            with_sockets: Lane::open("user", Some(build(true)?), reply.clone())?,
-            without_sockets: Lane::open("lite", Some(build(false)?), reply)?,
+            filter: filter(true)?,
+            cradle: Cradle::new(),
+            null: null()?,
+            free: Lane::default(),
+            with_sockets: Lane::default(),
+            without_sockets: Lane::default(),
+            reply: Reply { results: sender, wake },
             results,
         })
     }
@@ -92,21 +100,28 @@ impl Launcher {
     }
 
     /// Starts at once and answers, or answers later through [`Launcher::results`].
-    pub(crate) fn launch(&self, start: Box<Start>, streams: Streams) -> Option<Launched> {
+    pub(crate) fn launch(&mut self, start: Box<Start>, streams: Streams) -> Option<Launched> {
+        let reply = &self.reply;
         let lane = match &start.confinement {
-            Confinement::Free => &self.free,
-            Confinement::Landlock { sockets: true, .. } => &self.with_sockets,
-            Confinement::Landlock { sockets: false, .. } => &self.without_sockets,
+            Confinement::Free => self.free.get("free", reply, || Ok(None)),
+            Confinement::Landlock { sockets: true, .. } => {
+                self.with_sockets.get("user", reply, || filter(true).map(Some))
+            }
+            Confinement::Landlock { sockets: false, .. } => {
+                self.without_sockets.get("lite", reply, || filter(false).map(Some))
+            }
             Confinement::Bubblewrap { arguments } => {
-                let result = bubblewrap(&start, arguments, &self.filter, &streams).map_err(|e| e.to_string());
-                return Some(Launched { id: start.id, result });
+                let result =
+                    bubblewrap(&mut self.cradle, &self.null, &start, arguments, &self.filter, &streams);
+                return Some(Launched { id: start.id, result: result.map_err(|error| error.to_string()) });
             }
         };
-        let job = Job { start, streams, shared: self.shared.clone() };
-        lane.0.send(job).err().map(|failed| Launched {
-            id: failed.0.start.id,
-            result: Err("the confinement of this profile could not be set up".to_owned()),
-        })
+        let id = start.id;
+        let refused =
+            || Launched { id, result: Err("the confinement of this profile could not be set up".to_owned()) };
+        let Some(lane) = lane else { return Some(refused()) };
+        let job = Job { start, streams, shared: Arc::clone(&self.shared) };
+        lane.send(job).is_err().then(refused)
     }
 
     pub(crate) fn results(&self) -> impl Iterator<Item = Launched> {
@@ -115,70 +130,106 @@ impl Launcher {
 }
 
 impl Lane {
-    fn open(name: &str, filter: Option<BpfProgram>, reply: Reply) -> io::Result<Self> {
-        let (sender, jobs) = channel::<Job>();
+    fn get(
+        &self,
+        name: &str,
+        reply: &Reply,
+        filter: impl FnOnce() -> io::Result<Option<BpfProgram>>,
+    ) -> Option<&Sender<Job>> {
+        self.0.get_or_init(|| open(name, filter().ok()?, reply).ok()).as_ref()
+    }
+}
+
+fn open(name: &str, filter: Option<BpfProgram>, reply: &Reply) -> io::Result<Sender<Job>> {
+    let (sender, jobs) = channel::<Job>();
+    let (jobs, filter) = (Arc::new(Mutex::new(jobs)), Arc::new(filter));
+    for _ in 0..LANE {
+        let (jobs, filter, reply) = (Arc::clone(&jobs), Arc::clone(&filter), reply.clone());
         let serve = move || {
-            if let Some(filter) = filter
-                && seccompiler::apply_filter(&filter).is_err()
+            if let Some(filter) = &*filter
+                && seccompiler::apply_filter(filter).is_err()
             {
                 // The lane closes; every start on it is answered with that.
                 return;
             }
-            for job in jobs {
-                let id = job.start.id;
-                let answer = reply.clone();
-                let once = move || {
-                    let result = confined(&job).map_err(|error| error.to_string());
-                    drop(job);
-                    answer.send(id, result);
-                };
-                if let Err(error) = std::thread::Builder::new().stack_size(STACK).spawn(once) {
-                    reply.send(id, Err(format!("no thread to start a process: {error}")));
-                }
-            }
+            serve(&jobs, &reply);
         };
-        std::thread::Builder::new().name(name.to_owned()).spawn(serve)?;
-        Ok(Self(sender))
+        std::thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(serve)?;
+    }
+    Ok(sender)
+}
+
+fn serve(jobs: &Mutex<Receiver<Job>>, reply: &Reply) {
+    let Ok(null) = null() else { return };
+    let mut cradle = Cradle::new();
+    loop {
+        let next = jobs.lock().expect("no holder panics").recv();
+        let Ok(job) = next else { return };
+        let result = confined(&mut cradle, &null, &job).map_err(|error| error.to_string());
+        let id = job.start.id;
+        // Its pipes must not stay open here.
+        drop(job);
+        reply.send(id, result);
     }
 }
 
-fn confined(job: &Job) -> io::Result<Pid> {
-    if let Confinement::Landlock { sockets, visible } = &job.start.confinement {
-        ruleset::restrict(&job.shared, visible, *sockets).map_err(io::Error::other)?;
-    }
-    let mut command = Command::new(&job.start.program);
-    command.args(&job.start.args).env_clear().envs(&job.start.env).current_dir(&job.start.cwd);
-    spawn(command, &job.streams)
+fn confined(cradle: &mut Cradle, null: &File, job: &Job) -> io::Result<Born> {
+    let ruleset = match &job.start.confinement {
+        Confinement::Landlock { sockets, visible } => {
+            Some(ruleset::build(&job.shared, visible, *sockets).map_err(io::Error::other)?)
+        }
+        _ => None,
+    };
+    let Start { program, args, env, cwd, .. } = &*job.start;
+    cradle.bear(&Image {
+        program,
+        arguments: args,
+        environment: env,
+        cwd,
+        streams: job.streams.in_order(null),
+        inherited: &[],
+        ruleset: ruleset.as_ref().map(|ruleset| ruleset.as_fd()),
+    })
 }
 
 fn bubblewrap(
+    cradle: &mut Cradle,
+    null: &File,
     start: &Start,
     arguments: &[String],
     filter: &BpfProgram,
     streams: &Streams,
-) -> io::Result<Pid> {
+) -> io::Result<Born> {
     let filter = memory_file("nexusmon-filter", &seccomp::bytes(filter))?;
-    let arguments = memory_file("nexusmon-arguments", &nul_separated(arguments))?;
-    let mut command = Command::new(&start.program);
-    command
-        .args(["--seccomp", &filter.as_raw_fd().to_string(), "--args", &arguments.as_raw_fd().to_string()])
-        .args(&start.args)
-        .env_clear()
-        .env("NEXUSMON_ATTEMPT", &start.key)
-        .current_dir("/");
-    descriptor::inherit(&mut command, vec![filter, arguments]);
-    spawn(command, streams)
+    let listed = memory_file("nexusmon-arguments", &nul_separated(arguments))?;
+    let number = |file: &OwnedFd| file.as_raw_fd().to_string();
+    let mut all = ["--seccomp".to_owned(), number(&filter), "--args".to_owned(), number(&listed)].to_vec();
+    all.extend(start.args.iter().cloned());
+    let environment = [("NEXUSMON_ATTEMPT".to_owned(), start.key.clone())].into();
+    cradle.bear(&Image {
+        program: &start.program,
+        arguments: &all,
+        environment: &environment,
+        cwd: "/",
+        streams: streams.in_order(null),
+        inherited: &[filter.as_fd(), listed.as_fd()],
+        ruleset: None,
+    })
 }
 
-fn spawn(mut command: Command, streams: &Streams) -> io::Result<Pid> {
-    command.process_group(0).stdout(streams.stdout.try_clone()?).stderr(streams.stderr.try_clone()?);
-    command.stdin(match &streams.stdin {
-        Some(stdin) => Stdio::from(stdin.try_clone()?),
-        None => Stdio::null(),
-    });
-    let child = command.spawn()?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    pid.ok_or_else(|| io::Error::other("a pid out of range"))
+impl Streams {
+    fn in_order<'a>(&'a self, null: &'a File) -> [BorrowedFd<'a>; 3] {
+        let stdin = self.stdin.as_ref().map_or_else(|| null.as_fd(), |stdin| stdin.as_fd());
+        [stdin, self.stdout.as_fd(), self.stderr.as_fd()]
+    }
+}
+
+fn filter(sockets: bool) -> io::Result<BpfProgram> {
+    seccomp::filter(sockets).map_err(io::Error::other)
+}
+
+fn null() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/null")
 }
 
 fn nul_separated(arguments: &[String]) -> Vec<u8> {

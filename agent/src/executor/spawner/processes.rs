@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 
@@ -21,14 +22,37 @@ pub(crate) fn children(pid: Pid) -> Vec<Pid> {
     found
 }
 
-/// Children of the calling process's main thread, which are also the orphans it has inherited. Exact as long as
+/// The children of the calling process's main thread, which are also the orphans it has inherited. Exact as long as
 /// only the caller reaps.
-pub(crate) fn own_children() -> Vec<Pid> {
-    let own = rustix::process::getpid();
-    let path = format!("/proc/{0}/task/{0}/children", own.as_raw_nonzero());
-    match fs::read_to_string(path) {
-        Ok(text) => text.split_ascii_whitespace().filter_map(parse).collect(),
-        Err(_) => children_by_parent(own),
+#[derive(Debug)]
+pub(crate) struct OwnChildren {
+    own: Pid,
+    /// The kernel's list, kept open: it is looked at each time a tree ends.
+    list: Option<fs::File>,
+}
+
+impl OwnChildren {
+    pub(crate) fn open() -> Self {
+        let own = rustix::process::getpid();
+        let list = fs::File::open(format!("/proc/{0}/task/{0}/children", own.as_raw_nonzero())).ok();
+        Self { own, list }
+    }
+
+    pub(crate) fn now(&self) -> Vec<Pid> {
+        let Some(list) = &self.list else { return children_by_parent(self.own) };
+        let (mut text, mut length) = (vec![0_u8; 256], 0);
+        loop {
+            match list.read_at(&mut text[length..], length as u64) {
+                Ok(0) => break,
+                Ok(read) => length += read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return children_by_parent(self.own),
+            }
+            if length == text.len() {
+                text.resize(2 * length, 0);
+            }
+        }
+        String::from_utf8_lossy(&text[..length]).split_ascii_whitespace().filter_map(parse).collect()
     }
 }
 

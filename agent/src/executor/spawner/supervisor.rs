@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use nexusmon_shared::time::{Clock as _, SystemClock};
 use rustix::event::{EventfdFlags, epoll};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, kill_process, pidfd_open};
+use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
 use super::launch::{Launched, Launcher, Streams};
-use super::processes;
+use super::processes::{self, OwnChildren};
 use super::tree::{Due, Tree};
 use crate::executor::protocol::{self, Event, Packet, Reason, Request, Start, Status, TreeId};
 use crate::executor::ruleset::Opened;
@@ -34,6 +34,7 @@ pub(crate) struct Supervisor {
     timer: OwnedFd,
     wake: Arc<OwnedFd>,
     launcher: Launcher,
+    children: OwnChildren,
     trees: HashMap<TreeId, Tree>,
     /// Trees by first process; a group has its leader's number.
     mains: HashMap<Pid, TreeId>,
@@ -64,6 +65,7 @@ impl Supervisor {
         }
         Ok(Self {
             launcher: Launcher::new(wake.clone())?,
+            children: OwnChildren::open(),
             socket,
             epoll,
             timer,
@@ -161,8 +163,8 @@ impl Supervisor {
     }
 
     fn begun(&mut self, Launched { id, result }: Launched) {
-        let pid = match result {
-            Ok(pid) => pid,
+        let (pid, handle) = match result {
+            Ok(born) => born,
             Err(detail) => {
                 self.trees.remove(&id);
                 self.events.push(Event::Failed { id, detail });
@@ -173,13 +175,11 @@ impl Supervisor {
         let ending = tree.begin(pid, now());
         self.mains.insert(pid, id);
         self.events.push(Event::Started { id });
-        // It cannot have been reaped: nobody else does that.
         let data = epoll::EventData::new_u64(id);
-        match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(handle) if epoll::add(&self.epoll, &handle, data, epoll::EventFlags::IN).is_ok() => {
-                self.handles.insert(id, handle);
-            }
-            _ => self.retry_soon(),
+        if epoll::add(&self.epoll, &handle, data, epoll::EventFlags::IN).is_ok() {
+            self.handles.insert(id, handle);
+        } else {
+            self.retry_soon();
         }
         if ending {
             self.terminate(id);
@@ -205,7 +205,7 @@ impl Supervisor {
         } else {
             targets = processes::children(*main).into_iter().flat_map(processes::descendants).collect();
         }
-        let orphans = processes::own_children().into_iter().filter(|pid| !self.mains.contains_key(pid));
+        let orphans = self.children.now().into_iter().filter(|pid| !self.mains.contains_key(pid));
         for orphan in orphans.filter(|pid| self.owner(*pid) == Some(id)).collect::<Vec<_>>() {
             targets.push(orphan);
             targets.extend(processes::descendants(orphan));
@@ -251,7 +251,7 @@ impl Supervisor {
         }
         self.sweep_at = now() + SWEEP;
         let strangers: Vec<Pid> =
-            processes::own_children().into_iter().filter(|pid| !self.mains.contains_key(pid)).collect();
+            self.children.now().into_iter().filter(|pid| !self.mains.contains_key(pid)).collect();
         let remains: Vec<TreeId> = strangers.into_iter().flat_map(|pid| self.judge(pid, &dead)).collect();
         for id in dead {
             if !remains.contains(&id) {

@@ -1,6 +1,7 @@
 //! How many tasks of a mission are in which state, and what follows for the mission.
 
 use nexusmon_shared::mission::{MissionFailure, MissionState};
+use nexusmon_shared::planted::planted;
 use nexusmon_shared::task::TaskStatus;
 
 /// Tasks by state.
@@ -32,7 +33,8 @@ impl TaskCounts {
     }
 
     pub fn all_terminal(&self) -> bool {
-        self.terminal() == self.total()
+        let left = if planted("mission-ends-early") { self.live() } else { 0 };
+        self.terminal() + left == self.total()
     }
 }
 

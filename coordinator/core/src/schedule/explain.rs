@@ -94,7 +94,7 @@ pub fn explain_class(
     let furthest = rated.iter().map(|(fit, _)| *fit).max().unwrap_or(Fit::Capability);
     let there: Vec<&AgentView> =
         rated.iter().filter(|(fit, _)| *fit == furthest).map(|(_, agent)| *agent).collect();
-    let names = || there.iter().map(|agent| agent.name.clone()).collect::<Vec<_>>();
+    let names = || there.iter().map(|agent| agent.offer.name.clone()).collect::<Vec<_>>();
     match furthest {
         Fit::Capability => Reason::NoAgentWithCapability { capability: class.capability.clone() },
         Fit::Version => Reason::PluginVersion {
@@ -123,7 +123,7 @@ pub fn explain_class(
 fn unavailable(agents: &[&AgentView]) -> Reason {
     let named = |wanted: fn(Availability) -> bool| -> Vec<String> {
         let found = agents.iter().filter(|agent| wanted(agent.availability));
-        found.map(|agent| agent.name.clone()).collect()
+        found.map(|agent| agent.offer.name.clone()).collect()
     };
     let paused = named(|state| state == Availability::Paused);
     let draining = named(|state| state == Availability::Draining);
@@ -138,7 +138,7 @@ fn unavailable(agents: &[&AgentView]) -> Reason {
     } else if !pending.is_empty() {
         Reason::AgentsPending { agents: pending }
     } else {
-        Reason::AgentsQuarantined { agents: agents.iter().map(|agent| agent.name.clone()).collect() }
+        Reason::AgentsQuarantined { agents: agents.iter().map(|agent| agent.offer.name.clone()).collect() }
     }
 }
 

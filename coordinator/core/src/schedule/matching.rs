@@ -22,25 +22,26 @@ pub enum Fit {
 
 /// The first thing that keeps `agent` from taking work of `class`. Slots and limits are not looked at.
 pub fn fits(id: ClassId, class: &DemandClass, agent: &AgentView) -> Fit {
-    let Some(version) = agent.capabilities.get(&class.capability) else {
+    let offer = &*agent.offer;
+    let Some(version) = offer.capabilities.get(&class.capability) else {
         return Fit::Capability;
     };
     if class.plugin.as_ref().is_some_and(|wanted| wanted != version) {
         return Fit::Version;
     }
-    if !class.selector.matches(agent.id, &agent.labels) {
+    if !class.selector.matches(agent.id, &offer.labels) {
         return Fit::Selector;
     }
-    if !provides(&agent.levels, class.profile) {
+    if !provides(&offer.levels, class.profile) {
         return Fit::Sandbox;
     }
-    if class.rank > agent.max_rank {
+    if class.rank > offer.max_rank {
         return Fit::Rank;
     }
-    if needs_consent(class) && !agent.unsigned_consent {
+    if needs_consent(class) && !offer.unsigned_consent {
         return Fit::Consent;
     }
-    let allowed = agent.allowed.as_ref().is_none_or(|allowed| allowed.contains(&class.capability));
+    let allowed = offer.allowed.as_ref().is_none_or(|allowed| allowed.contains(&class.capability));
     if !allowed || agent.barred.contains(&id) {
         return Fit::Refused;
     }

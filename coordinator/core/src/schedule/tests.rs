@@ -12,17 +12,20 @@ use crate::sim::strategies::snapshot;
 fn agent(id: u128, slots: u32) -> AgentView {
     AgentView {
         id: AgentId::from_bits(id),
-        name: format!("agent-{id}"),
+        offer: Arc::new(Offer {
+            name: format!("agent-{id}"),
+            capabilities: BTreeMap::from([("shell.run".parse().unwrap(), "1".to_owned())]),
+            labels: BTreeMap::new(),
+            slots,
+            levels: BTreeSet::from([Level::L0, Level::L3]),
+            max_rank: Rank::C,
+            allowed: None,
+            unsigned_consent: false,
+        }),
         session: 1,
         availability: Availability::Live,
         free_slots: slots,
         prefetch: 0,
-        capabilities: BTreeMap::from([("shell.run".parse().unwrap(), "1".to_owned())]),
-        labels: BTreeMap::new(),
-        levels: BTreeSet::from([Level::L0, Level::L3]),
-        max_rank: Rank::C,
-        allowed: None,
-        unsigned_consent: false,
         barred: BTreeSet::new(),
     }
 }
@@ -91,7 +94,7 @@ fn every_reason_is_told_apart() {
         (DemandClass { profile: Profile::User, ..c() }, vec![agent(1, 1)], "sandbox_unavailable"),
         (DemandClass { rank: Rank::B, ..c() }, vec![agent(1, 1)], "rank_above_agent_ceiling"),
         (DemandClass { requires_approval: true, ..c() }, vec![agent(1, 1)], "consent_required"),
-        (c(), changed(|a| a.allowed = Some(BTreeSet::new())), "refused_by"),
+        (c(), changed(|a| Arc::make_mut(&mut a.offer).allowed = Some(BTreeSet::new())), "refused_by"),
         (c(), changed(|a| a.barred = BTreeSet::from([ClassId(1)])), "refused_by"),
         (c(), changed(|a| a.availability = Availability::Offline), "agents_offline"),
         (c(), changed(|a| a.availability = Availability::Paused), "agents_paused"),
@@ -137,8 +140,9 @@ fn only_what_may_be_prefetched_is() {
 #[test]
 fn grave_work_runs_only_where_consent_is_given() {
     let mut willing = agent(2, 1);
-    willing.unsigned_consent = true;
-    willing.max_rank = Rank::S;
+    let offer = Arc::make_mut(&mut willing.offer);
+    offer.unsigned_consent = true;
+    offer.max_rank = Rank::S;
     let grave = DemandClass { rank: Rank::A, ..class() };
     let answer = plan(&of(1, grave, vec![agent(1, 9), willing]));
     assert_eq!(answer.grants[0].agent, AgentId::from_bits(2));
@@ -170,7 +174,7 @@ proptest! {
             let class = &snapshot.classes[&candidate.class];
             let agent = snapshot.agents.iter().find(|a| a.id == grant.agent).unwrap();
             prop_assert_eq!(fits(candidate.class, class, agent), Fit::Fits);
-            prop_assert!(class.rank <= candidate.approved && class.rank <= agent.max_rank);
+            prop_assert!(class.rank <= candidate.approved && class.rank <= agent.offer.max_rank);
             prop_assert!(!snapshot.halted && !snapshot.disabled.contains(&class.capability));
             prop_assert_eq!(grant.session, agent.session);
             let (slots, ahead) = used.entry(grant.agent).or_default();

@@ -1,6 +1,7 @@
 //! Arbitrary tasks, endings, rules and snapshots.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use nexusmon_shared::attempt::{Fence, Lease};
 use nexusmon_shared::id::{AgentId, MissionId, TaskId};
@@ -14,7 +15,7 @@ use nexusmon_shared::time::{Span, Timestamp};
 use proptest::prelude::*;
 
 use crate::schedule::{
-    AgentView, Availability, Candidate, ClassId, DemandClass, LimitUse, SchedulePlan, Snapshot,
+    AgentView, Availability, Candidate, ClassId, DemandClass, LimitUse, Offer, SchedulePlan, Snapshot,
 };
 use crate::task::TaskRules;
 
@@ -117,17 +118,20 @@ fn agent(id: u128) -> impl Strategy<Value = AgentView> {
             let home = if features & 2 == 0 { "home" } else { "away" };
             AgentView {
                 id: AgentId::from_bits(id),
-                name: format!("agent-{id}"),
+                offer: Arc::new(Offer {
+                    name: format!("agent-{id}"),
+                    capabilities,
+                    labels: BTreeMap::from([("region".to_owned(), home.to_owned())]),
+                    slots: free_slots,
+                    levels: BTreeSet::from([Level::L3, Level::L0]),
+                    max_rank: Rank::from_level(rank).unwrap_or_default(),
+                    allowed: None,
+                    unsigned_consent,
+                }),
                 session: 3,
                 availability,
                 free_slots,
                 prefetch,
-                capabilities,
-                labels: BTreeMap::from([("region".to_owned(), home.to_owned())]),
-                levels: BTreeSet::from([Level::L3, Level::L0]),
-                max_rank: Rank::from_level(rank).unwrap_or_default(),
-                allowed: None,
-                unsigned_consent,
                 barred: barred.map(ClassId).into_iter().collect(),
             }
         },

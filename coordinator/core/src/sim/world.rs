@@ -3,7 +3,7 @@
 mod agents;
 mod coordinator;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use nexusmon_shared::attempt::Fence;
@@ -62,6 +62,10 @@ pub(super) struct SimTask {
     pub(super) again: u32,
     /// Known to have succeeded, by an applied report.
     pub(super) succeeded: bool,
+    /// Fences it was ever granted under.
+    pub(super) granted: BTreeSet<Fence>,
+    /// Fences whose failure was counted.
+    pub(super) failed: BTreeSet<Fence>,
 }
 
 pub(super) struct SimMission {
@@ -136,14 +140,26 @@ impl World {
                     rank: if rng.random_ratio(1, 8) { Rank::B } else { Rank::E },
                 };
                 let task = fresh(1);
-                tasks.push(SimTask { id, mission, task, rules, needs, began: 0, again: 0, succeeded: false });
+                tasks.push(SimTask {
+                    id,
+                    mission,
+                    task,
+                    rules,
+                    needs,
+                    began: 0,
+                    again: 0,
+                    succeeded: false,
+                    granted: BTreeSet::new(),
+                    failed: BTreeSet::new(),
+                });
             }
         }
         let missions = (0..config.missions)
             .map(|n| SimMission {
                 id: MissionId::from_bits(u128::from(n)),
                 state: MissionState::Running { since: start },
-                approved: Rank::B,
+                // A person approves the rest later.
+                approved: if rng.random_ratio(1, 3) { Rank::E } else { Rank::B },
             })
             .collect();
         let agents = (0..config.agents)
@@ -200,8 +216,8 @@ impl World {
         let ended: Vec<MissionStatus> = self.missions.iter().map(|mission| mission.state.status()).collect();
         match self.rng.random_range(0..100_u32) {
             0..20 => self.schedule()?,
-            20..45 => self.deliver(faults),
-            45..60 => self.agent_works(faults),
+            20..45 => self.deliver(faults)?,
+            45..60 => self.agent_works(faults)?,
             60..68 => self.leases(),
             68..76 => self.time_passes(),
             76..84 => self.decide_needs(),
@@ -209,6 +225,7 @@ impl World {
             88..90 if faults => self.crash(),
             90..92 if faults => self.cut(),
             92..93 if faults => self.operate(),
+            93..94 if faults => self.restart(),
             _ => self.heal(),
         }
         self.settle_missions();
@@ -230,7 +247,8 @@ impl World {
             if task.task.state.live_lease().is_some_and(|lease| lease.fence != task.task.fence) {
                 return Err(self.violation(format!("{id} holds a lease under another fence than its own")));
             }
-            let allowed = 1 + task.again + task.task.retries;
+            // No leaf here names a cause under which started work may be repeated.
+            let allowed = 1 + task.again;
             if !task.rules.idempotent && task.began > allowed {
                 return Err(self.violation(format!("{id} is not idempotent and began {} times", task.began)));
             }
@@ -238,6 +256,13 @@ impl World {
                 && task.rules.rank > self.missions[task.mission].approved
             {
                 return Err(self.violation(format!("{id} was granted above the approved rank")));
+            }
+        }
+        for (place, mission) in self.missions.iter().enumerate() {
+            let over = matches!(mission.state.status(), MissionStatus::Succeeded | MissionStatus::Failed);
+            let open = |task: &&SimTask| task.mission == place && !task.task.state.status().is_terminal();
+            if over && let Some(task) = self.tasks.iter().find(open) {
+                return Err(self.violation(format!("{} is over while {} is open", mission.id, task.id)));
             }
         }
         for (mission, status) in self.missions.iter().zip(ended) {

@@ -1,6 +1,7 @@
 //! A lease that ended without a report.
 
 use nexusmon_shared::outcome::Cause;
+use nexusmon_shared::planted::planted;
 use nexusmon_shared::task::{Task, TaskState};
 use nexusmon_shared::time::Timestamp;
 
@@ -34,6 +35,9 @@ pub fn lease_ended(
     };
     Ok(match (ended, mood) {
         (Ended::NeverStarted, MissionMood::Alive) => moved(task, TaskState::Ready),
+        (Ended::NeverStarted, MissionMood::Cancelling) if planted("cancelled-granted-again") => {
+            moved(task, TaskState::Ready)
+        }
         (Ended::NeverStarted, MissionMood::Cancelling) => {
             moved(task, TaskState::Cancelled { effect_unknown: false })
         }
@@ -41,6 +45,9 @@ pub fn lease_ended(
             moved(task, TaskState::Cancelled { effect_unknown: true })
         }
         (Ended::Unreported, MissionMood::Alive) if rules.idempotent => lost(task, rules, now, rng),
+        (Ended::Unreported, MissionMood::Alive) if planted("uncertain-retried") => {
+            moved(task, TaskState::Ready)
+        }
         (Ended::Unreported, MissionMood::Alive) => moved(task, TaskState::Uncertain { lease, since: now }),
     })
 }

@@ -1,6 +1,7 @@
 //! A report settles a task, or is stale.
 
 use nexusmon_shared::outcome::{Cause, Ending, Refusal, Report};
+use nexusmon_shared::planted::planted;
 use nexusmon_shared::task::{Task, TaskState};
 use nexusmon_shared::time::Timestamp;
 
@@ -22,7 +23,8 @@ pub fn settle(
     now: Timestamp,
     rng: &mut impl rand::Rng,
 ) -> Settled {
-    if report.attempt.fence != task.fence || task.attempts == 0 {
+    let newer = report.attempt.fence != task.fence && !planted("fence-check-skipped");
+    if newer || task.attempts == 0 {
         return Settled::Stale;
     }
     let lease = match &task.state {
@@ -30,6 +32,7 @@ pub fn settle(
         | TaskState::Running { lease, .. }
         | TaskState::Uncertain { lease, .. } => Some(*lease),
         TaskState::Backoff { .. } | TaskState::Ready => None,
+        TaskState::Failed { .. } | TaskState::Cancelled { .. } if planted("late-report-reopens") => None,
         // Pending and gated tasks have not been granted under this fence; terminal is terminal.
         TaskState::Pending
         | TaskState::Gated
@@ -57,7 +60,9 @@ pub fn settle(
             (MissionMood::Alive, _) => return Settled::Stale,
         },
     };
-    if !settlement.finished && !matches!(settlement.task.state, TaskState::Uncertain { .. }) {
+    let stays =
+        matches!(settlement.task.state, TaskState::Uncertain { .. }) || planted("fence-kept-after-failure");
+    if !settlement.finished && !stays {
         settlement.task.fence = task.fence.next(task.fence.epoch);
     }
     Settled::Applied(settlement)

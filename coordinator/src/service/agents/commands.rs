@@ -127,7 +127,7 @@ async fn change(
         .await?;
     after.run(app);
     app.barred.clear(id);
-    super::refresh_fleet(app).await?;
+    super::fleet::learn(app, &row);
     if let Some(live) = app.sessions.get(id) {
         let record = HelloRecord::read(&row).unwrap_or_default();
         let fresh = profile(&row, &record);

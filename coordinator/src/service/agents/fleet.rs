@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use nexusmon_core::planning::Catalog;
 use nexusmon_core::schedule::Availability;
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::message::{Facts, SUSPECT_AFTER};
@@ -12,7 +11,7 @@ use super::record::HelloRecord;
 use super::session::profile;
 use super::{AgentFilter, AgentView, CapabilityView, Presence};
 use crate::app::App;
-use crate::app::fleet::Fleet;
+use crate::app::fleet::Member;
 use crate::error::{Error, Result};
 use crate::service::dispatch;
 use crate::service::{Page, PageRequest};
@@ -34,8 +33,12 @@ pub(in crate::service) fn profile_of(agent: &AgentRow) -> crate::app::sessions::
     profile(agent, &HelloRecord::read(agent).unwrap_or_default())
 }
 
-/// Reads all agents anew.
+/// Reads all agents anew: at start, and when another node has changed some.
 pub(in crate::service) async fn refresh(app: &App) -> Result<()> {
+    app.fleet.refresh(|| read(app)).await
+}
+
+async fn read(app: &App) -> Result<Vec<Member>> {
     let mut read = app.store.read().await?;
     let agents = read.live_agents().await?;
     let bars = read.bars().await?;
@@ -43,37 +46,34 @@ pub(in crate::service) async fn refresh(app: &App) -> Result<()> {
     for bar in bars {
         app.barred.extend([(bar.agent, nexusmon_core::schedule::ClassId(bar.class.0))]);
     }
-    let records: Vec<(AgentRow, HelloRecord)> = agents
-        .into_iter()
-        .map(|agent| {
-            let record = HelloRecord::read(&agent).unwrap_or_default();
-            (agent, record)
-        })
-        .collect();
-    let mut fleet = Fleet {
-        catalog: Catalog::new(records.iter().flat_map(|(_, record)| &record.manifests)),
-        ..Fleet::default()
+    Ok(agents.iter().map(member).collect())
+}
+
+/// This node has changed an agent's row, or seen its Hello.
+pub(in crate::service) fn learn(app: &App, agent: &AgentRow) {
+    app.fleet.put(member(agent));
+}
+
+fn member(agent: &AgentRow) -> Member {
+    let record = HelloRecord::read(agent).unwrap_or_default();
+    let mut view = dispatch::view(agent.id, 0, &profile(agent, &record));
+    view.availability = match agent.state {
+        AgentState::Active if record.paused => Availability::Paused,
+        AgentState::Active => Availability::Offline,
+        AgentState::Pending => Availability::Pending,
+        AgentState::Draining => Availability::Draining,
+        AgentState::Paused => Availability::Paused,
+        AgentState::Quarantined => Availability::Quarantined,
+        AgentState::Revoked => Availability::Revoked,
     };
-    for (agent, record) in &records {
-        fleet.by_name.insert(agent.name.clone(), agent.id);
-        fleet.names.insert(agent.id, agent.name.clone());
-        if agent.state != AgentState::Quarantined {
-            fleet.admitted.insert(agent.id);
-        }
-        let mut view = dispatch::view(agent.id, 0, &profile(agent, record));
-        view.availability = match agent.state {
-            AgentState::Active if record.paused => Availability::Paused,
-            AgentState::Active => Availability::Offline,
-            AgentState::Pending => Availability::Pending,
-            AgentState::Draining => Availability::Draining,
-            AgentState::Paused => Availability::Paused,
-            AgentState::Quarantined => Availability::Quarantined,
-            AgentState::Revoked => Availability::Revoked,
-        };
-        fleet.views.insert(agent.id, view);
+    Member {
+        version: agent.version,
+        name: agent.name.clone(),
+        revoked: agent.revoked_at.is_some(),
+        admitted: agent.state != AgentState::Quarantined,
+        view,
+        manifests: record.manifests,
     }
-    app.fleet.set(fleet);
-    Ok(())
 }
 
 pub(super) async fn list(app: &App, filter: AgentFilter, page: PageRequest) -> Result<Page<AgentView>> {
@@ -136,7 +136,7 @@ pub(in crate::service) fn view(
     let facts: Facts = serde_json::from_str(&row.facts).unwrap_or_default();
     AgentView {
         id: row.id,
-        name: profile(&row, &record).name,
+        name: row.name.parse().unwrap_or_else(|_| HelloRecord::fallback_name()),
         state: row.state.as_str().to_owned(),
         presence,
         labels: row.labels.0,
@@ -184,9 +184,9 @@ pub(super) fn capabilities(app: &App) -> Vec<CapabilityView> {
         if presence(app, view.id) == Presence::Offline {
             continue;
         }
-        for (capability, version) in &view.capabilities {
+        for (capability, version) in &view.offer.capabilities {
             if let Some(entry) = found.get_mut(capability) {
-                entry.agents.push(view.name.clone());
+                entry.agents.push(view.offer.name.clone());
                 if !entry.plugin_versions.contains(version) {
                     entry.plugin_versions.push(version.clone());
                 }

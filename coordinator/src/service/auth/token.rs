@@ -70,7 +70,10 @@ pub(super) fn read(
     if data.claims.iat > seconds + 60 || data.claims.exp - data.claims.iat > LIFE {
         return Err(refused());
     }
-    if !expired_too && data.claims.exp <= seconds {
+    if !expired_too
+        && data.claims.exp <= seconds
+        && !nexusmon_shared::planted::planted("expired-token-accepted")
+    {
         return Err(Error::Unauthenticated {
             code: "token_expired",
             detail: "the access token has expired; refresh it or log in again".to_owned(),

@@ -1,6 +1,6 @@
 //! Orders out of committed grants. Whatever goes wrong here loses an order only: the lease, or the next Hello, finds it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,49 +18,81 @@ use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
 use crate::service::unit::attempt_of;
 
-/// Sends what was granted, batched by session.
-pub(super) async fn send(app: &App, live: &[Arc<AgentLive>], granted: Vec<GrantedTask>) -> Result<()> {
-    if granted.is_empty() {
-        return Ok(());
-    }
-    let sessions: HashMap<AgentId, &Arc<AgentLive>> = live.iter().map(|live| (live.agent, live)).collect();
-    let mut by_agent = BTreeMap::<AgentId, Vec<GrantedTask>>::new();
+/// Sends what was granted, batched by session; orders whose plan is not in memory last.
+pub(super) async fn send(app: &App, live: &[Arc<AgentLive>], granted: Vec<GrantedTask>) {
+    let mut missing = BTreeMap::new();
+    let mut later = Vec::new();
+    let mut ready = Vec::new();
     for one in granted {
+        match app.plans.get(&one.plan_digest) {
+            Some(plan) => ready.push((plan, one)),
+            None => {
+                missing.insert(one.plan_digest, one.task.mission);
+                later.push(one);
+            }
+        }
+    }
+    send_ready(live, ready);
+    if later.is_empty() {
+        return;
+    }
+    let mut plans = BTreeMap::new();
+    for (digest, mission) in missing {
+        match sealed(app, digest, mission).await {
+            Ok(plan) => drop(plans.insert(digest, plan)),
+            Err(error) => tracing::error!(%error, %mission, "orders without their plan were not sent"),
+        }
+    }
+    let found = |one: GrantedTask| Some((Arc::clone(plans.get(&one.plan_digest)?), one));
+    send_ready(live, later.into_iter().filter_map(found).collect());
+}
+
+fn send_ready(live: &[Arc<AgentLive>], granted: Vec<(Arc<SealedPlan>, GrantedTask)>) {
+    let mut by_agent = BTreeMap::<AgentId, Vec<(Arc<SealedPlan>, GrantedTask)>>::new();
+    for (plan, one) in granted {
         if let Some(agent) = one.task.agent {
-            by_agent.entry(agent).or_default().push(one);
+            by_agent.entry(agent).or_default().push((plan, one));
         }
     }
-    for (agent, tasks) in by_agent {
-        let Some(live) = sessions.get(&agent) else { continue };
-        if tasks.first().is_some_and(|one| one.task.session != Some(live.session)) {
-            continue;
+    for live in live {
+        if let Some(tasks) = by_agent.remove(&live.agent) {
+            send_to(live, tasks);
         }
-        live.spend_credit(u32::try_from(tasks.len()).unwrap_or(u32::MAX));
-        live.hold(tasks.iter().map(|one| attempt_of(&one.task)));
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        for one in tasks {
-            let plan = sealed(app, one.plan_digest, one.task.mission).await?;
-            if live.must_announce(plan.digest) {
-                live.offer(CoordinatorMessage::Plan(PlanNotice {
-                    digest: plan.digest,
-                    header: plan.header.clone(),
-                    tasks_root: plan.tasks_root,
-                    size: plan.tree.len() as u64,
-                }));
-            }
-            let order = order(&plan, one)?;
-            let size = order.size_hint();
-            if !batch.is_empty() && (batch.len() >= MAX_BATCH_ITEMS || bytes + size > MAX_BATCH_BYTES) {
-                flush(live, &mut batch);
-                bytes = 0;
-            }
-            bytes += size;
-            batch.push(order);
-        }
-        flush(live, &mut batch);
     }
-    Ok(())
+}
+
+fn send_to(live: &AgentLive, tasks: Vec<(Arc<SealedPlan>, GrantedTask)>) {
+    if tasks.first().is_some_and(|(_, one)| one.task.session != Some(live.session)) {
+        return;
+    }
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    for (plan, one) in tasks {
+        if live.must_announce(plan.digest) {
+            live.offer(CoordinatorMessage::Plan(PlanNotice {
+                digest: plan.digest,
+                header: plan.header.clone(),
+                tasks_root: plan.tasks_root,
+                size: plan.tree.len() as u64,
+            }));
+        }
+        let task = one.task.id;
+        let order = match order(&plan, one) {
+            Ok(order) => order,
+            Err(error) => {
+                tracing::error!(%error, %task, "an order could not be made");
+                continue;
+            }
+        };
+        let size = order.size_hint();
+        if !batch.is_empty() && (batch.len() >= MAX_BATCH_ITEMS || bytes + size > MAX_BATCH_BYTES) {
+            flush(live, &mut batch);
+            bytes = 0;
+        }
+        bytes += size;
+        batch.push(order);
+    }
+    flush(live, &mut batch);
 }
 
 fn flush(live: &AgentLive, batch: &mut Vec<Order>) {

@@ -1,44 +1,23 @@
 //! Agents as the scheduler sees them: what is enrolled, with what sessions add.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nexusmon_core::schedule::{AgentView, Availability};
 use nexusmon_shared::id::AgentId;
-use nexusmon_shared::manifest::Manifest;
 use nexusmon_shared::message::SUSPECT_AFTER;
 
 use crate::app::App;
 use crate::app::sessions::{AgentLive, Profile};
 
-/// The capabilities of manifests, each with its plugin's version.
-pub(in crate::service) fn versions(
-    manifests: &[Manifest],
-) -> BTreeMap<nexusmon_shared::capability::Capability, String> {
-    manifests
-        .iter()
-        .flat_map(|manifest| {
-            manifest.capabilities.iter().map(|capability| (capability.name.clone(), manifest.version.clone()))
-        })
-        .collect()
-}
-
 /// What a session's profile says, without what is free.
 pub(in crate::service) fn view(agent: AgentId, session: u64, profile: &Profile) -> AgentView {
-    let allowed = &profile.policy.capabilities;
     AgentView {
         id: agent,
-        name: profile.name.to_string(),
+        offer: Arc::clone(&profile.offer),
         session,
         availability: Availability::Offline,
         free_slots: 0,
         prefetch: 0,
-        capabilities: versions(&profile.manifests),
-        labels: profile.labels.clone(),
-        levels: profile.levels.clone(),
-        max_rank: profile.max_rank.min(profile.policy.max_rank),
-        allowed: (!allowed.is_empty()).then(|| allowed.iter().cloned().collect()),
-        unsigned_consent: profile.policy.unsigned_consent,
         barred: std::collections::BTreeSet::new(),
     }
 }
@@ -57,7 +36,7 @@ pub(in crate::service) fn agent_views(app: &App, live: &[Arc<AgentLive>]) -> Vec
             }
             let held = u32::try_from(agent.held()).unwrap_or(u32::MAX);
             let free_slots = profile.slots.saturating_sub(held).min(credit);
-            let room = (profile.slots + agent.prefetch(boot)).saturating_sub(held).min(credit);
+            let room = (profile.slots + agent.prefetch(profile.slots)).saturating_sub(held).min(credit);
             Some(AgentView {
                 availability: Availability::Live,
                 free_slots,

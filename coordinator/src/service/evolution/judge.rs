@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use nexusmon_core::evolution::{Award, Completion, Entry, award};
 use nexusmon_shared::id::MissionId;
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 pub const DUTY: &str = "evolution";
 
 const BATCH: u32 = 200;
+const GATHER: Duration = Duration::from_millis(50);
 const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
 
 /// Looks at what just ended, soon, without holding up whoever asks; many askers make one look.
@@ -29,6 +31,8 @@ pub(in crate::service) fn judge_soon(app: &App) {
     }
     let judged = app.clone();
     app.lifecycle.spawn_quiet("evolution.judge", async move {
+        // What ends meanwhile is looked at together.
+        tokio::time::sleep(GATHER).await;
         // Cleared first: what ends from here on asks for another look.
         judged.judging.store(false, Ordering::Release);
         // Of several nodes one judges, so that two cannot count the same shape twice a day.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use nexusmon_store::AgentState;
+use nexusmon_core::schedule::Availability;
 
-use super::super::agents::{HelloRecord, Presence};
+use super::super::agents::Presence;
 use super::super::{PageRequest, agents, audit, cognition};
 use super::{OrganismStatus, organism, points, stage, traits};
 use crate::app::App;
@@ -16,28 +16,34 @@ const RECENT: u32 = 20;
 pub async fn organism_status(app: &App) -> Result<OrganismStatus> {
     let mut read = app.store.read().await?;
     let organism = organism(&mut read, app.clock.now()).await?;
-    let missions: BTreeMap<_, _> = read
-        .mission_counts()
+    let missions: BTreeMap<_, _> = crate::service::missions::counts(app, &mut read)
         .await?
         .into_iter()
         .map(|row| (row.status, cognition::count(row.count)))
         .collect();
     let attention = cognition::attention(&mut read, &missions).await?;
-    let rows = read.live_agents().await?;
     drop(read);
 
     let (mut total, mut busy) = (0, 0);
     let mut fleet = BTreeMap::<String, u64>::new();
-    *fleet.entry("enrolled".to_owned()).or_default() = rows.len() as u64;
-    for row in &rows {
-        if row.state != AgentState::Active {
-            *fleet.entry(row.state.as_str().to_owned()).or_default() += 1;
+    let known = app.fleet.get();
+    *fleet.entry("enrolled".to_owned()).or_default() = known.views.len() as u64;
+    for agent in known.views.values() {
+        let state = match agent.availability {
+            Availability::Draining => Some("draining"),
+            Availability::Paused => Some("paused"),
+            Availability::Pending => Some("pending"),
+            Availability::Quarantined => Some("quarantined"),
+            _ => None,
+        };
+        if let Some(state) = state {
+            *fleet.entry(state.to_owned()).or_default() += 1;
         }
-        let presence = agents::presence(app, row.id);
+        let presence = agents::presence(app, agent.id);
         *fleet.entry(presence.as_str().to_owned()).or_default() += 1;
         if presence != Presence::Offline {
-            total += HelloRecord::read(row).map_or(0, |hello| u64::from(hello.slots));
-            busy += app.sessions.get(row.id).map_or(0, |live| live.held() as u64);
+            total += u64::from(agent.offer.slots);
+            busy += app.sessions.get(agent.id).map_or(0, |live| live.held() as u64);
         }
     }
     let operator_load = [

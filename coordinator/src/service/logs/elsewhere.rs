@@ -23,7 +23,7 @@ pub(super) async fn is_behind(app: &App, log: &Arc<OpenLog>, row: &LogRow) -> bo
     }
     let growing = log.growing.lock().await;
     // A segment of our own, committed a moment ago: memory follows.
-    if growing.storing.as_ref().is_some_and(|storing| storing.done.borrow().is_none()) {
+    if growing.storing.iter().any(|storing| storing.done.borrow().is_none()) {
         return false;
     }
     let stored = log.stored();

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::TryStreamExt as _;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
@@ -13,45 +14,55 @@ use nexusmon_store::{
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use super::open::{Cut, Growing, OpenLog, Storing};
+use super::open::{Cut, Done, Growing, Hashing, OpenLog, Storing};
 use super::segment::{self, LineIndex};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::service::unit::{Actor, Unit};
 
-/// Waits for the segment under way, if there is one. An error means that the log has to be opened anew.
-pub(super) async fn settle(growing: &mut Growing) -> Result<()> {
-    let Some(storing) = &mut growing.storing else { return Ok(()) };
-    let done = storing.done.wait_for(Option::is_some).await.ok().and_then(|done| done.clone());
-    growing.storing = None;
-    match done {
-        Some(Ok(hasher)) => {
-            growing.hasher = hasher;
-            Ok(())
+/// Waits until at most `most` segments are under way. An error means that the log has to be opened anew.
+pub(super) async fn settle(growing: &mut Growing, most: usize) -> Result<()> {
+    while let Some(oldest) = growing.storing.front_mut() {
+        let over = oldest.done.borrow().is_some();
+        if !over && growing.storing.len() <= most {
+            return Ok(());
         }
-        Some(Err(error)) if matches!(*error, Error::StorageFull) => Err(Error::StorageFull),
-        Some(Err(_)) | None => {
-            Err(Error::unavailable("the log could not be stored; connect again and go on"))
+        let Some(mut oldest) = growing.storing.pop_front() else { return Ok(()) };
+        let done = oldest.done.wait_for(Option::is_some).await.ok().and_then(|done| done.clone());
+        match done {
+            Some(Ok(())) => {}
+            Some(Err(error)) if matches!(*error, Error::StorageFull) => return Err(Error::StorageFull),
+            Some(Err(_)) | None => {
+                return Err(Error::unavailable("the log could not be stored; connect again and go on"));
+            }
         }
     }
+    Ok(())
 }
 
-/// Begins to store `cut`; the one before is settled.
+/// Begins to store `cut`. Hashes are made one after another and rows are written one after another; what takes longest,
+/// writing bytes, goes on for several segments at once.
 pub(super) fn begin(app: &App, log: &Arc<OpenLog>, growing: &mut Growing, cut: Cut) {
     let (done, receiver) = watch::channel(None);
+    let (hashed, coming) = oneshot::channel();
     let cut = Arc::new(cut);
-    growing.storing = Some(Storing { cut: Arc::clone(&cut), done: receiver });
-    let hasher = growing.hasher.take();
+    let turn = Turn {
+        cut: Arc::clone(&cut),
+        before: growing.storing.back().map(|before| before.done.clone()),
+        hashing: std::mem::replace(&mut growing.hasher, Hashing::Coming(coming)),
+        hashed,
+    };
+    growing.storing.push_back(Storing { cut, done: receiver });
     let (app, log) = (app.clone(), Arc::clone(log));
     app.clone().lifecycle.spawn_quiet("log segment", async move {
-        let size = cut.bytes.len();
-        let stored = store(&app, &log, cut, hasher).await;
+        let size = turn.cut.bytes.len();
+        let stored = store(&app, &log, turn).await;
         log.release(size);
         match stored {
-            Ok(hasher) => {
-                done.send_replace(Some(Ok(hasher)));
+            Ok(()) => {
+                done.send_replace(Some(Ok(())));
                 let stored = log.stored();
                 app.logs.tell(log.row.agent, log.ack(stored.bytes));
                 log.grown.send_modify(|turn| *turn += 1);
@@ -71,30 +82,35 @@ pub(super) fn begin(app: &App, log: &Arc<OpenLog>, growing: &mut Growing, cut: C
     });
 }
 
-async fn store(
-    app: &App,
-    log: &Arc<OpenLog>,
+/// One segment among those of its log.
+struct Turn {
     cut: Arc<Cut>,
-    hasher: Option<Sha256>,
-) -> Result<Option<Sha256>> {
-    let content = Arc::clone(&cut);
-    let (blob, hasher) = tokio::task::spawn_blocking(move || {
-        let hasher = hasher.map(|mut hasher| {
-            hasher.update(&content.bytes);
-            hasher
-        });
-        (segment::encode(&content.bytes, &content.marks), hasher)
-    })
-    .await
-    .map_err(Error::internal)?;
+    /// Its row comes before this one's.
+    before: Option<watch::Receiver<Option<Done>>>,
+    hashing: Hashing,
+    hashed: oneshot::Sender<Box<Sha256>>,
+}
+
+async fn store(app: &App, log: &Arc<OpenLog>, turn: Turn) -> Result<()> {
+    let Turn { cut, before, hashing, hashed } = turn;
     let row = segment_row(&log.row, &cut)?;
-    if let Some(row) = &row {
-        app.blobs.put_segment(&row.blob, blob.into()).await?;
-    }
+    let written = async {
+        if let Some(row) = &row {
+            let marks = Bytes::from(segment::encode(&cut.marks));
+            app.blobs.put_segment(&row.blob, vec![cut.bytes.clone(), marks]).await?;
+        }
+        Ok::<_, Error>(())
+    };
     let size = cut.start + cut.bytes.len() as u64;
-    let whole = match (&hasher, cut.last && size > 0) {
+    let (whole, ()) = tokio::try_join!(hash(&cut, hashing, hashed), written)?;
+    if let Some(mut before) = before
+        && !before.wait_for(Option::is_some).await.is_ok_and(|done| matches!(*done, Some(Ok(()))))
+    {
+        return Err(Error::unavailable("an earlier part of this log could not be stored"));
+    }
+    let whole = match (whole, cut.last && size > 0) {
         (_, false) => None,
-        (Some(hasher), true) => Some(Digest::from_bytes(hasher.clone().finalize().into())),
+        (Some(whole), true) => Some(whole),
         (None, true) => Some(hash_all(app, &log.row, &cut).await?),
     };
     if row.is_some() || size > 0 {
@@ -112,7 +128,34 @@ async fn store(
     stored.lines = cut.first_line + cut.ends.len() as u64;
     stored.segments = cut.number + i64::from(!cut.bytes.is_empty());
     stored.sealed = cut.last;
-    Ok(hasher)
+    Ok(())
+}
+
+/// Hashes a segment after those before it and passes the hasher on; gives the hash of the whole log with the last.
+async fn hash(
+    cut: &Arc<Cut>,
+    hashing: Hashing,
+    hashed: oneshot::Sender<Box<Sha256>>,
+) -> Result<Option<Digest>> {
+    let mut hasher = match hashing {
+        Hashing::Known(hasher) => hasher,
+        // Without an answer the segment before has failed, or nothing is known: either is noticed elsewhere.
+        Hashing::Coming(coming) => match coming.await {
+            Ok(hasher) => hasher,
+            Err(_) => return Ok(None),
+        },
+        Hashing::Unknown => return Ok(None),
+    };
+    let content = Arc::clone(cut);
+    let hashing = tokio::task::spawn_blocking(move || {
+        hasher.update(&content.bytes);
+        if content.last {
+            return Some(Digest::from_bytes(hasher.finalize_reset().into()));
+        }
+        let _ = hashed.send(hasher);
+        None
+    });
+    hashing.await.map_err(Error::internal)
 }
 
 struct Work {
@@ -228,11 +271,11 @@ async fn hash_all(app: &App, log: &LogRow, cut: &Cut) -> Result<Digest> {
 /// Seals a log nobody writes any more, with what there is of it.
 pub(super) async fn seal_abandoned(app: &App, log: Arc<OpenLog>) -> Result<()> {
     let mut growing = log.growing.lock().await;
-    settle(&mut growing).await?;
+    settle(&mut growing, 0).await?;
     growing.ended = true;
     if let Some(cut) = growing.cut(true) {
         begin(app, &log, &mut growing, cut);
-        settle(&mut growing).await?;
+        settle(&mut growing, 0).await?;
     }
     Ok(())
 }

@@ -1,17 +1,19 @@
 //! Logs that grow: what is in memory and not stored yet, and who waits for news of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::id::{AgentId, TaskId};
 use nexusmon_shared::message::{LogAck, LogChunk, MAX_LOG_CHUNK_BYTES};
 use nexusmon_store::LogRow;
 use sha2::Sha256;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
+use super::SEGMENT_BYTES;
 use super::segment::Mark;
 use crate::error::{Error, Result};
 
@@ -22,8 +24,48 @@ pub(crate) struct OpenLogs {
     mailboxes: Mutex<HashMap<AgentId, Arc<Mailbox>>>,
     /// Bytes in memory over all logs.
     pub(super) buffered: Arc<AtomicUsize>,
+    spare: Arc<Spare>,
     /// Boot clock, in seconds, of the last look for logs nobody writes any more.
     pub(super) looked: AtomicU64,
+}
+
+/// Memory of stored segments, to be filled again: a fast log would otherwise touch new pages all the time.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Mutex<Vec<Vec<u8>>>);
+
+impl Spare {
+    const MOST: usize = 4;
+
+    fn take(&self) -> Vec<u8> {
+        let spare = self.0.lock().expect("no holder panics").pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(SEGMENT_BYTES + MAX_LOG_CHUNK_BYTES))
+    }
+
+    fn give(&self, mut buffer: Vec<u8>) {
+        let mut spare = self.0.lock().expect("no holder panics");
+        if buffer.capacity() > SEGMENT_BYTES && spare.len() < Self::MOST {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    }
+}
+
+/// The bytes of a cut segment.
+struct Filled {
+    bytes: Vec<u8>,
+    home: Arc<Spare>,
+}
+
+impl AsRef<[u8]> for Filled {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        self.home.give(std::mem::take(&mut self.bytes));
+    }
 }
 
 /// News for one agent's log stream, the newest per attempt.
@@ -47,6 +89,11 @@ impl Mailbox {
 }
 
 impl OpenLogs {
+    /// Bytes in memory over all logs.
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffered.load(Ordering::Relaxed)
+    }
+
     pub(super) fn get(&self, attempt: &AttemptRef) -> Option<Arc<OpenLog>> {
         self.logs.lock().expect("no holder panics").get(attempt).cloned()
     }
@@ -54,6 +101,17 @@ impl OpenLogs {
     /// Keeps `log` unless one is open already; gives the one that counts.
     pub(super) fn keep(&self, log: Arc<OpenLog>) -> Arc<OpenLog> {
         Arc::clone(self.logs.lock().expect("no holder panics").entry(log.attempt()).or_insert(log))
+    }
+
+    pub(super) fn spare(&self) -> Arc<Spare> {
+        Arc::clone(&self.spare)
+    }
+
+    /// Gives memory back that no log has a use for now.
+    pub(super) fn shrink(&self) {
+        if self.buffered.load(Ordering::Relaxed) < SEGMENT_BYTES {
+            self.spare.0.lock().expect("no holder panics").clear();
+        }
     }
 
     pub(super) fn drop_log(&self, log: &Arc<OpenLog>) {
@@ -142,16 +200,28 @@ pub(super) struct Growing {
     pub(super) since: Duration,
     /// Boot clock of the newest chunk.
     pub(super) touched: Duration,
-    /// The segment under way, which may be read from here until it is stored.
-    pub(super) storing: Option<Storing>,
+    /// The segments under way, oldest first, which may be read from here until they are stored.
+    pub(super) storing: VecDeque<Storing>,
     /// The agent has said that this is all.
     pub(super) ended: bool,
-    /// Over all bytes before `start`; `None` after a restart: then it is made from the segments.
-    pub(super) hasher: Option<Sha256>,
+    /// Over all bytes before `start`, perhaps only in a moment.
+    pub(super) hasher: Hashing,
+    spare: Arc<Spare>,
 }
 
-/// How storing a segment ended: the hash over everything so far, or what went wrong.
-pub(super) type Done = std::result::Result<Option<Sha256>, Arc<Error>>;
+/// The hash over the beginning of a log.
+#[derive(Debug)]
+pub(super) enum Hashing {
+    /// Boxed for its size.
+    Known(Box<Sha256>),
+    /// From the segment before.
+    Coming(oneshot::Receiver<Box<Sha256>>),
+    /// After a restart: it is made from the segments, if it is ever needed.
+    Unknown,
+}
+
+/// How storing a segment ended.
+pub(super) type Done = std::result::Result<(), Arc<Error>>;
 
 /// A cut segment on its way to the object store.
 #[derive(Debug, Clone)]
@@ -167,7 +237,7 @@ pub(super) struct Cut {
     pub(super) start: u64,
     pub(super) first_line: u64,
     pub(super) continues: bool,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
     pub(super) ends: Vec<u32>,
     pub(super) marks: Vec<Mark>,
     /// Nothing follows.
@@ -181,6 +251,7 @@ impl OpenLog {
         limit: u64,
         boot: Duration,
         buffered: Arc<AtomicUsize>,
+        spare: Arc<Spare>,
     ) -> Self {
         let count = |number: i64| u64::try_from(number).unwrap_or(0);
         let stored = Stored {
@@ -200,9 +271,10 @@ impl OpenLog {
             marks: Vec::new(),
             since: boot,
             touched: boot,
-            storing: None,
+            storing: VecDeque::new(),
             ended: false,
-            hasher: (stored.bytes == 0).then(Sha256::default),
+            hasher: if stored.bytes == 0 { Hashing::Known(Box::default()) } else { Hashing::Unknown },
+            spare,
         };
         Self {
             row,
@@ -245,8 +317,8 @@ impl OpenLog {
 impl Drop for OpenLog {
     fn drop(&mut self) {
         let left = self.growing.get_mut();
-        let storing = left.storing.as_ref().filter(|storing| storing.done.borrow().is_none());
-        let bytes = left.buffer.len() + storing.map_or(0, |storing| storing.cut.bytes.len());
+        let storing = left.storing.iter().filter(|storing| storing.done.borrow().is_none());
+        let bytes = left.buffer.len() + storing.map(|storing| storing.cut.bytes.len()).sum::<usize>();
         self.buffered.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -290,8 +362,8 @@ impl Growing {
             }
             run_start = run_end;
         }
-        let ends = new.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-        self.ends.extend(ends.map(|(at, _)| u32::try_from(base + at + 1).unwrap_or(u32::MAX)));
+        let ends = memchr::memchr_iter(b'\n', new);
+        self.ends.extend(ends.map(|at| u32::try_from(base + at + 1).unwrap_or(u32::MAX)));
         self.buffer.extend_from_slice(new);
         log.buffered.fetch_add(new.len(), Ordering::Relaxed);
     }
@@ -308,9 +380,14 @@ impl Growing {
         if length == 0 && !last {
             return None;
         }
-        let rest = self.buffer.split_off(length);
+        // A log that has filled a segment is likely to fill the next.
+        let mut rest = if length >= SEGMENT_BYTES && !last { self.spare.take() } else { Vec::new() };
+        rest.extend_from_slice(&self.buffer[length..]);
+        self.buffer.truncate(length);
         let bytes = std::mem::replace(&mut self.buffer, rest);
+        let bytes = Bytes::from_owner(Filled { bytes, home: Arc::clone(&self.spare) });
         let ends = std::mem::take(&mut self.ends);
+        self.ends.reserve(if self.buffer.capacity() > SEGMENT_BYTES { ends.len() } else { 0 });
         let limit = u32::try_from(length).unwrap_or(u32::MAX);
         let split = self.marks.partition_point(|mark| mark.offset < limit);
         let mut behind: Vec<Mark> = self.marks.split_off(split);

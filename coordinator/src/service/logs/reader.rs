@@ -1,6 +1,7 @@
 //! Reading logs: stored segments first, then what is still in memory, as one.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::id::TaskId;
 use nexusmon_store::{LogRow, SegmentRow};
 
-use super::open::{OpenLog, Stored};
+use super::open::{Cut, Growing, OpenLog, Stored};
 use super::scan::Scanner;
 use super::segment::{LineIndex, Mark, decode_marks};
 use super::{LogLine, attempt_of, elsewhere};
@@ -41,9 +42,59 @@ pub(super) struct Moment {
 
 struct Memory {
     start: u64,
+    /// Line ends before `start`.
     first_line: u64,
+    /// What was wanted of it: from here on, behind this many line ends.
+    begin: usize,
+    skipped: u64,
     bytes: Bytes,
     marks: Vec<Mark>,
+}
+
+/// What of a log in memory somebody wants; the rest is not even copied.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    /// How much there is.
+    Sizes,
+    /// Lines behind so many line ends; a few more may come.
+    Lines { skip: u64, most: usize },
+    /// From here to there.
+    Bytes { start: u64, end: u64 },
+}
+
+impl Wanted {
+    /// Begin and end within a part, and line ends before the begin. `None`: nothing of it.
+    fn within(
+        self,
+        start: u64,
+        first_line: u64,
+        length: usize,
+        ends: &[u32],
+    ) -> Option<(usize, usize, usize)> {
+        let behind = |line: usize| line.checked_sub(1).map_or(0, |line| ends[line] as usize);
+        match self {
+            Self::Sizes => None,
+            Self::Lines { skip, most } => {
+                let skipped = usize::try_from(skip.saturating_sub(first_line)).unwrap_or(usize::MAX);
+                let skipped = skipped.min(ends.len());
+                let last = skipped.saturating_add(most).saturating_add(1);
+                let end = if last <= ends.len() { behind(last) } else { length };
+                Some((behind(skipped), end, skipped))
+            }
+            Self::Bytes { start: from, end } => {
+                let place =
+                    |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX).min(length);
+                let (from, end) = (place(from), place(end));
+                (from < end).then_some((from, end, 0))
+            }
+        }
+    }
+}
+
+impl Moment {
+    pub(super) fn total_lines(&self) -> u64 {
+        self.ends + u64::from(self.unended)
+    }
 }
 
 /// Lines of one look.
@@ -80,7 +131,7 @@ pub(super) async fn find(app: &App, task: TaskId, attempt: Option<u32>) -> Resul
 }
 
 impl Source {
-    pub(super) async fn moment(&self) -> Moment {
+    pub(super) async fn moment(&self, wanted: Wanted) -> Moment {
         let count = |number: i64| u64::try_from(number).unwrap_or(0);
         let Some(log) = &self.open else {
             let row = &self.row;
@@ -102,23 +153,27 @@ impl Source {
         let growing = log.growing.lock().await;
         let stored = log.stored();
         let mut parts = Vec::new();
-        if let Some(storing) = &growing.storing
-            && storing.cut.start >= stored.bytes
-        {
-            let cut = &storing.cut;
-            parts.push(Memory {
-                start: cut.start,
-                first_line: cut.first_line,
-                bytes: Bytes::copy_from_slice(&cut.bytes),
-                marks: cut.marks.clone(),
-            });
+        let mut add = |start: u64,
+                       first_line: u64,
+                       length: usize,
+                       ends: &[u32],
+                       marks: &[Mark],
+                       of: &dyn Fn(Range<usize>) -> Bytes| {
+            if let Some((begin, end, skipped)) = wanted.within(start, first_line, length, ends) {
+                let (skipped, bytes) = (skipped as u64, of(begin..end));
+                parts.push(Memory { start, first_line, begin, skipped, bytes, marks: marks.to_vec() });
+            }
+        };
+        for storing in growing.storing.iter().filter(|storing| storing.cut.start >= stored.bytes) {
+            let Cut { start, first_line, bytes, ends, marks, .. } = &*storing.cut;
+            add(*start, *first_line, bytes.len(), ends, marks, &|range| bytes.slice(range));
         }
-        parts.push(Memory {
-            start: growing.start,
-            first_line: growing.lines,
-            bytes: Bytes::copy_from_slice(&growing.buffer),
-            marks: growing.marks.clone(),
-        });
+        let Growing { start, lines, buffer, ends, marks, .. } = &*growing;
+        add(*start, *lines, buffer.len(), ends, marks, &|range| Bytes::copy_from_slice(&buffer[range]));
+        // Parts before what is wanted; the last one says where the log goes on.
+        while parts.len() > 1 && parts[0].bytes.is_empty() {
+            parts.remove(0);
+        }
         let unended = match growing.buffer.last() {
             Some(byte) => *byte != b'\n',
             None => growing.continues,
@@ -148,7 +203,7 @@ pub(super) async fn lines(
             scanner = Some(Scanner::new(line(first.first_line) + skipped + 1, from, most, search));
         }
     }
-    let begin = moment.parts.first().map_or(1, |part| part.first_line + 1);
+    let begin = moment.parts.first().map_or(1, |part| part.first_line + part.skipped + 1);
     let mut scanner = scanner.unwrap_or_else(|| Scanner::new(begin, from, most, search));
     let mut first = true;
     while let Some(row) = queue.pop_front() {
@@ -169,7 +224,7 @@ pub(super) async fn lines(
         }
     }
     for part in &moment.parts {
-        scanner.feed(&part.bytes, &part.marks, 0);
+        scanner.feed(&part.bytes, &part.marks, u32::try_from(part.begin).unwrap_or(u32::MAX));
     }
     if moment.stored.sealed {
         scanner.finish();
@@ -251,9 +306,9 @@ pub(super) fn bytes_at(
         .parts
         .iter()
         .filter_map(|part| {
-            let part_end = part.start + part.bytes.len() as u64;
-            let (from, to) = (start.max(part.start), end.min(part_end));
-            let place = |at: u64| usize::try_from(at - part.start).unwrap_or(usize::MAX);
+            let begin = part.start + part.begin as u64;
+            let (from, to) = (start.max(begin), end.min(begin + part.bytes.len() as u64));
+            let place = |at: u64| usize::try_from(at - begin).unwrap_or(usize::MAX);
             (from < to).then(|| Ok(part.bytes.slice(place(from)..place(to))))
         })
         .collect();

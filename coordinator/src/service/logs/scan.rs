@@ -52,7 +52,7 @@ impl<'a> Scanner<'a> {
         let mut at = 0;
         while at < bytes.len() && !self.is_full() {
             let rest = &bytes[at..];
-            let end = rest.iter().position(|byte| *byte == b'\n');
+            let end = memchr::memchr(b'\n', rest);
             if self.next >= self.from {
                 let place = base.saturating_add(u32::try_from(at).unwrap_or(u32::MAX));
                 self.extend(&rest[..end.unwrap_or(rest.len())], marks, place);

@@ -10,6 +10,7 @@ use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::id::TaskId;
 
 use super::open::OpenLog;
+use super::reader::Wanted;
 use super::{LogTail, elsewhere, reader};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -103,7 +104,8 @@ impl Watch {
             {
                 self.watching = Some(Watching::new(Arc::clone(log)));
             }
-            let moment = source.moment().await;
+            let wanted = Wanted::Lines { skip: self.next.saturating_sub(1), most: LINES };
+            let moment = source.moment(wanted).await;
             let looked = reader::lines(&self.app, source.key, &moment, self.next, LINES, None).await?;
             self.next = looked.next;
             let last = looked.all && moment.stored.sealed;

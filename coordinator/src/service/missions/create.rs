@@ -1,6 +1,6 @@
 //! Creating missions: prepared by each caller, committed together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use nexusmon_core::mission::{MissionEffect, Start};
@@ -24,7 +24,7 @@ use crate::app::classes;
 use crate::error::{Error, Result};
 use crate::service::unit::{Actor, After, SYSTEM, Unit};
 use crate::service::unlock::{self, Missions};
-use crate::service::{Caller, classes as interning};
+use crate::service::{Caller, classes as interning, dispatch};
 
 /// Why a goal alone stays without a plan, and what would help.
 pub(in crate::service) const NO_PLANNER: &str = "nothing here can turn a goal into tasks yet: no playbook matches, \
@@ -54,7 +54,6 @@ pub(crate) struct Prepared {
 #[derive(Debug, Clone)]
 pub(crate) struct Created {
     pub row: MissionRow,
-    pub tasks: Vec<TaskRow>,
     /// The tasks are not what was prepared: read them.
     pub moved_on: bool,
     pub prepared: Arc<Prepared>,
@@ -153,7 +152,13 @@ pub(in crate::service) async fn plan_rows_in(
 
 fn templates(judged: &Judged) -> (Vec<DemandClass>, Vec<String>) {
     let templates: Vec<DemandClass> = judged.classes.clone();
-    let keys = templates.iter().map(classes::key).collect();
+    // Many tasks, few classes: each is put into its canonical form once.
+    let mut known = HashMap::<&DemandClass, String>::new();
+    let keys = judged
+        .classes
+        .iter()
+        .map(|class| known.entry(class).or_insert_with(|| classes::key(class)).clone())
+        .collect();
     (templates, keys)
 }
 
@@ -466,14 +471,14 @@ async fn insert_together(app: &App, batch: Vec<Arc<Prepared>>) -> Result<Vec<Cre
     for rider in riders {
         rider.arrived();
     }
-    after.run(app);
+    after.run_and_send(app).await;
     Ok(created)
 }
 
 async fn insert(app: &App, tx: &mut Tx, batch: &[Arc<Prepared>]) -> Result<(Vec<Created>, After)> {
     let mut unit = Unit::new(app, tx);
-    let rows: Vec<NewMission> = batch.iter().map(|prepared| prepared.new.clone()).collect();
-    unit.tx.insert_missions(&rows).await?;
+    let rows: Vec<&NewMission> = batch.iter().map(|prepared| &prepared.new).collect();
+    unit.tx.insert_missions(rows).await?;
     let approvals: Vec<_> = batch.iter().filter_map(|prepared| prepared.approval.clone()).collect();
     if !approvals.is_empty() {
         unit.tx.insert_approvals(&approvals).await?;
@@ -522,11 +527,11 @@ async fn insert(app: &App, tx: &mut Tx, batch: &[Arc<Prepared>]) -> Result<(Vec<
         super::super::finish::settle_missions(&mut unit, &mut missions, &touched).await?;
     }
     unit.tx.wake(nexusmon_store::Topic::Missions);
+    dispatch::grant_along(&mut unit).await?;
     let created = batch
         .iter()
         .map(|prepared| Created {
             row: missions.get(&prepared.new.mission.id).unwrap_or(&prepared.new.mission).clone(),
-            tasks: prepared.new.tasks.clone(),
             moved_on: !prepared.decide.is_empty(),
             prepared: Arc::clone(prepared),
         })

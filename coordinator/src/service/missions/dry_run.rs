@@ -37,7 +37,7 @@ pub(super) async fn dry_run(app: &App, caller: &Caller, mission: NewMission) -> 
                 .filter(|agent| {
                     agent.availability == Availability::Live && fits(unknown, class, agent) == Fit::Fits
                 })
-                .map(|agent| agent.name.clone())
+                .map(|agent| agent.offer.name.clone())
                 .collect();
             machines.extend(able.iter().cloned());
             let why =

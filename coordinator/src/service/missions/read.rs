@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nexusmon_core::schedule::{ClassId, explain_class};
 use nexusmon_shared::id::MissionId;
 use nexusmon_shared::task::TaskStatus;
-use nexusmon_store::{ArtifactFilter, ArtifactKind, Connection, MissionRow, TaskFilter};
+use nexusmon_store::{ArtifactFilter, ArtifactKind, Connection, MissionRow, StatusCount, TaskFilter};
 
 use super::views;
 use super::{ArtifactRef, EngineStats, MissionFilter, MissionSummary, MissionView, TaskView};
@@ -136,10 +136,14 @@ pub(super) async fn tasks(
     Ok(Page { items, next_cursor: found.next_cursor })
 }
 
+/// How many missions are in each status; may be a few seconds old where there are very many.
+pub(in crate::service) async fn counts(app: &App, read: &mut Connection) -> Result<Vec<StatusCount>> {
+    Ok(app.mission_counts.get(&*app.clock, read.mission_counts()).await?)
+}
+
 pub(super) async fn stats(app: &App) -> Result<EngineStats> {
     let mut read = app.store.read().await?;
-    let missions: BTreeMap<String, u64> = read
-        .mission_counts()
+    let missions: BTreeMap<String, u64> = counts(app, &mut read)
         .await?
         .into_iter()
         .map(|count| (count.status.as_str().to_owned(), u64::try_from(count.count).unwrap_or(0)))

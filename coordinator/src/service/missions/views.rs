@@ -109,7 +109,8 @@ pub(super) async fn created(app: &App, created: Created) -> Result<MissionView> 
     view.approval = prepared.approval.as_ref().map(|approval| approval.id);
     view.review = prepared.review.as_ref().map(|review| review.id);
     view.prediction = prepared.prediction.as_ref().map(prediction);
-    let keys: Vec<&str> = created.tasks.iter().map(|task| task.key.as_str()).collect();
+    let tasks = &prepared.new.tasks;
+    let keys: Vec<&str> = tasks.iter().map(|task| task.key.as_str()).collect();
     let edges = prepared.new.edges.iter().filter(|edge| edge.needed);
     view.dag_edges = edges
         .clone()
@@ -121,8 +122,7 @@ pub(super) async fn created(app: &App, created: Created) -> Result<MissionView> 
         needs.entry(edge.to_leaf).or_default().push(keys[edge.from_leaf as usize].to_owned());
     }
     let explained = waiting::Explainer::new(app, row, waiting::Extra::default());
-    view.tasks = created
-        .tasks
+    view.tasks = tasks
         .iter()
         .take(super::read::MOST_TASKS)
         .map(|task| {

@@ -11,7 +11,7 @@ use sqlx::AssertSqlSafe;
 use super::table::{Table, TableDigest};
 use super::{BATCH_BYTES, BATCH_ROWS, Link};
 use crate::error::StoreError;
-use crate::record::{Cell, Kind, Row};
+use crate::record::Kind;
 
 const READING: &str = "reading a table";
 const WRITING: &str = "writing a table";
@@ -74,21 +74,32 @@ fn select(table: &Table, postgres: bool) -> String {
     format!("SELECT {columns} FROM \"{name}\" ORDER BY {order}")
 }
 
-fn values<R: Row>(row: Result<R, sqlx::Error>, table: &Table) -> Result<Values, StoreError> {
-    let row = row.map_err(|error| StoreError::of(READING, error))?;
-    table
-        .columns
-        .iter()
-        .map(|(name, kind)| {
-            Ok(match row.cell(name, *kind)? {
-                Cell::Null => Datum::Null,
-                Cell::Text(text) => Datum::Text(text.into_owned()),
-                Cell::Int(number) => Datum::Int(number),
-                Cell::Bool(truth) => Datum::Int(i64::from(truth)),
-                Cell::Real(number) => Datum::Real(number),
+fn values<R>(row: Result<R, sqlx::Error>, table: &Table) -> Result<Values, StoreError>
+where
+    R: sqlx::Row,
+    usize: sqlx::ColumnIndex<R>,
+    for<'r> Option<String>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> Option<i64>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> Option<bool>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> Option<f64>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    let read = row.and_then(|row| {
+        let columns = table.columns.iter().enumerate();
+        columns
+            .map(|(place, (_, kind))| {
+                Ok(match kind {
+                    Kind::Text => row.try_get::<Option<String>, _>(place)?.map(Datum::Text),
+                    Kind::Int => row.try_get::<Option<i64>, _>(place)?.map(Datum::Int),
+                    Kind::Bool => {
+                        row.try_get::<Option<bool>, _>(place)?.map(|truth| Datum::Int(i64::from(truth)))
+                    }
+                    Kind::Real => row.try_get::<Option<f64>, _>(place)?.map(Datum::Real),
+                }
+                .unwrap_or(Datum::Null))
             })
-        })
-        .collect()
+            .collect()
+    });
+    read.map_err(|error| StoreError::of(READING, error))
 }
 
 /// Over all rows of a table; each value says what it is and how long, so that nothing can move from one to the next.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nexusmon_shared::id::MissionId;
 
 use super::MissionRow;
-use crate::dialect::sql;
+use crate::dialect::{each, sql};
 use crate::error::StoreError;
 use crate::record::{Value, args, record};
 use crate::transaction::Tx;
@@ -74,7 +74,8 @@ impl Tx {
     /// Raises the newest fair-queue tag of missions; a lower one changes nothing.
     pub async fn set_last_tags(&mut self, tags: &[(MissionId, i64)]) -> Result<(), StoreError> {
         let rows: Vec<_> = tags.iter().map(|(id, tag)| TagRow { id: *id, tag: *tag }).collect();
-        let sql = sql!(
+        let sql = each!(
+            "UPDATE missions SET last_tag = [?tag] WHERE id = [?id] AND last_tag < [?tag]",
             "UPDATE missions SET last_tag = r.tag FROM [rows] WHERE missions.id = r.id AND missions.last_tag < r.tag",
             TagRow
         );
@@ -101,7 +102,13 @@ impl Tx {
             )
             .await?;
         }
-        let sql = sql!(
+        let sql = each!(
+            "UPDATE missions SET tasks_total = tasks_total + [?total], tasks_open = tasks_open + [?open], \
+             tasks_succeeded = tasks_succeeded + [?succeeded], tasks_failed = tasks_failed + [?failed], \
+             tasks_skipped = tasks_skipped + [?skipped], tasks_cancelled = tasks_cancelled + [?cancelled], \
+             tasks_leased = tasks_leased + [?leased], attempts_used = attempts_used + [?attempts], \
+             artifact_bytes = artifact_bytes + [?artifact_bytes], log_bytes = log_bytes + [?log_bytes], \
+             last_tag = MAX(last_tag, [?tag]) WHERE id = [?id]",
             "UPDATE missions SET tasks_total = tasks_total + r.total, tasks_open = tasks_open + r.open, \
              tasks_succeeded = tasks_succeeded + r.succeeded, tasks_failed = tasks_failed + r.failed, \
              tasks_skipped = tasks_skipped + r.skipped, tasks_cancelled = tasks_cancelled + r.cancelled, \
@@ -113,6 +120,11 @@ impl Tx {
             MissionDelta,
             MissionRow
         );
-        self.fetch_batch(sql, &rows, args![]).await
+        if self.is_postgres() {
+            return self.fetch_batch(sql, &rows, args![]).await;
+        }
+        // What RETURNING gathers costs SQLite more than looking again.
+        self.execute_batch(sql, &rows, args![]).await?;
+        self.missions(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await
     }
 }

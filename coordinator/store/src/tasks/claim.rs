@@ -8,12 +8,13 @@ use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, MissionId, TaskId};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::rank::Rank;
+use nexusmon_shared::task::TaskStatus;
 use nexusmon_shared::time::Timestamp;
 
 use super::{Limits, TaskRow};
 use crate::classes::ClassId;
 use crate::connection::Connection;
-use crate::dialect::{insert, sql};
+use crate::dialect::{each, insert, sql};
 use crate::error::StoreError;
 use crate::record::{Json, Value, args, record};
 use crate::transaction::Tx;
@@ -62,6 +63,11 @@ record! {
         pub key: String,
         pub task: TaskId,
         pub maximum: u32,
+    }
+
+    struct OpenSession {
+        pub agent: AgentId,
+        pub session: u64,
     }
 
     struct PlanOf {
@@ -163,29 +169,54 @@ impl Tx {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        if self.is_postgres() {
-            // A halt or a Hello waits for these grants, or these see it.
-            self.execute(sql!("SELECT id FROM organism /*pg FOR SHARE*/"), args![]).await?;
-            let agents: BTreeSet<_> = rows.iter().map(|row| row.agent).collect();
-            let lock = sql!(
-                "SELECT agent FROM agent_sessions WHERE agent IN (SELECT value FROM [rows]) \
-                 ORDER BY agent /*pg FOR SHARE*/",
-                Value<AgentId>
-            );
-            self.execute_by(lock, &agents.into_iter().collect::<Vec<_>>(), args![]).await?;
+        // A halt or a Hello waits for these grants, or these see it.
+        let halted = self
+            .value::<bool>(sql!("SELECT halt <> 'none' AS value FROM organism /*pg FOR SHARE*/"), args![])
+            .await?;
+        if halted == Some(true) {
+            return Ok(Vec::new());
         }
-        let update = sql!(
+        let agents: BTreeSet<_> = rows.iter().map(|row| row.agent).collect();
+        let open: Vec<OpenSession> = self
+            .fetch_by(
+                each!(
+                    "SELECT agent, session FROM agent_sessions WHERE agent = [?] AND connected",
+                    "SELECT agent, session FROM agent_sessions WHERE agent IN (SELECT value FROM [rows]) \
+                     AND connected ORDER BY agent /*pg FOR SHARE*/",
+                    Value<AgentId>
+                ),
+                &agents.into_iter().collect::<Vec<_>>(),
+                args![],
+            )
+            .await?;
+        let open: BTreeSet<_> = open.into_iter().map(|session| (session.agent, session.session)).collect();
+        let rows: Vec<_> = rows.iter().filter(|row| open.contains(&(row.agent, row.session))).collect();
+        let update = each!(
+            "UPDATE tasks SET state = 'leased', agent = [?agent], session = [?session], attempt = [?attempt], \
+             fence_epoch = [?fence_epoch], fence_number = [?fence_number], offline_until = [?offline_until], \
+             granted_at = [?granted_at], not_before = NULL, since = NULL, started_at = NULL \
+             WHERE id = [?id] AND state = 'ready' AND NOT held",
             "UPDATE tasks SET state = 'leased', agent = r.agent, session = r.session, attempt = r.attempt, \
              fence_epoch = r.fence_epoch, fence_number = r.fence_number, offline_until = r.offline_until, \
              granted_at = r.granted_at, not_before = NULL, since = NULL, started_at = NULL \
-             FROM [rows] JOIN agent_sessions ON agent_sessions.agent = r.agent \
-             AND agent_sessions.session = r.session AND agent_sessions.connected \
-             WHERE tasks.id = r.id AND tasks.state = 'ready' AND NOT tasks.held \
-             AND NOT EXISTS (SELECT 1 FROM organism WHERE halt <> 'none') RETURNING [tasks.out]",
+             FROM [rows] WHERE tasks.id = r.id AND tasks.state = 'ready' AND NOT tasks.held RETURNING [tasks.out]",
             GrantRow,
             TaskRow
         );
-        let tasks: Vec<TaskRow> = self.fetch_batch(update, rows, args![]).await?;
+        let tasks: Vec<TaskRow> = if self.is_postgres() {
+            self.fetch_batch(update, &rows, args![]).await?
+        } else {
+            // What RETURNING gathers costs SQLite more than looking again.
+            self.execute_batch(update, &rows, args![]).await?;
+            self.tasks(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?
+        };
+        // In the order of fairness, which is the order they were given in.
+        let mut found: BTreeMap<_, _> = tasks.into_iter().map(|task| (task.id, task)).collect();
+        let given = |row: &&GrantRow| {
+            let fence = Fence { epoch: row.fence_epoch, number: row.fence_number };
+            found.remove(&row.id).filter(|task| task.state == TaskStatus::Leased && task.fence() == fence)
+        };
+        let tasks: Vec<TaskRow> = rows.iter().filter_map(given).collect();
         self.hold_limits(&tasks).await?;
         self.complete(tasks).await
     }
@@ -221,7 +252,10 @@ impl Tx {
         let missions: BTreeSet<_> = tasks.iter().map(|task| task.mission).collect();
         let plans: Vec<PlanOf> = self
             .fetch_by(
-                sql!(
+                each!(
+                    "SELECT missions.id, missions.plan_digest, plans.size AS tasks_in_plan, missions.traceparent \
+                     FROM missions JOIN plans ON plans.mission = missions.id \
+                     AND plans.revision = missions.plan_revision WHERE missions.id = [?]",
                     "SELECT missions.id, missions.plan_digest, plans.size AS tasks_in_plan, missions.traceparent \
                      FROM [rows] JOIN missions ON missions.id = r.value \
                      JOIN plans ON plans.mission = missions.id AND plans.revision = missions.plan_revision",
@@ -254,7 +288,11 @@ impl Tx {
 
     /// Ends the hold of these tasks on their concurrency keys: with the lease, in the same unit.
     pub async fn release_limits(&mut self, tasks: &[TaskId]) -> Result<(), StoreError> {
-        let sql = sql!("DELETE FROM live_limits WHERE task IN (SELECT value FROM [rows])", Value<TaskId>);
+        let sql = each!(
+            "DELETE FROM live_limits WHERE task = [?]",
+            "DELETE FROM live_limits WHERE task IN (SELECT value FROM [rows])",
+            Value<TaskId>
+        );
         self.execute_by(sql, tasks, args![]).await.map(drop)
     }
 }

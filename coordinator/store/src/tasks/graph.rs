@@ -8,7 +8,7 @@ use nexusmon_shared::task::{SkipReason, TaskStatus};
 
 use super::TaskRow;
 use crate::connection::Connection;
-use crate::dialect::{insert, sql};
+use crate::dialect::{each, insert, sql};
 use crate::error::StoreError;
 use crate::record::{Value, args, record};
 use crate::transaction::Tx;
@@ -86,6 +86,10 @@ impl Connection {
 
 impl Tx {
     pub(crate) async fn insert_edges(&mut self, edges: &[EdgeRow]) -> Result<(), StoreError> {
+        self.insert_edge_rows(&edges.iter().collect::<Vec<_>>()).await
+    }
+
+    pub(crate) async fn insert_edge_rows(&mut self, edges: &[&EdgeRow]) -> Result<(), StoreError> {
         self.execute_batch(insert!("task_edges", EdgeRow), edges, args![]).await.map(drop)
     }
 
@@ -105,7 +109,11 @@ impl Tx {
             );
             self.execute_batch(lock, terminal, args![]).await?;
         }
-        let update = sql!(
+        let update = each!(
+            "UPDATE tasks SET needs_open = needs_open - 1 WHERE mission = [?mission] \
+             AND COALESCE(item_index, -1) = -1 AND leaf_index IN (SELECT to_leaf FROM task_edges \
+             WHERE mission = [?mission] AND from_leaf = [?leaf_index] AND needed) \
+             RETURNING CASE WHEN needs_open <= 0 AND state = 'pending' THEN id END AS value",
             "UPDATE tasks SET needs_open = needs_open - ended.count FROM (\
              SELECT task_edges.mission, task_edges.to_leaf, COUNT(*) AS count FROM [rows] \
              JOIN task_edges ON task_edges.mission = r.mission AND task_edges.from_leaf = r.leaf_index \
@@ -129,7 +137,14 @@ impl Tx {
             self.specs_of(&ids).await?.into_iter().map(|row| (row.id, row.spec)).collect();
         let sources: Vec<Source> = self
             .fetch_by(
-                sql!(
+                each!(
+                    "SELECT target.id AS target, task_edges.needed, source.id, source.key, source.state, \
+                     source.skip_reason, source.outputs, source.agent FROM tasks AS target \
+                     JOIN task_edges ON task_edges.mission = target.mission \
+                     AND task_edges.to_leaf = target.leaf_index \
+                     JOIN tasks AS source ON source.mission = task_edges.mission \
+                     AND source.leaf_index = task_edges.from_leaf AND COALESCE(source.item_index, -1) = -1 \
+                     WHERE target.id = [?]",
                     "SELECT target.id AS target, task_edges.needed, source.id, source.key, source.state, \
                      source.skip_reason, source.outputs, source.agent FROM [rows] \
                      JOIN tasks AS target ON target.id = r.value \
@@ -170,7 +185,8 @@ impl Tx {
         if self.is_postgres() {
             self.lock_tasks(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
         }
-        let sql = sql!(
+        let sql = each!(
+            "UPDATE tasks SET children_open = children_open - [?ended] WHERE id = [?id] RETURNING [tasks.out]",
             "UPDATE tasks SET children_open = children_open - r.ended FROM [rows] WHERE tasks.id = r.id \
              RETURNING [tasks.out]",
             ParentDelta,

@@ -85,6 +85,67 @@ impl Drop for PostgresDatabase {
     }
 }
 
+/// A server of its own that keeps what it promises, fsync and all: for measuring. It ends when this is dropped.
+#[derive(Debug)]
+pub struct DurablePostgres {
+    folder: PathBuf,
+    base: String,
+    lock: Option<File>,
+}
+
+impl DurablePostgres {
+    pub fn start() -> Result<Self, TestingError> {
+        let folder = std::env::temp_dir().join(format!("nexusmon-durable-postgres-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(io("making a folder for a server"))?;
+        let lock = open(&folder.join("use.lock"))?;
+        lock.lock_shared().map_err(io("holding the server"))?;
+        start(&folder, is_root()?, &DURABLE)?;
+        let base =
+            format!("postgres://postgres@localhost/DATABASE?host={}", folder.join("sockets").display());
+        Ok(Self { folder, base, lock: Some(lock) })
+    }
+
+    /// The URL of a new database.
+    pub async fn database(&self, name: &str) -> Result<String, TestingError> {
+        let mut connection = PgConnection::connect(&self.base.replace("DATABASE", "postgres")).await?;
+        connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
+        connection.close().await?;
+        Ok(self.base.replace("DATABASE", name))
+    }
+}
+
+impl Drop for DurablePostgres {
+    fn drop(&mut self) {
+        drop(self.lock.take());
+        // The supervisor notices, ends the server and takes its data away.
+        for _ in 0..200 {
+            if !self.folder.join("data").exists() {
+                break;
+            }
+            let _ = Command::new("sleep").arg("0.1").status();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Settings of the server tests share: quick, and gone with the machine's power.
+const QUICK: [&str; 7] = [
+    "listen_addresses=",
+    "fsync=off",
+    "full_page_writes=off",
+    "max_connections=400",
+    "shared_buffers=64MB",
+    "max_wal_size=256MB",
+    "autovacuum=off",
+];
+const DURABLE: [&str; 5] = [
+    "listen_addresses=",
+    "max_connections=100",
+    "shared_buffers=256MB",
+    "max_wal_size=2GB",
+    "synchronous_commit=on",
+];
+
 /// Where to connect, and the lock that keeps the private server alive as long as this process lives.
 struct Server {
     base: String,
@@ -121,7 +182,7 @@ fn find_or_start() -> Result<Server, TestingError> {
     let marker = folder.join("url");
     // The marker may have outlived its server: a machine that went down, a supervisor somebody ended.
     if !(marker.exists() && is_ready(&programs()?, &folder.join("sockets"))?) {
-        start(&folder, root)?;
+        start(&folder, root, &QUICK)?;
         std::fs::write(&marker, &base).map_err(io("writing where the test server is"))?;
     }
     Ok(Server { base, _use_lock: Some(use_lock) })
@@ -136,7 +197,7 @@ fn with_placeholder(url: &str) -> String {
     format!("{server}/DATABASE{question}{options}")
 }
 
-fn start(folder: &Path, root: bool) -> Result<(), TestingError> {
+fn start(folder: &Path, root: bool, settings: &[&str]) -> Result<(), TestingError> {
     let programs = programs()?;
     let (data, sockets) = (folder.join("data"), folder.join("sockets"));
     for old in [&data, &sockets] {
@@ -163,16 +224,8 @@ fn start(folder: &Path, root: bool) -> Result<(), TestingError> {
     let server = as_server(root, &programs.join("postgres"));
     supervisor.arg(server.get_program()).args(server.get_args());
     supervisor.arg("-D").arg(&data).arg("-k").arg(&sockets);
-    for option in [
-        "listen_addresses=",
-        "fsync=off",
-        "full_page_writes=off",
-        "max_connections=400",
-        "shared_buffers=64MB",
-        "max_wal_size=256MB",
-        "autovacuum=off",
-    ] {
-        supervisor.args(["-c", option]);
+    for setting in settings {
+        supervisor.args(["-c", setting]);
     }
     supervisor.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let status = supervisor.status().map_err(io("starting the test server"))?;

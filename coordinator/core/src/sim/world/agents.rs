@@ -3,20 +3,21 @@
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::outcome::{Cause, Ending, Report};
-use nexusmon_shared::task::Outputs;
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::task::{Outputs, TaskStatus};
 use rand::RngExt as _;
 
-use super::{Held, Message, World};
+use super::{Held, Message, Violation, World};
 use crate::mission::MissionCommand;
 
 impl World {
     /// One message arrives, from anywhere in the queue; with faults some are lost, some come twice.
-    pub(super) fn deliver(&mut self, faults: bool) {
+    pub(super) fn deliver(&mut self, faults: bool) -> Result<(), Violation> {
         if self.network.is_empty() {
-            return;
+            return Ok(());
         }
         let place = if faults { self.rng.random_range(0..self.network.len()) } else { 0 };
-        let Some(message) = self.network.remove(place) else { return };
+        let Some(message) = self.network.remove(place) else { return Ok(()) };
         if faults && self.rng.random_ratio(1, 6) {
             // A stream loses messages only by breaking: its agent is cut off with it.
             let agent = match message {
@@ -26,7 +27,7 @@ impl World {
             };
             self.agents[agent].connected = false;
             self.note(format!("lost message, cut {agent}"));
-            return;
+            return Ok(());
         }
         if faults && self.rng.random_ratio(1, 6) {
             self.network.push_back(message.clone());
@@ -47,17 +48,18 @@ impl World {
             }
             Message::Finished { agent, task, report } => {
                 let fence = report.attempt.fence;
-                self.report(task, report);
+                self.report(task, report)?;
                 // The acknowledgement may be lost too; then the journal sends it again.
                 if !(faults && self.rng.random_ratio(1, 6)) {
                     self.agents[agent].held.retain(|held| held.task != task || held.fence != fence);
                 }
             }
         }
+        Ok(())
     }
 
     /// An agent moves each attempt it holds on by one phase.
-    pub(super) fn agent_works(&mut self, faults: bool) {
+    pub(super) fn agent_works(&mut self, faults: bool) -> Result<(), Violation> {
         let at = self.rng.random_range(0..self.agents.len());
         for place in 0..self.agents[at].held.len() {
             let Held { task, fence, started, report } = self.agents[at].held[place].clone();
@@ -80,12 +82,18 @@ impl World {
                 if !self.agents[at].connected {
                     continue;
                 }
+                let unmet = |need: &&usize| self.tasks[**need].task.state.status() != TaskStatus::Succeeded;
+                if let Some(need) = self.tasks[task].needs.iter().find(unmet) {
+                    let (task, need) = (self.tasks[task].id, self.tasks[*need].id);
+                    return Err(self.violation(format!("{task} began, which needs {need}")));
+                }
                 self.agents[at].held[place].started = true;
                 self.tasks[task].began += 1;
                 self.network.push_back(Message::Started { agent: at, task, fence });
             }
         }
         self.send_reports(at);
+        Ok(())
     }
 
     fn is_cancelling(&self, task: usize) -> bool {
@@ -146,6 +154,15 @@ impl World {
         self.note(format!("cut {at}"));
     }
 
+    /// The coordinator dies and comes back: what was committed stays, everything under way is gone.
+    pub(super) fn restart(&mut self) {
+        self.network.clear();
+        for agent in &mut self.agents {
+            agent.connected = false;
+        }
+        self.note("the coordinator restarts".to_owned());
+    }
+
     /// A cut agent returns under a new session, drops what is no longer its own, and sends its journal.
     pub(super) fn heal(&mut self) {
         for at in 0..self.agents.len() {
@@ -156,6 +173,9 @@ impl World {
             }
         }
         for mission in 0..self.missions.len() {
+            if self.rng.random_ratio(1, 4) {
+                self.missions[mission].approved = Rank::B;
+            }
             if self.missions[mission].state.status() == MissionStatus::Paused && self.rng.random_ratio(1, 3) {
                 self.command(mission, MissionCommand::Resume);
             }

@@ -1,9 +1,10 @@
 //! What the coordinator does: core's decisions, applied.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use nexusmon_shared::mission::{MissionFailure, MissionStatus};
-use nexusmon_shared::outcome::Report;
+use nexusmon_shared::outcome::{Ending, Report};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::{Level, Profile};
 use nexusmon_shared::selector::Selector;
@@ -14,7 +15,7 @@ use super::{Message, Violation, World};
 use crate::lease;
 use crate::mission::{MissionCommand, MissionEffect, TaskCounts, apply};
 use crate::needs::{Condition, Need, decide};
-use crate::schedule::{AgentView, Availability, Candidate, ClassId, DemandClass, Snapshot, plan};
+use crate::schedule::{AgentView, Availability, Candidate, ClassId, DemandClass, Offer, Snapshot, plan};
 use crate::sim::strategies::apply_grants;
 use crate::task::{self, Cancelled, MissionMood, Resolution, Settled};
 
@@ -48,6 +49,9 @@ impl World {
                 return Err(self.violation(format!("{} was planned but is not ready", grant.task)));
             };
             self.tasks[at].task = task;
+            if !self.tasks[at].granted.insert(lease.fence) {
+                return Err(self.violation(format!("{} was granted twice under {}", grant.task, lease.fence)));
+            }
             self.note(format!("grant {} {} {}", grant.task, grant.agent, lease.fence));
             self.network.push_back(Message::Order {
                 agent,
@@ -79,17 +83,23 @@ impl World {
             let used = live.filter(|lease| lease.agent == agent.id).count();
             AgentView {
                 id: agent.id,
-                name: agent.id.to_string(),
+                offer: Arc::new(Offer {
+                    name: agent.id.to_string(),
+                    capabilities: BTreeMap::from([(
+                        "shell.run".parse().expect("a capability"),
+                        "1".to_owned(),
+                    )]),
+                    labels: BTreeMap::new(),
+                    slots: agent.slots,
+                    levels: BTreeSet::from([Level::L3]),
+                    max_rank: Rank::B,
+                    allowed: None,
+                    unsigned_consent: false,
+                }),
                 session: agent.session,
                 availability: if agent.connected { Availability::Live } else { Availability::Offline },
                 free_slots: agent.slots.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX)),
                 prefetch: 0,
-                capabilities: BTreeMap::from([("shell.run".parse().expect("a capability"), "1".to_owned())]),
-                labels: BTreeMap::new(),
-                levels: BTreeSet::from([Level::L3]),
-                max_rank: Rank::B,
-                allowed: None,
-                unsigned_consent: false,
                 barred: BTreeSet::new(),
             }
         });
@@ -115,7 +125,7 @@ impl World {
     }
 
     /// A report arrives. Acknowledged in every case: applied or recorded as stale.
-    pub(super) fn report(&mut self, at: usize, mut report: Report) {
+    pub(super) fn report(&mut self, at: usize, mut report: Report) -> Result<(), Violation> {
         let mood = self.mood(at);
         if self.config.ignore_fences {
             report.attempt.fence = self.tasks[at].task.fence;
@@ -130,8 +140,14 @@ impl World {
                 let task = &mut self.tasks[at];
                 task.succeeded |= succeeded;
                 task.task = settlement.task;
+                let failed = matches!(report.ending, Ending::Failed { .. });
+                if failed && !task.failed.insert(report.attempt.fence) {
+                    let id = task.id;
+                    return Err(self.violation(format!("one failure of {id} was counted twice")));
+                }
             }
         }
+        Ok(())
     }
 
     /// Leases whose agents' sessions are gone end.

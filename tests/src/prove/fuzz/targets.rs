@@ -1,0 +1,309 @@
+//! Total functions over bytes: whatever comes, they answer. True means that the bytes were taken for something.
+
+use nexusmon_core::expression::{Context, Expression};
+use nexusmon_core::planning;
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::join_token::JoinToken;
+use nexusmon_shared::manifest::Manifest;
+use nexusmon_shared::message::{AgentMessage, CoordinatorMessage, JoinRequest, LogChunk};
+use nexusmon_shared::schema::Schema;
+use nexusmon_shared::time::{Span, Timestamp};
+use nexusmon_shared::trust::plan_digest;
+use nexusmon_shared::wire::proto;
+use prost::Message as _;
+use serde_json::{Map, Value, json};
+
+/// One parser.
+pub(super) struct Target {
+    pub(super) name: &'static str,
+    /// Good bytes to begin with.
+    pub(super) seeds: fn() -> Vec<Vec<u8>>,
+    pub(super) run: fn(&[u8]) -> bool,
+}
+
+pub(super) const COUNT: u32 = 18;
+
+/// Every parser of bytes that come from outside.
+pub(super) const TARGETS: [Target; COUNT as usize] = [
+    Target { name: "mission-json", seeds: missions, run: mission_json },
+    Target { name: "mission-yaml", seeds: yaml, run: mission_yaml },
+    Target { name: "expression", seeds: expressions, run: expression },
+    Target { name: "join-token", seeds: tokens, run: join_token },
+    Target { name: "manifest", seeds: manifests, run: manifest },
+    Target { name: "plugin-manifest", seeds: manifests, run: nexusmon_agent::plugins::fuzzing::manifest },
+    Target {
+        name: "plugin-declaration",
+        seeds: declarations,
+        run: nexusmon_agent::plugins::fuzzing::declaration,
+    },
+    Target { name: "plugin-line", seeds: lines, run: nexusmon_agent::plugins::fuzzing::line },
+    Target { name: "journal", seeds: journals, run: nexusmon_agent::journal::fuzzing::replay },
+    Target { name: "agent-message", seeds: agent_messages, run: agent_message },
+    Target { name: "coordinator-message", seeds: coordinator_messages, run: coordinator_message },
+    Target { name: "log-chunk", seeds: log_chunks, run: log_chunk },
+    Target { name: "join-request", seeds: Vec::new, run: join_request },
+    Target { name: "proof", seeds: proofs, run: proof },
+    Target { name: "json-schema", seeds: schemas, run: schema },
+    Target { name: "cursor-and-range", seeds: ranges, run: nexusmon_coordinator::http::fuzzing::query },
+    Target { name: "access-token", seeds: jwts, run: nexusmon_coordinator::service::auth::fuzzing::token },
+    Target { name: "names-and-times", seeds: names, run: names_and_times },
+];
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+fn mission_json(bytes: &[u8]) -> bool {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
+        return nexusmon_coordinator::service::missions::NewMission::parse(bytes).is_ok();
+    };
+    let _ = planning::parse_tasks(&value);
+    planning::parse_mission(&value).is_ok()
+}
+
+fn mission_yaml(bytes: &[u8]) -> bool {
+    let Some(text) = text(bytes) else { return false };
+    serde_yaml_ng::from_str::<Value>(text).is_ok_and(|value| planning::parse_mission(&value).is_ok())
+}
+
+fn expression(bytes: &[u8]) -> bool {
+    let Some(text) = text(bytes) else { return false };
+    let inputs = json!({"names": ["a", "b", "c"], "limit": 3, "deep": {"list": [[1], [2, 3]]}});
+    let Value::Object(inputs) = inputs else { return false };
+    let mut context = Context::new(inputs, Map::new());
+    context.item(json!({"name": "x"}), 1);
+    let Ok(expression) = Expression::parse(text) else { return false };
+    let _ = (expression.references(), expression.condition(&context), expression.list(&context, 100));
+    expression.evaluate(&context).is_ok()
+}
+
+fn join_token(bytes: &[u8]) -> bool {
+    let Some(parsed) = text(bytes).and_then(|text| text.parse::<JoinToken>().ok()) else { return false };
+    assert!(parsed.to_string().parse::<JoinToken>().is_ok(), "what was read can be written and read again");
+    true
+}
+
+fn manifest(bytes: &[u8]) -> bool {
+    let Ok(manifest) = serde_json::from_slice::<Manifest>(bytes) else { return false };
+    let _ = nexusmon_agent::consent::Catalogue::new(&[manifest]);
+    true
+}
+
+fn agent_message(bytes: &[u8]) -> bool {
+    proto::AgentMessage::decode(bytes).is_ok_and(|message| AgentMessage::try_from(message).is_ok())
+}
+
+fn coordinator_message(bytes: &[u8]) -> bool {
+    proto::CoordinatorMessage::decode(bytes)
+        .is_ok_and(|message| CoordinatorMessage::try_from(message).is_ok())
+}
+
+fn log_chunk(bytes: &[u8]) -> bool {
+    proto::LogChunk::decode(bytes).is_ok_and(|chunk| LogChunk::try_from(chunk).is_ok())
+}
+
+fn join_request(bytes: &[u8]) -> bool {
+    proto::JoinRequest::decode(bytes).is_ok_and(|request| JoinRequest::try_from(request).is_ok())
+}
+
+/// Index, size, a path of digests, the rest a leaf.
+fn proof(bytes: &[u8]) -> bool {
+    let (Some((head, rest)), root) = (bytes.split_at_checked(17), Digest::of(b"root")) else { return false };
+    let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+    let steps = usize::from(head[16]).min(rest.len() / 32);
+    let (path, leaf) = rest.split_at(steps * 32);
+    let path: Vec<Digest> = path
+        .chunks_exact(32)
+        .map(|digest| Digest::from_bytes(digest.try_into().unwrap_or_default()))
+        .collect();
+    let _ = plan_digest::open_header(leaf, &root, &Digest::of(leaf));
+    plan_digest::open_leaf(leaf, number(&head[..8]), number(&head[8..16]), &path, &root).is_ok()
+}
+
+fn schema(bytes: &[u8]) -> bool {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return false };
+    let Ok(schema) = Schema::compile(&value) else { return false };
+    let _ = (schema.check(&value), schema.accepts(&json!({"a": [1, "x", null]})));
+    true
+}
+
+fn names_and_times(bytes: &[u8]) -> bool {
+    let Some(text) = text(bytes) else { return false };
+    let capability = text.parse::<nexusmon_shared::capability::Capability>().is_ok();
+    let name = text.parse::<nexusmon_shared::name::Name>().is_ok();
+    let address = text.parse::<nexusmon_shared::join_token::Address>().is_ok();
+    let id = text.parse::<nexusmon_shared::id::TaskId>().is_ok();
+    let digest = text.parse::<Digest>().is_ok();
+    let time = text.parse::<Timestamp>().is_ok_and(|time| {
+        let again = time.to_string().parse::<Timestamp>();
+        assert!(again.is_ok_and(|again| again == time), "a time that was read can be written and read again");
+        true
+    });
+    let span = text.parse::<Span>().is_ok();
+    capability || name || address || id || digest || time || span
+}
+
+fn all(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+fn missions() -> Vec<Vec<u8>> {
+    all(&[
+        r#"{"goal":"g","tasks":[{"id":"a","uses":"shell.run","with":{"script":"true"}}]}"#,
+        r#"{"goal":"g","rank":"B","priority":3,"start":"manual","labels":{"k":"v"},"metadata":{"x":[1]},"inputs":{"n":3},
+            "budget":{"attempts":5},"tasks":[{"id":"a","uses":"shell.run","if":"inputs.n > 2","for_each":{"in":"[1,2]","max":2},
+            "with":{"script":"true","env":{"A":"${{ inputs.n }}"}},"timeout":"90s","retry":{"max":2,"backoff":"5s","jitter":0.5,"on":["timeout"]},
+            "sandbox":{"profile":"user","paths":[{"path":"/tmp","write":true}]},"artifacts":["**/*.txt"],"verify":"exit_code == 0",
+            "limits":{"db":2},"effects":["network"],"on":{"labels":{"a":"b"}}},{"id":"b","uses":"core.noop","needs":["a"]}]}"#,
+        r#"{"goal":"only a goal"}"#,
+    ])
+}
+
+fn yaml() -> Vec<Vec<u8>> {
+    all(&[
+        "goal: g\ntasks:\n  - id: a\n    uses: shell.run\n    with: {script: \"true\"}\n",
+        "goal: &g g\nlabels: {a: *g}\ntasks:\n- id: a\n  uses: core.noop\n  needs: []\n  retry:\n    max: 1\n    backoff: 5s\n",
+        "---\ngoal: |\n  many\n  lines\nstart: 2031-05-01T12:00:00Z\n",
+    ])
+}
+
+fn expressions() -> Vec<Vec<u8>> {
+    all(&[
+        "inputs.names.map(n, n + '!').filter(n, size(n) > 1)",
+        "tasks.a.outputs.x == 1 && tasks.a.state == 'succeeded' || has(inputs.y)",
+        "inputs.deep.list.all(l, l.exists(x, x > inputs.limit))",
+        "item.name.matches('^x+$') ? 'a' : \"b\" + string(1.5)",
+        "[1, 2u, 3.0, b'\\x00', null, {'a': [true]}][inputs.limit - 3]",
+        "timestamp('2031-05-01T12:00:00Z') - duration('1h30m') < timestamp('2032-01-01T00:00:00Z')",
+    ])
+}
+
+fn tokens() -> Vec<Vec<u8>> {
+    let token = JoinToken::new(
+        "host.example:7301".parse().expect("an address"),
+        nexusmon_shared::id::InviteId::from_bits(7),
+        [1; 32],
+        Digest::of(b"ca"),
+        [2; 32],
+    );
+    vec![token.to_string().into_bytes()]
+}
+
+fn manifests() -> Vec<Vec<u8>> {
+    all(&[
+        r#"{"name":"demo","version":"1.0","capabilities":[{"name":"demo.x"}]}"#,
+        r##"{"name":"demo","version":"1.0","concurrency":4,"capabilities":[{"name":"demo.x","description":"d","risk_level":"C",
+            "requires_approval":true,"effects":["network"],"params":{"type":"object","properties":{"a":{"type":"string","pattern":"^a+$"}}},
+            "outputs":{"$ref":"#/$defs/x","$defs":{"x":{"type":"object"}}},"idempotent":true,"dry_run":false,"sandbox":"strict"}]}"##,
+    ])
+}
+
+fn declarations() -> Vec<Vec<u8>> {
+    all(&[
+        "command = [\"python3\", \"plugin.py\"]\nprofile = \"strict\"\nenv = [\"LANG\"]\nconcurrency = 2\n",
+        "command = [\"./run\"]\n",
+    ])
+}
+
+fn lines() -> Vec<Vec<u8>> {
+    all(&[
+        r#"{"jsonrpc":"2.0","id":1,"result":{"outputs":{"a":1}}}"#,
+        r#"{"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"bad","data":"trace"}}"#,
+        r#"{"jsonrpc":"2.0","method":"progress","params":{"attempt":"a","fraction":0.5,"text":"half"}}"#,
+        r#"{"jsonrpc":"2.0","method":"log","params":{"attempt":"a","text":"x\n"}}"#,
+        r#"{"jsonrpc":"2.0","method":"artifact","params":{"attempt":"a","path":"x/y.txt"}}"#,
+    ])
+}
+
+fn journals() -> Vec<Vec<u8>> {
+    nexusmon_agent::journal::fuzzing::seeds()
+}
+
+fn encoded(message: impl Into<proto::AgentMessage>) -> Vec<u8> {
+    message.into().encode_to_vec()
+}
+
+fn agent_messages() -> Vec<Vec<u8>> {
+    use nexusmon_shared::attempt::{AttemptRef, Fence};
+    use nexusmon_shared::message::{Events, Heartbeat, Progress, Started};
+    use nexusmon_shared::outcome::{Cause, Ending, Report};
+    let attempt =
+        AttemptRef { task: nexusmon_shared::id::TaskId::from_bits(3), fence: Fence { epoch: 1, number: 9 } };
+    let report = |ending| Report {
+        attempt,
+        ending,
+        started_at: Some(Timestamp::from_micros(5)),
+        finished_at: Timestamp::from_micros(9),
+        artifacts: Vec::new(),
+        log_bytes: 7,
+        sandbox_level: None,
+    };
+    let events = Events {
+        accepted: vec![attempt],
+        started: vec![Started { attempt, at: Timestamp::from_micros(4) }],
+        progress: vec![Progress { attempt, fraction: Some(0.5), text: "half".to_owned() }],
+        finished: vec![
+            report(Ending::Succeeded { outputs: Map::from_iter([("a".to_owned(), json!([1]))]) }),
+            report(Ending::Failed { cause: Cause::ExitStatus { code: 2 } }),
+            report(Ending::Unknown),
+        ],
+        credit: 4,
+    };
+    vec![
+        encoded(AgentMessage::Events(events)),
+        encoded(AgentMessage::Heartbeat(Heartbeat { number: 3, credit: 2, ..Heartbeat::default() })),
+        encoded(AgentMessage::DrainRequested { reason: "r".to_owned() }),
+    ]
+}
+
+fn coordinator_messages() -> Vec<Vec<u8>> {
+    use nexusmon_shared::message::{Goodbye, GoodbyeCode};
+    let goodbye = Goodbye { code: GoodbyeCode::Shutdown, detail: "x".to_owned() };
+    [CoordinatorMessage::Goodbye(goodbye), CoordinatorMessage::Drain { on: true }]
+        .into_iter()
+        .map(|message| proto::CoordinatorMessage::from(message).encode_to_vec())
+        .collect()
+}
+
+fn log_chunks() -> Vec<Vec<u8>> {
+    vec![
+        proto::LogChunk { offset: 5, data: b"line\n".to_vec().into(), ..proto::LogChunk::default() }
+            .encode_to_vec(),
+    ]
+}
+
+fn proofs() -> Vec<Vec<u8>> {
+    let mut bytes = vec![0_u8; 17 + 64];
+    bytes[8] = 4;
+    bytes[16] = 2;
+    bytes.extend_from_slice(br#"{"id":"a","uses":"shell.run"}"#);
+    vec![bytes]
+}
+
+fn schemas() -> Vec<Vec<u8>> {
+    all(&[
+        r#"{"type":"object","properties":{"a":{"type":"array","items":{"enum":[1,"x",null]},"maxItems":3}},"required":["a"]}"#,
+        r##"{"$defs":{"n":{"type":"object","properties":{"next":{"$ref":"#/$defs/n"}}}},"$ref":"#/$defs/n","additionalProperties":false}"##,
+        r#"{"anyOf":[{"pattern":"^(a|b)*$"},{"multipleOf":0.1},{"not":{"const":{}}}],"format":"date-time"}"#,
+    ])
+}
+
+fn ranges() -> Vec<Vec<u8>> {
+    all(&["bytes=0-99", "bytes=-5", "bytes=7-", "bytes=0-0,5-9", "W/\"5\"", "\"12\"", "01HZX"])
+}
+
+fn jwts() -> Vec<Vec<u8>> {
+    nexusmon_coordinator::service::auth::fuzzing::seeds()
+}
+
+fn names() -> Vec<Vec<u8>> {
+    all(&[
+        "shell.run",
+        "agent-1",
+        "[::1]:7301",
+        "2031-05-01T12:00:00.000001Z",
+        "1h30m",
+        "PT90S",
+        "127.0.0.1:1",
+    ])
+}

@@ -1,0 +1,45 @@
+//! The small tier of `make prove`: every promise, each time the tests run.
+#![cfg(feature = "planted")]
+
+use std::time::Duration;
+
+use nexusmon_tests::prove::{self, Order, Tier};
+
+async fn holds(name: &str, shard: (u32, u32)) -> anyhow::Result<()> {
+    let order = Order {
+        tier: Tier::Small,
+        shard,
+        resume: false,
+        most: Duration::from_mins(30),
+        seed: 1,
+        only: None,
+        evidence: concat!(env!("CARGO_MANIFEST_DIR"), "/../test-results/evidence-small.jsonl").into(),
+    };
+    let run = prove::run(name).expect("the run is known");
+    let summary = prove::carry_out(run, &order).await?;
+    let reached = if shard == (0, 1) { summary.is_complete() } else { summary.is_good() };
+    assert!(reached, "{}\n{}", summary.table(), summary.details.join("\n"));
+    Ok(())
+}
+
+macro_rules! small {
+    ($($test:ident: $name:literal $shard:expr),* $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $test() -> anyhow::Result<()> {
+            holds($name, $shard).await
+        }
+    )*};
+}
+
+small! {
+    kills: "kills" (0, 1),
+    chaos: "chaos" (0, 1),
+    simulation: "simulation" (0, 1),
+    faults: "faults" (0, 1),
+    clocks: "clocks" (0, 1),
+    fuzz: "fuzz" (0, 1),
+    requests: "requests" (0, 1),
+    planted_first: "planted" (0, 3),
+    planted_second: "planted" (1, 3),
+    planted_third: "planted" (2, 3),
+}
