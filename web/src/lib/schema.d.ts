@@ -2351,6 +2351,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/nexusmon/house": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How large everything is, and what would help */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["House"];
+                    };
+                };
+                /** @description Refused */
+                default: {
+                    headers: {
+                        traceparent?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/nexusmon/organism/status": {
         parameters: {
             query?: never;
@@ -2862,6 +2907,12 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Something a person should know about how the database is kept. */
+        Advice: {
+            about: string;
+            problem: string;
+            remedy: string;
+        };
         /** @description An enrolled machine. */
         Agent: {
             id: string;
@@ -3251,6 +3302,25 @@ export interface components {
         HostPath: {
             path: string;
             write?: boolean | null;
+        };
+        House: {
+            /**
+             * Format: int64
+             * @description Without the write-ahead log.
+             */
+            database_bytes: number;
+            /**
+             * Format: int64
+             * @description Of these, what holds nothing.
+             */
+            database_free_bytes: number;
+            /** Format: int64 */
+            database_log_bytes: number;
+            /** Format: int64 */
+            blobs: number;
+            /** Format: int64 */
+            blob_bytes: number;
+            advice: components["schemas"]["Advice"][];
         };
         /** @description An artifact to fetch: of an ancestor task, or a version in the vault. */
         Input: {
