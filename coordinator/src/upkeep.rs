@@ -106,7 +106,7 @@ pub async fn migrate(config: Config, arguments: Moving, json: bool) -> Result<()
     }
     match done.bytes {
         Some(moved) => {
-            println!("{} blobs and {} log segments, {} bytes", moved.blobs, moved.segments, moved.bytes)
+            println!("{} blobs and {} log segments, {} bytes", moved.blobs, moved.segments, moved.bytes);
         }
         None => println!("blobs and logs stay where they are: keep NEXUSMON_BLOBS_URL as it is"),
     }

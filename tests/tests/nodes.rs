@@ -115,7 +115,9 @@ async fn a_coordinator_that_does_not_fit_refuses_to_start() -> Result<()> {
     let cluster = Nodes::start(1).await?;
     let other = cluster.nodes[0].sibling(2);
     let wrong_key = "7a".repeat(32);
-    let cases: [(&[(&str, &str)], i32, &str); 5] = [
+    /// Environment, exit code, and what is said.
+    type Refusal<'a> = (&'a [(&'a str, &'a str)], i32, &'a str);
+    let cases: [Refusal<'_>; 5] = [
         (&[("NEXUSMON_MASTER_KEY", &wrong_key)], 6, "not the one this database was made with"),
         (&[("NEXUSMON_NODE", "node-1")], 5, "is connected to this database as `node-1`"),
         (

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::process::Pid;
@@ -67,7 +67,7 @@ impl Cradle {
         let environment = environment.collect::<Result<Vec<_>, _>>()?;
         let argument_list = list([&program].into_iter().chain(&arguments));
         let environment_list = list(&environment);
-        let inherited: Vec<c_int> = image.inherited.iter().map(|each| each.as_raw_fd()).collect();
+        let inherited: Vec<c_int> = image.inherited.iter().map(AsRawFd::as_raw_fd).collect();
         let orders = Orders {
             program: program.as_ptr(),
             arguments: argument_list.as_ptr(),
@@ -144,12 +144,10 @@ fn transform(orders: &Orders) -> io::Error {
         if libc::setpgid(0, 0) != 0 || libc::chdir(orders.cwd) != 0 {
             return io::Error::last_os_error();
         }
-        let mut target = 0;
-        while target < 3 {
-            if libc::dup2(orders.streams[target as usize], target) < 0 {
+        for (target, stream) in (0..).zip(orders.streams) {
+            if libc::dup2(stream, target) < 0 {
                 return io::Error::last_os_error();
             }
-            target += 1;
         }
         let mut next = 0;
         while next < orders.inherited_count {
@@ -192,7 +190,7 @@ mod tests {
         let (pid, handle) = Cradle::new().bear(&image)?;
         drop(writer);
         let mut said = String::new();
-        std::io::BufReader::new(reader).read_to_string(&mut said).unwrap();
+        io::BufReader::new(reader).read_to_string(&mut said).unwrap();
         let mut waiting = [rustix::event::PollFd::new(&handle, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut waiting, None).unwrap();
         let ended = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).unwrap();

@@ -274,9 +274,8 @@ impl Remains {
     /// Waits until they are gone. Blocks.
     fn wait(mut self) {
         for process in &self.processes {
-            match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&DYING)) {
-                Ok(0) => tracing::error!("what a dead spawner had started does not end"),
-                Ok(_) | Err(_) => {}
+            if let Ok(0) = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&DYING)) {
+                tracing::error!("what a dead spawner had started does not end");
             }
         }
         if let Some(guardian) = &mut self.guardian {

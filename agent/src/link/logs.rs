@@ -233,10 +233,8 @@ fn question(attempt: AttemptRef) -> proto::LogChunk {
 async fn chunk(attempt: AttemptRef, piece: LogPiece, compress: bool) -> LogChunk {
     let LogPiece { offset, data, runs, at, last } = piece;
     let size = u32::try_from(data.len()).expect("a piece is at most 256 KiB");
-    let (data, compressed) = match compress && data.len() > COMPRESS_BEYOND {
-        true => packed(data).await,
-        false => (data, false),
-    };
+    let worth = compress && data.len() > COMPRESS_BEYOND;
+    let (data, compressed) = if worth { packed(data).await } else { (data, false) };
     LogChunk { attempt, offset, data, compressed, size, at, runs, last }
 }
 

@@ -25,7 +25,7 @@ fn noise(length: usize, seed: u64) -> Bytes {
     bytes.into()
 }
 
-fn files_below(folder: &std::path::Path) -> usize {
+fn files_below(folder: &Path) -> usize {
     std::fs::read_dir(folder).map_or(0, |entries| {
         let files = entries.flatten().map(|entry| entry.path());
         files.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()

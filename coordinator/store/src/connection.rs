@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Column as _, Postgres, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, Transaction};
 
 use crate::dialect::{Sql, batches};
 use crate::error::{Fate, StoreError, fate};
@@ -339,7 +339,7 @@ struct Placed<'r> {
 
 fn records<T: Record>(rows: &[PgRow]) -> Result<Vec<T>, StoreError> {
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
-    let names: Vec<&str> = first.columns().iter().map(|column| column.name()).collect();
+    let names: Vec<&str> = first.columns().iter().map(sqlx::Column::name).collect();
     let places = places(T::COLUMNS, &names)?;
     rows.iter().map(|row| T::read(&Placed { row, places: &places })).collect()
 }

@@ -18,7 +18,7 @@ async fn neighbouring_versions_are_served_and_strangers_told_to_upgrade() {
         let mut session = agent.stream(hello.into()).await;
         match session.next().await {
             Ok(Some(CoordinatorMessage::Welcome(welcome))) => {
-                assert_eq!(Some(welcome.protocol), OURS.common(protocol))
+                assert_eq!(Some(welcome.protocol), OURS.common(protocol));
             }
             other => panic!("expected Welcome for {protocol:?}, got {other:?}"),
         }

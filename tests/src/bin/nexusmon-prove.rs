@@ -36,7 +36,7 @@ async fn main() -> Result<ExitCode> {
             "--shard" => order.shard = shard(&value()?)?,
             "--resume" => order.resume = true,
             "--minutes" => {
-                order.most = Duration::from_mins(value()?.parse().context("--minutes wants a number")?)
+                order.most = Duration::from_mins(value()?.parse().context("--minutes wants a number")?);
             }
             "--seed" => order.seed = value()?.parse().context("--seed wants a number")?,
             "--case" => order.only = Some(value()?.parse().context("--case wants a number")?),

@@ -101,7 +101,7 @@ fn issued_at(data: &Path, at: Timestamp) -> Result<String> {
     let authority = Authority::generate(OrganismId::from_bits(1), at)?;
     let issued = authority.issue_agent(&key.signing_request()?, AgentId::from_bits(2), at)?;
     let mut credential: Value = serde_json::from_str(&before)?;
-    let hex = |der: &[u8]| der.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |der: &[u8]| der.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let chain: Vec<Value> = issued.chain.iter().map(|der| hex(der).into()).collect();
     *credential.get_mut("chain").context("a credential has a chain")? = chain.into();
     std::fs::write(&path, credential.to_string())?;

@@ -106,7 +106,9 @@ async fn who_waits_shares_one_reading() {
         });
         let asking = futures::future::join_all(asking);
         let (answers, ()) = tokio::join!(asking, async { go.notify_one() });
-        answers.into_iter().for_each(|answer| answer.unwrap());
+        for answer in answers {
+            answer.unwrap();
+        }
     };
     let (answer, ()) = tokio::join!(first, many);
     answer.unwrap();

@@ -78,7 +78,8 @@ on_both! {
             ..MissionFilter::default()
         };
         let both = [MissionStatus::Expired, MissionStatus::Succeeded];
-        let asked: [(MissionFilter, fn(u128) -> bool); 10] = [
+        type Asked = (MissionFilter, fn(u128) -> bool);
+        let asked: [Asked; 10] = [
             (of(&[], None, None, Some(20)), |n| n >= 20),
             (of(&both, None, None, None), |_| true),
             (of(&both, None, None, Some(31)), |n| n >= 31),
