@@ -110,13 +110,14 @@ async fn bytes_put_through_one_are_read_through_another() -> Result<()> {
     Ok(())
 }
 
+/// Environment, exit code, and what is said.
+type Refusal<'a> = (&'a [(&'a str, &'a str)], i32, &'a str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_coordinator_that_does_not_fit_refuses_to_start() -> Result<()> {
     let cluster = Nodes::start(1).await?;
     let other = cluster.nodes[0].sibling(2);
     let wrong_key = "7a".repeat(32);
-    /// Environment, exit code, and what is said.
-    type Refusal<'a> = (&'a [(&'a str, &'a str)], i32, &'a str);
     let cases: [Refusal<'_>; 5] = [
         (&[("NEXUSMON_MASTER_KEY", &wrong_key)], 6, "not the one this database was made with"),
         (&[("NEXUSMON_NODE", "node-1")], 5, "is connected to this database as `node-1`"),

@@ -11,6 +11,9 @@ use nexusmon_store::{
 
 use crate::fixtures::*;
 
+/// What is asked for, and which missions, by number, are to come.
+type Asked = (MissionFilter, fn(u128) -> bool);
+
 async fn ids(read: &mut Connection, filter: &MissionFilter) -> Vec<u128> {
     let page = read.mission_list(filter, &PageRequest::first(0)).await.unwrap();
     page.items.iter().map(|row| row.id.to_bits() >> 64).collect()
@@ -78,7 +81,6 @@ on_both! {
             ..MissionFilter::default()
         };
         let both = [MissionStatus::Expired, MissionStatus::Succeeded];
-        type Asked = (MissionFilter, fn(u128) -> bool);
         let asked: [Asked; 10] = [
             (of(&[], None, None, Some(20)), |n| n >= 20),
             (of(&both, None, None, None), |_| true),
