@@ -1,5 +1,6 @@
-//! The small tier of `make prove`, each time the tests run: every promise that holds. `clocks` does not yet (a coordinator
-//! that was suspended ends leases it has not watched): `make prove RUN=clocks` shows it.
+//! The small tier of `make prove`, each time the tests run: every promise that holds. Two do not
+//! yet: `make prove RUN=clocks` (a coordinator that was suspended ends leases it has not watched) and the fourth case of
+//! `RUN=faults` (a bit that flips in the length of a journal entry passes for a torn end).
 #![cfg(feature = "planted")]
 
 use std::time::Duration;
@@ -36,7 +37,9 @@ small! {
     kills: "kills" (0, 1),
     chaos: "chaos" (0, 1),
     simulation: "simulation" (0, 1),
-    faults: "faults" (0, 1),
+    faults_of_the_coordinator: "faults" (0, 4),
+    faults_on_postgres: "faults" (1, 4),
+    faults_of_agents: "faults" (2, 4),
     fuzz: "fuzz" (0, 1),
     requests: "requests" (0, 1),
     planted_first: "planted" (0, 3),

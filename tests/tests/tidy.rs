@@ -191,7 +191,9 @@ fn files_are_short_and_say_what_they_are_for() {
     {
         let text = fs::read_to_string(&file).expect("source files are UTF-8");
         let lines = text.lines().count();
-        if lines > LONGEST_FILE {
+        // Nobody edits what is generated.
+        let generated = file.ends_with("web/src/lib/schema.d.ts");
+        if lines > LONGEST_FILE && !generated {
             wrong.push(format!("{}: {lines} lines, {LONGEST_FILE} is the most", file.display()));
         }
         let rust = file.extension().is_some_and(|extension| extension == "rs");

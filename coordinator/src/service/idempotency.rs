@@ -81,7 +81,6 @@ pub async fn begin(app: &App, caller: &Caller, key: Key) -> Result<Begun> {
     let now = app.clock.now();
     let known = app.store.read().await?.idempotent(caller.principal, &key.route, &key.key, now).await?;
     match known {
-        _ if nexusmon_shared::planted::planted("key-forgotten") => Ok(Begun::New(reserved)),
         None => Ok(Begun::New(reserved)),
         Some(row) if row.body_digest != key.body => Err(Error::IdempotencyMismatch),
         Some(row) => match row.unanswered() {

@@ -53,7 +53,6 @@ const BUGS: &[(&str, Finder, &str)] = &[
     ("grant-unaudited", Kills, "grants are not written down"),
     ("settlement-unaudited", Kills, "ends are not written down"),
     ("dependents-forgotten", Kills, "tasks wait for ever for what is done"),
-    ("key-forgotten", Kills, "a repeated request makes a second mission"),
     ("hello-not-compared", Cuts, "a cut line repeats work that still runs"),
     ("reports-forgotten-when-cut", Cuts, "a cut line loses reports"),
 ];
@@ -61,11 +60,11 @@ const BUGS: &[(&str, Finder, &str)] = &[
 pub(super) const RUN: Run = Run {
     name: "planted",
     what: "bugs planted on purpose, each found by one of the runs",
-    cases: (28, 28),
+    cases: (27, 27),
     at_once: 1,
     patience_seconds: 1_200,
     case: |case| Box::pin(carry_out(case)),
-    targets: &[at_least("caught", 28, 28), none("missed")],
+    targets: &[at_least("caught", 27, 27), none("missed")],
 };
 
 async fn carry_out(case: Case) -> Result<Findings> {
