@@ -76,7 +76,7 @@ fn the_commands_of_the_operations_page_work_as_they_stand() -> Result<()> {
         command
     };
     // Whatever happens, nothing that was started stays.
-    let end = r"trap 'status=$?; kill $(jobs -p) 2>/dev/null; pg_ctl --pgdata=database --mode=immediate stop >/dev/null 2>&1; exit $status' EXIT";
+    let end = r"trap 'status=$?; kill $(jobs -p) 2>/dev/null || true; pg_ctl --pgdata=database --mode=immediate stop >/dev/null 2>&1 || true; exit $status' EXIT";
     let script = format!(
         "set -euo pipefail\n{}\n",
         script()?.replacen("mkdir -p objects", &format!("{end}\nmkdir -p objects"), 1)
