@@ -1,5 +1,4 @@
-//! Every parser of bytes from outside, fed with spoilt versions of good bytes. The same targets run under cargo-fuzz where
-//! a nightly compiler is at hand (`tests/fuzz`); this driver needs none.
+//! Every parser of bytes from outside, fed with spoilt versions of good bytes; on the stable compiler, in this process.
 
 mod mutate;
 mod targets;
