@@ -82,4 +82,4 @@ deny: ## Licences, advisories, bans and duplicates (needs cargo-deny)
 .PHONY: clean
 clean: ## Remove build output
 	cargo clean
-	rm -rf web/node_modules web/dist/* test-results
+	rm -rf web/node_modules web/dist/* web/generated test-results

@@ -18,5 +18,5 @@ export default ts.config(
       'svelte/prefer-svelte-reactivity': 'off',
     },
   },
-  { ignores: ['dist', 'node_modules', 'src/lib/schema.d.ts'] },
+  { ignores: ['dist', 'node_modules', 'generated'] },
 );

@@ -1,6 +1,6 @@
 // Calls of the REST API with the browser's session, typed by its document.
 import createClient from 'openapi-fetch';
-import type { paths } from './schema';
+import type { paths } from '../../generated/schema';
 
 /** A refused call: `status`, the stable `code`, and what a person can do. */
 export class Refused extends Error {

@@ -1,6 +1,6 @@
 // Who is logged in. The cookie is the session; this only remembers that there may be one.
 import { api, ok, Refused, said, signedOut } from './api';
-import type { components } from './schema';
+import type { components } from '../../generated/schema';
 
 type Me = components['schemas']['Me'];
 const HINT = 'nexusmon.session';

@@ -1,5 +1,5 @@
 // Short names for what the API answers.
-import type { components } from './schema';
+import type { components } from '../../generated/schema';
 
 type Schemas = components['schemas'];
 export type Rank = Schemas['Rank'];
