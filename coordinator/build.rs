@@ -7,20 +7,25 @@ use std::{env, fs, io};
 
 /// Made beside a file by the build of the pages.
 const COMPRESSED: [&str; 2] = ["br", "gz"];
+/// The pages a build makes.
+const PAGES: [&str; 3] = ["docs.html", "landing.html", "organism.html"];
 
 fn main() -> io::Result<()> {
     let web = PathBuf::from(env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../web");
     let built = web.join("dist");
-    let placeholder = web.join("placeholder");
+    let placeholder = web.join("placeholder.html");
     // Kept in the repository, so that a build appearing in it is a change.
     println!("cargo::rerun-if-changed={}", built.display());
     println!("cargo::rerun-if-changed={}", placeholder.display());
-    let root = if built.join("organism.html").exists() { built } else { placeholder };
+    let pages = if PAGES.iter().all(|page| built.join(page).exists()) {
+        names(&built)?.into_iter().map(|name| (built.join(&name), name)).collect()
+    } else {
+        Vec::from(PAGES.map(|page| (placeholder.clone(), page.to_owned())))
+    };
     let mut table = String::from("&[\n");
-    for name in names(&root)? {
-        let file = root.join(&name);
+    for (file, name) in pages {
         let beside = |extension: &str| {
-            let compressed = root.join(format!("{name}.{extension}"));
+            let compressed = PathBuf::from(format!("{}.{extension}", file.display()));
             if compressed.exists() { format!("Some({})", include(&compressed)) } else { "None".to_owned() }
         };
         let [brotli, gzip] = COMPRESSED.map(beside);

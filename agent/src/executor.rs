@@ -241,7 +241,7 @@ impl Executor {
             grace: millis(self.0.config.grace),
             lease: Lease::Until { offline: millis(job.offline) },
         };
-        let mut tree = self.start_tree(start, pipes.outer).await.map_err(failed)?;
+        let mut tree = self.start_tree(start, pipes.outer).await?;
         let log = self.0.spool.writer(job.attempt);
         let mut output = pump::Output::new(pipes.inner, log, Arc::clone(&self.0.clock))
             .map_err(|error| internal(&error))?;
@@ -282,10 +282,13 @@ impl Executor {
         finished.await.map_err(|error| internal(&error))
     }
 
-    async fn start_tree(&self, start: Start, outer: pump::Outer) -> Result<Tree, Cause> {
-        let refused = |error: &dyn std::fmt::Display| Cause::PluginError { detail: error.to_string() };
+    async fn start_tree(&self, start: Start, outer: pump::Outer) -> Result<Tree, Ending> {
+        let refused =
+            |error: &dyn std::fmt::Display| failed(Cause::PluginError { detail: error.to_string() });
         let client = match self.living_client() {
             Some(client) => client,
+            // It ended because the agent stops and nothing ran; another one would end as well.
+            None if self.0.lifecycle.is_stopping() => return Err(Ending::Returned),
             None => self.another_client().await.map_err(|error| refused(&error))?,
         };
         client.start_tree(start, outer).map_err(|error| refused(&error))
@@ -369,9 +372,9 @@ impl Executor {
             grace: millis(self.0.config.grace),
             lease: Lease::Agent,
         };
-        let tree = self.start_tree(start, pipes.outer).await.map_err(|cause| match cause {
-            Cause::PluginError { detail } => detail,
-            other => other.kind().to_owned(),
+        let tree = self.start_tree(start, pipes.outer).await.map_err(|ending| match ending {
+            Ending::Failed { cause: Cause::PluginError { detail } } => detail,
+            _ => "the agent is stopping".to_owned(),
         })?;
         Process::new(tree, pipes.inner).map_err(|error| error.to_string())
     }

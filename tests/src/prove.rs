@@ -118,6 +118,19 @@ pub const fn at_least(measure: &'static str, small: u64, full: u64) -> Target {
     Target { measure, bound: Bound::AtLeast(small, full) }
 }
 
+/// What nothing done to a cluster may lead to.
+pub const KEPT: &[Target] = &[
+    none("lost"),
+    none("double_completed"),
+    none("effects_repeated"),
+    none("effects_after_end"),
+    none("missions_doubled"),
+    none("miscounted"),
+    none("unaudited"),
+    none("stuck"),
+    none("uncertain_unexplained"),
+];
+
 /// A case under way.
 pub type Running = Pin<Box<dyn Future<Output = Result<Findings>> + Send>>;
 
@@ -132,10 +145,15 @@ pub struct Run {
     /// No case takes longer; one that does is stuck.
     pub patience_seconds: u64,
     pub case: fn(Case) -> Running,
-    pub targets: &'static [Target],
+    pub targets: &'static [&'static [Target]],
 }
 
 impl Run {
+    /// Everything it is held against.
+    pub fn targets(&self) -> impl Iterator<Item = &'static Target> {
+        self.targets.iter().copied().flatten()
+    }
+
     pub const fn cases_of(&self, tier: Tier) -> u32 {
         match tier {
             Tier::Small => self.cases.0,

@@ -167,7 +167,7 @@ impl Supervisor {
             if !self.live.is_empty() {
                 self.idle_since = now;
             }
-            let credit = self.credit();
+            let credit = self.credit(now);
             self.outbox.add(&mut self.round, credit);
         }
         self.reports.write(&self.journal, None);
@@ -181,7 +181,7 @@ impl Supervisor {
             }
             Command::Welcome { welcome, lease_until, done } => {
                 self.welcome(*welcome, lease_until);
-                let credit = self.credit();
+                let credit = self.credit(self.parts.clock.boot());
                 self.outbox.add(&mut self.round, credit);
                 let _ = done.send(());
             }
@@ -298,8 +298,9 @@ impl Supervisor {
         }
     }
 
-    fn credit(&self) -> u32 {
-        if !self.takes_work() || self.reports.len() > MOST_UNACKNOWLEDGED {
+    fn credit(&self, now: Duration) -> u32 {
+        // Orders that come while nothing is renewed would be handed back at once.
+        if !self.takes_work() || now >= self.live_until() || self.reports.len() > MOST_UNACKNOWLEDGED {
             return 0;
         }
         let held = u32::try_from(self.live.len()).unwrap_or(u32::MAX);

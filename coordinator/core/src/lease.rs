@@ -11,6 +11,8 @@ use nexusmon_shared::time::Timestamp;
 pub const LENGTH: Duration = Duration::from_secs(30);
 /// What the observer waits beyond the full length.
 pub const MARGIN: Duration = Duration::from_secs(2);
+/// Time between two looks that counts as watched. Whoever looks less often was suspended, or too busy to take renewals in.
+pub const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// An agent ends an unrenewed idempotent attempt this long before the lease ends.
 pub const EARLY_END: Duration = Duration::from_secs(5);
 /// Default for how long a cut-off agent may finish non-idempotent work up to rank B.
@@ -21,23 +23,28 @@ pub const DEFAULT_OFFLINE: Duration = Duration::from_mins(15);
 pub struct Observation {
     /// The last renewal number seen.
     pub renewal: u64,
-    /// This observer's boot clock when it first saw that number.
-    pub first_seen: Duration,
+    /// This observer's boot clock when it last looked.
+    pub last_look: Duration,
+    /// How long it has watched that number.
+    pub watched: Duration,
 }
 
-/// Takes in the renewal number read now; the time of first sight moves only when the number changes.
+/// Takes in the renewal number read now; watching starts again when the number changes.
 pub fn observe(previous: Option<Observation>, renewal: u64, boot: Duration) -> Observation {
     match previous {
-        Some(seen) if seen.renewal == renewal => seen,
-        _ => Observation { renewal, first_seen: boot },
+        Some(seen) if seen.renewal == renewal => {
+            let since = boot.saturating_sub(seen.last_look).min(LONGEST_LOOK);
+            Observation { renewal, last_look: boot, watched: seen.watched + since }
+        }
+        _ => Observation { renewal, last_look: boot, watched: Duration::ZERO },
     }
 }
 
 /// Whether a session's leases have ended: database time is past `expires_at` *and* this observer has watched the same
-/// renewal number for the full length plus the margin on its boot clock. Neither clock alone can end a lease, so a
-/// jumping wall clock or a paused coordinator cannot end one early.
-pub fn has_ended(expires_at: Timestamp, database_now: Timestamp, seen: Observation, boot: Duration) -> bool {
-    let observed = planted("expiry-unobserved") || boot.saturating_sub(seen.first_seen) >= LENGTH + MARGIN;
+/// renewal number for the full length plus the margin. Neither alone can end a lease, so a jumping wall clock or a
+/// suspended coordinator, to which renewals are still on their way, cannot end one early.
+pub fn has_ended(expires_at: Timestamp, database_now: Timestamp, seen: Observation) -> bool {
+    let observed = planted("expiry-unobserved") || seen.watched >= LENGTH + MARGIN;
     database_now >= expires_at && observed
 }
 
@@ -68,30 +75,41 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Looks at the same number so many times, a second apart.
+    fn watched(seconds: u64) -> Observation {
+        let looks = (1..=seconds).map(|second| Duration::from_secs(100 + second));
+        let first = observe(None, 7, Duration::from_secs(100));
+        looks.fold(first, |seen, boot| observe(Some(seen), 7, boot))
+    }
+
     proptest! {
         #[test]
-        fn a_wall_clock_jump_alone_ends_nothing(jump in 0_i64..i64::MAX / 2, watched in 0_u64..32) {
-            let seen = Observation { renewal: 7, first_seen: Duration::from_secs(100) };
-            let boot = Duration::from_secs(100 + watched);
-            prop_assert!(!has_ended(Timestamp::from_micros(0), Timestamp::from_micros(jump), seen, boot) || watched >= 32);
+        fn a_wall_clock_jump_alone_ends_nothing(jump in 0_i64..i64::MAX / 2, seconds in 0_u64..40) {
+            let ended = has_ended(Timestamp::from_micros(0), Timestamp::from_micros(jump), watched(seconds));
+            prop_assert_eq!(ended, seconds >= 32);
         }
 
         #[test]
-        fn a_renewal_starts_the_watch_again(first in 0_u64..1_000, gap in 0_u64..1_000, rest in 0_u64..31) {
-            let seen = observe(None, 1, Duration::from_secs(first));
-            let renewed = observe(Some(seen), 2, Duration::from_secs(first + gap));
-            let boot = Duration::from_secs(first + gap + rest);
-            let past = Timestamp::from_micros(1);
-            prop_assert!(!has_ended(Timestamp::from_micros(0), past, renewed, boot));
-            prop_assert_eq!(observe(Some(renewed), 2, boot), renewed);
+        fn a_renewal_starts_the_watch_again(first in 0_u64..100, rest in 0_u64..31) {
+            let mut seen = observe(Some(watched(first)), 8, Duration::from_secs(100 + first));
+            for second in 1..=rest {
+                seen = observe(Some(seen), 8, Duration::from_secs(100 + first + second));
+            }
+            prop_assert!(!has_ended(Timestamp::from_micros(0), Timestamp::from_micros(1), seen));
+        }
+
+        /// The number it had before it slept is not taken for one that nobody renews.
+        #[test]
+        fn a_suspended_observer_has_not_watched(before in 0_u64..26, asleep in 5_u64..100_000) {
+            let seen = observe(Some(watched(before)), 7, Duration::from_secs(100 + before + asleep));
+            prop_assert!(!has_ended(Timestamp::from_micros(0), Timestamp::from_micros(1), seen));
         }
 
         #[test]
-        fn both_clocks_together_end_it(extra in 0_u64..1_000) {
-            let seen = observe(None, 1, Duration::ZERO);
-            let boot = LENGTH + MARGIN + Duration::from_secs(extra);
-            prop_assert!(has_ended(Timestamp::from_micros(5), Timestamp::from_micros(5), seen, boot));
-            prop_assert!(!has_ended(Timestamp::from_micros(6), Timestamp::from_micros(5), seen, boot));
+        fn it_takes_both(extra in 0_u64..40) {
+            let seen = watched(32 + extra);
+            prop_assert!(has_ended(Timestamp::from_micros(5), Timestamp::from_micros(5), seen));
+            prop_assert!(!has_ended(Timestamp::from_micros(6), Timestamp::from_micros(5), seen));
         }
     }
 

@@ -62,7 +62,7 @@ pub async fn expire(app: &App) -> Result<TimerResult> {
     let mut over = Vec::new();
     for session in stale {
         let seen = app.leases.see(session.agent, session.session, session.heartbeat, boot);
-        if lease::has_ended(session.renewed_at + lease::LENGTH, now, seen, boot) {
+        if lease::has_ended(session.renewed_at + lease::LENGTH, now, seen) {
             over.push((session.agent, session.session, session.heartbeat));
         }
     }

@@ -233,10 +233,14 @@ both! {
         let orders = agent.orders();
         assert_eq!(orders.len(), 2);
         agent.vanish();
-        // Neither clock alone ends a lease: the observer has to have watched for the full length.
-        world.pass(60).await;
-        assert_eq!(world.statuses(mission.summary.id).await[1].1, "leased");
-        world.pass(33).await;
+        // No clock alone ends a lease: the observer has to have watched for the full length, and nobody who slept has.
+        for asleep in [60, 600] {
+            world.pass(asleep).await;
+            assert_eq!(world.statuses(mission.summary.id).await[1].1, "leased");
+        }
+        for _ in 0..11 {
+            world.pass(3).await;
+        }
         let statuses = world.statuses(mission.summary.id).await;
         assert!(matches!(statuses[0].1, "ready" | "backoff"), "{statuses:?}");
         assert_eq!(statuses[1].1, "uncertain");

@@ -27,7 +27,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::Row;
-use super::measure::{Watch, cpu_seconds, memory_mib};
+use super::measure::{Watch, cpu_seconds, memory_mib, quiet};
 use super::workloads::{Cost, noops};
 use crate::{Cluster, Options};
 
@@ -108,7 +108,7 @@ pub(super) async fn run() -> Result<Vec<Row>> {
         size = next;
 
         let cpu = cpu_seconds(&[coordinator]);
-        tokio::time::sleep(QUIET).await;
+        quiet(QUIET).await;
         let share = (cpu_seconds(&[coordinator]) - cpu) / QUIET.as_secs_f64();
         let kept = memory_mib(coordinator);
         let of_each = (kept - empty) * 1024.0 / size as f64;

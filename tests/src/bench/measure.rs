@@ -35,6 +35,11 @@ pub(super) fn memory_mib(id: u32) -> f64 {
     status_kib(id, "VmRSS:") / 1024.0
 }
 
+/// Leaves what is measured alone for so long: how little it does then is the figure.
+pub(super) async fn quiet(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 fn status_kib(id: u32, field: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();

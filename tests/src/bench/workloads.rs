@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-use super::measure::{Watch, cpu_seconds, memory_mib, peak_memory_mib};
+use super::measure::{Watch, cpu_seconds, memory_mib, peak_memory_mib, quiet};
 use super::{Row, limits};
 use crate::{Api, Cluster, Options};
 
@@ -287,7 +287,7 @@ pub(super) async fn idle() -> Result<Vec<Row>> {
     let memory = || (memory_mib(ids[0]), memory_mib(ids[1]));
     let fresh = memory();
     // Idle is what is left once nothing has happened for a few seconds.
-    tokio::time::sleep(IDLE).await;
+    quiet(IDLE).await;
     let (coordinator, agent) = memory();
     cluster.stop_coordinator().await?;
     let watch = Watch::start();

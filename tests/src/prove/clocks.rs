@@ -26,7 +26,7 @@ pub(super) const RUN: Run = Run {
     at_once: 4,
     patience_seconds: 1_200,
     case: |case| Box::pin(carry_out(case)),
-    targets: &[
+    targets: &[&[
         at_least("events", 20, 200),
         at_least("leases_lived", 8_000, 80_000),
         at_least("leases_ended", 4_000, 40_000),
@@ -36,7 +36,7 @@ pub(super) const RUN: Run = Run {
         none("uncertain"),
         none("lost"),
         none("stuck"),
-    ],
+    ]],
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -30,7 +30,7 @@ pub(super) const RUN: Run = Run {
     at_once: 1,
     patience_seconds: 1_200,
     case: |case| Box::pin(async move { tokio::task::spawn_blocking(move || carry_out(&case)).await? }),
-    targets: &[at_least("executions", SMALL * COUNT as u64, 120_000_000), none("panics"), none("slow")],
+    targets: &[&[at_least("executions", SMALL * COUNT as u64, 120_000_000), none("panics"), none("slow")]],
 };
 
 fn carry_out(case: &Case) -> Result<Findings> {

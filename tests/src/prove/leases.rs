@@ -95,7 +95,7 @@ pub(super) fn live(seed: u64) -> Life {
             if renewed_at <= database_now - SUSPECT_AFTER {
                 let observed = lease::observe(seen, renewal, now);
                 seen = Some(observed);
-                if lease::has_ended(renewed_at + LENGTH, database_now, observed, now) {
+                if lease::has_ended(renewed_at + LENGTH, database_now, observed) {
                     life.ended += 1;
                     life.early += u64::from(leases.until() > now);
                     return life;

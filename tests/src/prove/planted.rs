@@ -64,7 +64,7 @@ pub(super) const RUN: Run = Run {
     at_once: 1,
     patience_seconds: 1_200,
     case: |case| Box::pin(carry_out(case)),
-    targets: &[at_least("caught", 27, 27), none("missed")],
+    targets: &[&[at_least("caught", 27, 27), none("missed")]],
 };
 
 async fn carry_out(case: Case) -> Result<Findings> {

@@ -17,7 +17,7 @@ pub(super) const RUN: Run = Run {
     at_once: 1,
     patience_seconds: 1_200,
     case: |case| Box::pin(carry_out(case)),
-    targets: &[at_least("requests", 2_000, 100_000), none("bad_answers"), none("coordinator_died")],
+    targets: &[&[at_least("requests", 2_000, 100_000), none("bad_answers"), none("coordinator_died")]],
 };
 
 async fn carry_out(case: Case) -> Result<Findings> {

@@ -111,8 +111,7 @@ pub async fn one(run: &'static Run, case: Case, commit: &Commit) -> Line {
 /// Whether anything that must never be was. A measure without a target is information, but for `stuck`.
 pub fn violated(run: &Run, findings: &Findings) -> bool {
     let never = |name: &str| {
-        name == "stuck"
-            || run.targets.iter().any(|target| target.measure == name && target.bound == Bound::None)
+        name == "stuck" || run.targets().any(|target| target.measure == name && target.bound == Bound::None)
     };
     findings.measured.iter().any(|(name, value)| *value > 0 && never(name))
 }

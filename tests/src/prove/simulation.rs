@@ -19,13 +19,13 @@ pub(super) const RUN: Run = Run {
     at_once: 1,
     patience_seconds: 1_200,
     case: |case| Box::pin(async move { Ok(tokio::task::spawn_blocking(move || carry_out(&case)).await?) }),
-    targets: &[
+    targets: &[&[
         at_least("seeds", 300, 10_000),
         at_least("reports_applied", 3_000, 100_000),
         at_least("stale_reports", 300, 10_000),
         none("violations"),
         none("traces_differ"),
-    ],
+    ]],
 };
 
 fn carry_out(case: &Case) -> Findings {

@@ -11,7 +11,7 @@ pub struct Summary {
     run: &'static str,
     what: &'static str,
     tier: Tier,
-    targets: &'static [super::Target],
+    targets: Vec<&'static super::Target>,
     of: u32,
     held: u32,
     violated: u32,
@@ -26,7 +26,7 @@ impl Summary {
             run: run.name,
             what: run.what,
             tier,
-            targets: run.targets,
+            targets: run.targets().collect(),
             of: run.cases_of(tier),
             held: 0,
             violated: 0,
@@ -86,7 +86,7 @@ impl Summary {
             if self.violated > 0 { format!(", {} violated", self.violated) } else { String::new() },
             if self.broken > 0 { format!(", {} broken", self.broken) } else { String::new() },
         );
-        for target in self.targets {
+        for target in &self.targets {
             let value = self.value(target.measure);
             let wanted = match (target.bound, self.tier) {
                 (Bound::None, _) => 0,

@@ -32,6 +32,11 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 const AGAIN: &str = "again";
 const ONCE: &str = "once";
 
+/// Lets time pass. How long a fault lasts, and when it strikes, is what is tried here; nothing is waited for like this.
+pub(super) async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 /// Something violent that was done to an agent, which may leave what it ran uncertain.
 #[derive(Debug, Clone)]
 pub(super) struct Harm {
