@@ -17,6 +17,7 @@ mod start_error;
 pub mod up;
 pub mod upkeep;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -177,32 +178,42 @@ impl Told {
         }
     }
 
+    /// To whoever reads; work goes on where nobody does.
     fn print(&self, json: bool) {
-        let key = self.operator_key.as_ref().map(Secret::expose);
-        if json {
-            let mut line = serde_json::json!({
-                "http": self.http, "grpc": self.grpc.to_string(), "data_dir": self.data_dir,
-            });
-            if let Some(key) = key {
-                line["operator_key"] = key.into();
-            }
-            if let Some(agent) = self.agent {
-                line["agent_id"] = agent.to_string().into();
-            }
-            println!("{line}");
-            return;
+        let text = if json { self.json() } else { self.text() };
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
+
+    fn json(&self) -> String {
+        let mut line = serde_json::json!({
+            "http": self.http, "grpc": self.grpc.to_string(), "data_dir": self.data_dir,
+        });
+        if let Some(key) = &self.operator_key {
+            line["operator_key"] = key.expose().into();
         }
-        println!("NEXUSMON {} is ready", env!("CARGO_PKG_VERSION"));
-        println!("  page          {}", self.page);
-        println!("  API           {}/v1  (described at {}/v1/openapi.json)", self.http, self.http);
-        println!("  agents        {}", self.grpc);
-        println!("  data          {}", self.data_dir);
-        match key {
-            Some(key) => {
-                println!("  operator key  {key}\n                (logs you in; shown this once, keep it)");
-            }
-            None => println!("  log in with   the operator key of the first start, or OPERATOR_KEY"),
+        if let Some(agent) = self.agent {
+            line["agent_id"] = agent.to_string().into();
         }
+        line.to_string()
+    }
+
+    fn text(&self) -> String {
+        let key = match &self.operator_key {
+            Some(key) => format!(
+                "operator key  {}\n                (logs you in; shown this once, keep it)",
+                key.expose()
+            ),
+            None => "log in with   the operator key of the first start, or OPERATOR_KEY".to_owned(),
+        };
+        [
+            format!("NEXUSMON {} is ready", env!("CARGO_PKG_VERSION")),
+            format!("  page          {}", self.page),
+            format!("  API           {0}/v1  (described at {0}/v1/openapi.json)", self.http),
+            format!("  agents        {}", self.grpc),
+            format!("  data          {}", self.data_dir),
+            format!("  {key}"),
+        ]
+        .join("\n")
     }
 }
 

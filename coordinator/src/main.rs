@@ -1,5 +1,6 @@
 //! `nexusmon`: the coordinator, and the command line that talks to one.
 
+use std::panic;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -47,6 +48,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    end_with_the_reader();
     let Arguments { connection, command } = Arguments::parse();
     let json = connection.json;
     let done = match command {
@@ -78,6 +80,18 @@ async fn main() -> ExitCode {
         }
     };
     done.map_or_else(|error| failed(&chain(&error), error.exit_code()), |()| ExitCode::SUCCESS)
+}
+
+/// Ends quietly where nobody reads standard output any more (`nexusmon mission list | head -1`), as other commands do.
+fn end_with_the_reader() {
+    let shown = panic::take_hook();
+    panic::set_hook(Box::new(move |what| {
+        let text = what.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        shown(what);
+    }));
 }
 
 fn failed(reason: &str, code: u8) -> ExitCode {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-pub use signals::{Signal, termination};
+pub use signals::{Signal, Signals, termination};
 
 /// What a task's error may be.
 pub type TaskError = Box<dyn std::error::Error + Send + Sync>;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nexusmon_shared::lifecycle::Lifecycle;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::Process;
 
@@ -15,6 +16,7 @@ pub const BUCKET: &str = "blobs";
 #[derive(Debug)]
 pub struct ObjectStore {
     pub endpoint: String,
+    process: Pid,
     folder: PathBuf,
     lifecycle: Lifecycle,
 }
@@ -38,6 +40,8 @@ impl ObjectStore {
         ];
         let environment = [("RUST_LOG".to_owned(), "s3s_fs=info".to_owned())];
         let mut process = Process::start("object-store", &program()?, arguments, &environment, folder)?;
+        let id = process.id().context("it runs")?;
+        let id = Pid::from_raw(i32::try_from(id)?).context("a process id is not zero")?;
         let endpoint = loop {
             let line = process.line().await?;
             if let Some((_, address)) = line.split_once("server is running at ") {
@@ -54,7 +58,7 @@ impl ObjectStore {
             }
             Ok::<(), anyhow::Error>(())
         });
-        Ok(Self { endpoint, folder: root, lifecycle })
+        Ok(Self { endpoint, process: id, folder: root, lifecycle })
     }
 
     /// What a coordinator needs to use it.
@@ -67,6 +71,11 @@ impl ObjectStore {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()
+    }
+
+    /// It answers nothing any more, though its port is open, or goes on as if nothing had been.
+    pub fn freeze(&self, on: bool) -> Result<()> {
+        Ok(kill_process(self.process, if on { Signal::STOP } else { Signal::CONT })?)
     }
 
     /// Where the bucket's objects lie as files.

@@ -103,6 +103,21 @@ async fn run(program: &str, arguments: &[&str], environment: &[(String, String)]
     Ok(command.kill_on_drop(true).output().await?)
 }
 
+/// `nexusmon agent list | head -0`.
+#[tokio::test]
+async fn a_command_nobody_reads_any_more_ends_quietly() -> Result<()> {
+    let cluster = Cluster::start(Options::default()).await?;
+    let mut command = Command::new(binaries::path("nexusmon"));
+    command.args(["agent", "list"]).envs(operator(&cluster.api.url)).kill_on_drop(true);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut listing = command.spawn()?;
+    drop(listing.stdout.take());
+    let ended = listing.wait_with_output().await?;
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(String::from_utf8(ended.stderr)?, "");
+    Ok(())
+}
+
 /// As in docker-compose.yml: one service keeps invites in a folder, agents take one each.
 #[tokio::test]
 async fn agents_join_by_themselves_as_many_as_are_started() -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexusmon_shared::idle;
-use nexusmon_shared::lifecycle::{Lifecycle, TaskFailure, termination};
+use nexusmon_shared::lifecycle::{Lifecycle, Signals, TaskFailure};
 use nexusmon_shared::telemetry::{self, TelemetryConfig, TelemetryError, TelemetryGuard};
 use nexusmon_shared::time::{SharedClock, SystemClock};
 use rand::SeedableRng as _;
@@ -30,6 +30,8 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, AgentError> {
     // Whoever finds the lock may ask by SIGUSR1 (`status`, `pause`): from then on it must not end this process.
     let _asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined1())
         .map_err(|error| AgentError::io("listen to signals for", &config.data_dir, error))?;
+    let mut signals = Signals::listen()
+        .map_err(|error| AgentError::io("listen to signals for", &config.data_dir, error))?;
     let _lock = Lock::take(&config.data_dir)?;
     let _telemetry = listen_in(&config)?;
     let clock: SharedClock = Arc::new(SystemClock);
@@ -49,11 +51,8 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, AgentError> {
     tracing::info!(agent = %agent.id(), slots = config.slots, "agent runs");
 
     let failure = tokio::select! {
-        signal = termination() => {
-            match signal {
-                Ok(signal) => tracing::info!(%signal, "stopping"),
-                Err(error) => tracing::error!(%error, "cannot listen to signals; stopping"),
-            }
+        signal = signals.next() => {
+            tracing::info!(%signal, "stopping");
             None
         }
         failure = lifecycle.failed() => Some(failure),

@@ -1,6 +1,7 @@
 //! A real mission of several tasks, and what came of it.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::Duration;
 
 use nexusmon_shared::mission::MissionStatus;
@@ -43,7 +44,8 @@ pub(super) async fn run(running: &Running, json: bool) -> Result<()> {
     } else {
         as_text(app, &view, &artifacts, running).await
     };
-    println!("{text}");
+    // Who started it may have stopped reading; the coordinator goes on.
+    let _ = writeln!(std::io::stdout(), "{text}");
     if view.summary.status == MissionStatus::Succeeded {
         Ok(())
     } else {

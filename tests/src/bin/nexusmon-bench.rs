@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nexusmon_tests::bench::{self, Row};
 
 #[tokio::main]
@@ -20,15 +20,20 @@ async fn main() -> Result<()> {
         }
     }
     let mut rows: Vec<Row> = Vec::new();
-    for workload in bench::WORKLOADS {
-        if only.as_ref().is_some_and(|only| !workload.name.eq_ignore_ascii_case(&format!("W{only}"))) {
-            continue;
-        }
-        eprintln!("{} {} …", workload.name, workload.what);
-        rows.extend((workload.run)().await.with_context(|| format!("running {}", workload.name))?);
-    }
-    if rows.is_empty() {
+    let mut failed = Vec::new();
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| name.eq_ignore_ascii_case(&format!("W{only}")));
+    if !bench::WORKLOADS.iter().any(|workload| wanted(workload.name)) {
         bail!("no such workload; known are {}", bench::WORKLOADS.map(|workload| workload.name).join(", "));
+    }
+    for workload in bench::WORKLOADS.iter().filter(|workload| wanted(workload.name)) {
+        eprintln!("{} {} …", workload.name, workload.what);
+        match (workload.run)().await {
+            Ok(measured) => rows.extend(measured),
+            Err(error) => {
+                eprintln!("{} could not be measured: {error:#}", workload.name);
+                failed.push(workload.name);
+            }
+        }
     }
     bench::print(&rows);
     if let Some(folder) = output.parent() {
@@ -36,5 +41,6 @@ async fn main() -> Result<()> {
     }
     std::fs::write(&output, serde_json::to_vec_pretty(&rows)?)?;
     println!("\nwritten to {}", output.display());
+    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
     Ok(())
 }

@@ -104,14 +104,14 @@ fn look(broken: &[u8], good: usize, steps: &[Step], findings: &mut Findings) -> 
     std::fs::write(folder.path().join("journal"), broken)?;
     findings.count("points", 1);
     let opened = Journal::open(folder.path(), JournalId::from_bits(FRESH)).context("a torn journal opens");
-    let Opened { journal, damaged, .. } = match opened {
+    let Opened { journal, .. } = match opened {
         Ok(opened) => opened,
         // A spoilt format number looks like a newer program's journal; refusing to guess is right.
         Err(_) if broken.len() > good => return Ok(()),
         Err(error) => return Err(error),
     };
-    let doubtful = damaged || journal.id() == JournalId::from_bits(FRESH);
-    if doubtful {
+    // The new id is how the coordinator learns that entries may be missing.
+    if journal.id() == JournalId::from_bits(FRESH) {
         return Ok(());
     }
     let whole = broken.len() <= good;
