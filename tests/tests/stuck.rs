@@ -91,7 +91,8 @@ async fn a_store_that_stops_answering_holds_up_only_what_needs_it() -> Result<()
         .await?;
     // What needs no bytes of the store goes on.
     for _ in 0..20 {
-        let quiet = api.create(json!({"goal": "nothing", "tasks": [{"id": "a", "uses": "core.noop"}]})).await?;
+        let quiet =
+            api.create(json!({"goal": "nothing", "tasks": [{"id": "a", "uses": "core.noop"}]})).await?;
         assert_eq!(api.finished(&quiet).await?["status"], "succeeded");
         let held = held(&api.bytes("/metrics", "text/plain").await?).context("the metric is there")?;
         assert!(held <= MOST_LOG_BYTES, "{held} bytes of logs in memory");
