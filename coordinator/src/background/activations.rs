@@ -31,6 +31,10 @@ pub fn standard(app: &App) -> Vec<Activation> {
                 async move { dispatch::woken(&app).await }
             }
         }),
+        of(app, "balance", DISPATCH_PERIOD, |app| async move {
+            dispatch::balance(&app).await?;
+            Ok(Next::Period)
+        }),
         of(app, "leases", TIMER_PERIOD, |app| async move {
             let done = app.store.on_duty("leases", leases::expire(&app)).await?;
             done.map_or(Ok(Next::Period), |done| Ok(timer(done?)))

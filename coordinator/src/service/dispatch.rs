@@ -2,6 +2,7 @@
 //!
 //! Each node gives work only to sessions it holds; a grant is conditional on the session's number.
 
+mod balance;
 mod orders;
 mod snapshot;
 
@@ -22,6 +23,7 @@ use super::unit::{SYSTEM, Unit, attempt_of, task_subject};
 use crate::app::App;
 use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
+pub use balance::balance;
 pub(super) use snapshot::{agent_views, offline_views, view};
 
 /// Grants of one unit; more are left for the next, so that orders do not wait for a huge commit.

@@ -1,9 +1,12 @@
 //! From creation to completion, and every way off that road.
 
+use std::time::Duration;
+
 use nexusmon_coordinator::service::tasks::Resolution;
-use nexusmon_coordinator::service::{missions, tasks};
-use nexusmon_shared::message::{CoordinatorMessage, HeldAttempt};
+use nexusmon_coordinator::service::{dispatch, missions, tasks};
+use nexusmon_shared::message::{CoordinatorMessage, HeldAttempt, Started};
 use nexusmon_shared::outcome::Ending;
+use nexusmon_shared::time::Clock as _;
 use nexusmon_store::testing::TestDatabase;
 use serde_json::{Value, json};
 
@@ -284,6 +287,33 @@ both! {
         agent.report(kept, succeed(json!({}))).await;
         assert_eq!(world.statuses(mission.summary.id).await[0].1, "succeeded");
         assert!(agent.orders().is_empty());
+    }
+
+    async fn what_waits_behind_other_work_goes_to_who_is_free(world) {
+        let mut full = world.agent("a").await;
+        // Its tasks were short so far, so it was sent more than its slots.
+        full.live.worked(1, Duration::from_millis(1));
+        full.beat(14).await;
+        let tasks: Vec<_> = (0..14).map(|n| json!({"id": format!("t{n}"), "uses": "probe.run"})).collect();
+        world.create(json!({"goal": "long after all", "tasks": tasks})).await;
+        world.tick().await;
+        let orders = full.orders();
+        assert_eq!(orders.len(), 14);
+        let running = orders[..4].iter().map(|order| Started { attempt: order.attempt, at: world.clock.now() });
+        tasks::started(&world.app, full.id, &running.collect::<Vec<_>>());
+        let mut free = world.agent("b").await;
+        assert_eq!(dispatch::balance(&world.app).await.unwrap(), 0, "they may be about to start");
+        world.pass(2).await;
+        assert_eq!(dispatch::balance(&world.app).await.unwrap(), 4, "as many as there are free slots");
+        let CoordinatorMessage::Recall(called) = full.next().await else { panic!("a recall comes first") };
+        assert!(called.iter().all(|attempt| orders[4..].iter().any(|order| order.attempt == *attempt)));
+        for attempt in &called {
+            full.report(*attempt, Ending::Returned).await;
+        }
+        world.tick().await;
+        assert_eq!(free.orders().len(), 4);
+        world.pass(2).await;
+        assert_eq!(dispatch::balance(&world.app).await.unwrap(), 0, "nobody is free any more");
     }
 
     async fn a_limit_holds_across_missions(world) {
