@@ -18,7 +18,7 @@ use std::time::Duration;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::lifecycle::Lifecycle;
-use nexusmon_shared::message::{Cancel, HaltLevel, HeldAttempt, OrderInput, Orders, PlanNotice, Welcome};
+use nexusmon_shared::message::{Cancel, HaltNotice, HeldAttempt, OrderInput, Orders, PlanNotice, Welcome};
 use nexusmon_shared::outcome::ProducedArtifact;
 use nexusmon_shared::time::SharedClock;
 use tokio::sync::{mpsc, oneshot};
@@ -91,7 +91,7 @@ pub enum Command {
     Recall(Vec<AttemptRef>),
     Drain(bool),
     Flags(Vec<Capability>),
-    Halt(HaltLevel),
+    Halt(HaltNotice),
     /// By the machine's admin.
     Pause(bool),
     Summary(oneshot::Sender<Summary>),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use nexusmon_shared::join_token::Address;
 use nexusmon_shared::lifecycle::{Lifecycle, chain};
-use nexusmon_shared::message::{Facts, GoodbyeCode, HaltLevel, LocalPolicy};
+use nexusmon_shared::message::{Facts, GoodbyeCode, HaltLevel, HaltNotice, LocalPolicy};
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::{SharedClock, Timestamp};
 use nexusmon_shared::tls::Connection;
@@ -34,6 +34,9 @@ use session::{Ended, Session};
 
 /// Before a coordinator that has turned this agent away is asked again.
 const TURNED_AWAY: Duration = Duration::from_secs(60);
+
+/// What being turned away means here, whatever the kill switch says elsewhere.
+const STOP: Command = Command::Halt(HaltNotice { level: HaltLevel::Stop, number: 0 });
 
 /// A session that lasted this long makes earlier failures forgotten.
 const HELD: Duration = Duration::from_secs(1);
@@ -190,11 +193,11 @@ impl Link {
         self.cut(format!("the coordinator ended the session ({code}): {detail}"));
         Ok(match code {
             GoodbyeCode::Revoked => {
-                self.parts.attempts.tell(Command::Halt(HaltLevel::Stop)).await;
+                self.parts.attempts.tell(STOP).await;
                 return Err(LinkError::Revoked(detail));
             }
             GoodbyeCode::Quarantined => {
-                self.parts.attempts.tell(Command::Halt(HaltLevel::Stop)).await;
+                self.parts.attempts.tell(STOP).await;
                 TURNED_AWAY
             }
             GoodbyeCode::Protocol => TURNED_AWAY,

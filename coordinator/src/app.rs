@@ -9,7 +9,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nexusmon_core::fairness;
-use nexusmon_core::policy::PolicySet;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::id::{OrganismId, PrincipalId};
 use nexusmon_shared::lifecycle::Lifecycle;
@@ -24,13 +23,16 @@ pub mod classes;
 pub mod costly;
 pub mod elsewhere;
 pub mod events;
+pub mod flags;
 pub mod fleet;
 pub mod history;
 pub mod meters;
 pub mod plans;
+pub mod policies;
 pub mod randomness;
 pub mod running;
 pub mod sessions;
+pub mod switch;
 
 use crate::background::Background;
 use crate::blobs::Blobs;
@@ -55,7 +57,7 @@ pub struct Parts {
     pub store: Store,
     pub blobs: Blobs,
     pub keyring: Keyring,
-    pub policy: PolicySet,
+    pub policy: policies::Policies,
     pub organism: OrganismId,
     /// Of the authority given out: raised when a backup is restored.
     pub epoch: u32,
@@ -72,6 +74,8 @@ pub struct Parts {
     pub running: running::RunningCache,
     pub history: history::Histories,
     pub barred: bars::Bars,
+    pub switch: switch::Switch,
+    pub flags: flags::Flags,
     pub(crate) mission_counts: costly::Costly<Vec<nexusmon_store::StatusCount>>,
     pub(crate) totals: costly::Costly<[i64; 3]>,
     pub(crate) blob_totals: costly::Costly<(i64, i64)>,
@@ -129,7 +133,7 @@ impl App {
             started_at: clock.now(),
             started_boot: clock.boot(),
             rng: randomness::Randomness::new(rng),
-            policy: PolicySet::shipped(),
+            policy: policies::Policies::default(),
             organism: organism.id,
             epoch: organism.epoch,
             system: PrincipalId::from_bits(organism.id.to_bits()),
@@ -142,6 +146,8 @@ impl App {
             running: running::RunningCache::default(),
             history: history::Histories::default(),
             barred: bars::Bars::default(),
+            switch: switch::Switch::default(),
+            flags: flags::Flags::default(),
             mission_counts: costly::Costly::default(),
             totals: costly::Costly::default(),
             blob_totals: costly::Costly::default(),

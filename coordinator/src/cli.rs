@@ -7,11 +7,14 @@ mod agents;
 mod approvals;
 mod artifacts;
 mod client;
+mod flags;
+mod halt;
 mod invite;
 mod log;
 mod login;
 mod missions;
 mod organism;
+mod policy;
 mod render;
 mod watch;
 
@@ -50,6 +53,19 @@ pub enum Command {
     Approvals(approvals::ApprovalsArgs),
     /// Flagged work that waits for a judgement, or was judged
     Reviews(approvals::ReviewsArgs),
+    /// Pull the kill switch: nothing new starts anywhere, until `resume`
+    Halt(halt::HaltArgs),
+    /// Release the kill switch (the owner's; asks for the operator key)
+    Resume(halt::ResumeArgs),
+    /// Switch capabilities and plugins off and on
+    #[command(subcommand, visible_alias = "flags")]
+    Flag(flags::FlagCommand),
+    /// Show, change and try out policies
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Bound how often work starts
+    #[command(subcommand, visible_alias = "rates")]
+    Rate(flags::RateCommand),
     /// The audit log, newest first
     Audit(organism::AuditArgs),
     /// Stage, traits and what earned them
@@ -87,6 +103,11 @@ pub async fn run(
         Command::Artifact(command) => artifacts::run(&client, command).await,
         Command::Approvals(arguments) => approvals::approvals(&client, arguments).await,
         Command::Reviews(arguments) => approvals::reviews(&client, arguments).await,
+        Command::Halt(arguments) => halt::halt(&client, arguments).await,
+        Command::Resume(arguments) => halt::resume(&client, arguments).await,
+        Command::Flag(command) => flags::flags(&client, command).await,
+        Command::Policy(command) => policy::run(&client, command).await,
+        Command::Rate(command) => flags::rates(&client, command).await,
         Command::Audit(arguments) => organism::audit(&client, arguments).await,
         Command::Evolution => organism::evolution(&client).await,
         Command::Login(arguments) => login::login(&client, arguments).await,

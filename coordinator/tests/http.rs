@@ -13,7 +13,11 @@ mod engine;
 mod events;
 #[path = "http/hostile.rs"]
 mod hostile;
+#[path = "http/matrix.rs"]
+mod matrix;
 #[path = "http/pages.rs"]
 mod pages;
+#[path = "http/policies.rs"]
+mod policies;
 #[path = "http/vault.rs"]
 mod vault;

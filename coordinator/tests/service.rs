@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "service/flags.rs"]
+mod flags;
+#[path = "service/halt.rs"]
+mod halt;
 #[path = "service/harness.rs"]
 mod harness;
 #[path = "service/lifecycle.rs"]

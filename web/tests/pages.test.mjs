@@ -32,6 +32,7 @@ const SCREENS = [
   ['evolution', () => '/organism/evolution', '.trait'],
   ['cognition', () => '/organism/cognition', 'text=Brier score'],
   ['settings', () => '/organism/settings', 'text=Single keys'],
+  ['halt', () => '/organism/halt', 'text=Stop everything'],
   ['nowhere', () => '/organism/nowhere', 'text=There is nothing at this address'],
   ['landing', () => '/landing', 'text=Quick start'],
   ['docs', () => '/docs', 'summary .path'],
@@ -78,6 +79,41 @@ for (const [size, viewport] of Object.entries(SIZES)) {
           assert.deepEqual(said, [], name);
         });
       }
+      await context.close();
+    });
+  }
+}
+
+// Last, since it stops what the others show: pulled, seen on every screen, released with the key, all by keyboard.
+for (const [size, viewport] of Object.entries(SIZES)) {
+  for (const colorScheme of ['dark', 'light']) {
+    test(`the kill switch, ${size}, ${colorScheme}`, async () => {
+      const context = await system.browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce' });
+      const { page, errors } = await system.open(context, '/organism');
+      await page.keyboard.press('g');
+      await page.keyboard.press('h');
+      await page.getByLabel('Reason').fill('a smell of smoke');
+      await page.keyboard.press('Tab');
+      await page.keyboard.press('Enter');
+      await page.locator('text=Halted').first().waitFor();
+      await page.getByRole('button', { name: 'Stop everything' }).press('Enter');
+      await page.locator('.bar', { hasText: 'Stopped' }).waitFor();
+      await page.locator('li .word', { hasText: 'Acknowledged' }).first().waitFor({ timeout: 15_000 });
+      await page.screenshot({ path: path.join(pictures, `halt-pulled-${size}-${colorScheme}.png`) });
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      assert.ok(wide <= 0, `the kill switch scrolls sideways by ${wide} pixels`);
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].target}`), []);
+      await page.keyboard.press('g');
+      await page.keyboard.press('m');
+      await page.locator('a.row-link').first().waitFor();
+      await page.locator('.bar', { hasText: 'Stopped' }).press('Enter');
+      await page.getByLabel('Why it is safe to go on').fill('it was the toaster');
+      await page.getByLabel('Operator key').fill(system.ready.operator_key);
+      await page.getByRole('button', { name: 'Release' }).press('Enter');
+      await page.locator('text=Nothing is halted').waitFor();
+      await page.locator('.bar', { hasText: 'Stopped' }).waitFor({ state: 'detached' });
+      assert.deepEqual(errors, []);
       await context.close();
     });
   }

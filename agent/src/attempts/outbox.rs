@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use nexusmon_shared::attempt::AttemptRef;
-use nexusmon_shared::message::{Events, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Progress, Started};
+use nexusmon_shared::message::{Events, HaltAck, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Progress, Started};
 use tokio::sync::Notify;
 
 use crate::journal::Kept;
@@ -32,6 +32,7 @@ struct Content {
     credit_grew: bool,
     reopen: bool,
     drain: Option<&'static str>,
+    halt: Option<HaltAck>,
     closed: bool,
 }
 
@@ -41,6 +42,8 @@ pub enum Outgoing {
     Events(Events),
     /// Ask to be drained, for this reason.
     DrainRequested(&'static str),
+    /// The kill switch holds here.
+    HaltAck(HaltAck),
     /// Begin the session anew: something must be said that only a Hello can say.
     Reopen,
     /// The supervisor has ended; nothing more will come.
@@ -56,6 +59,7 @@ pub(super) struct Round {
     pub(super) finished: Vec<(Arc<Kept>, usize)>,
     pub(super) reopen: bool,
     pub(super) drain: Option<&'static str>,
+    pub(super) halt: Option<HaltAck>,
 }
 
 impl Outbox {
@@ -83,6 +87,9 @@ impl Outbox {
         }
         if let Some(reason) = content.drain.take() {
             return Some(Outgoing::DrainRequested(reason));
+        }
+        if let Some(ack) = content.halt.take() {
+            return Some(Outgoing::HaltAck(ack));
         }
         if content.is_empty() {
             return content.closed.then_some(Outgoing::Closed);
@@ -117,7 +124,8 @@ impl Outbox {
         content.credit = credit;
         content.reopen |= std::mem::take(&mut round.reopen);
         content.drain = round.drain.take().or(content.drain);
-        if !content.is_empty() || content.reopen || content.drain.is_some() {
+        content.halt = round.halt.take().or(content.halt);
+        if !content.is_empty() || content.reopen || content.drain.is_some() || content.halt.is_some() {
             drop(content);
             self.filled.notify_one();
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nexusmon_shared::message::{HaltLevel, HeldAttempt, Started, Welcome};
+use nexusmon_shared::message::{HaltAck, HaltLevel, HaltNotice, HeldAttempt, Started, Welcome};
 
 use super::Held;
 use super::intake::Plans;
@@ -37,6 +37,9 @@ impl Supervisor {
         self.draining = welcome.draining;
         // A coordinator that has halted its fleet says so after each welcome.
         self.halt = HaltLevel::None;
+        self.noticed = None;
+        // The same holds for flags.
+        self.standing.disabled.clear();
         self.plans = Plans::default();
         self.renewed(lease_until);
         self.outbox.clear();
@@ -86,7 +89,9 @@ impl Supervisor {
         self.lease_until.saturating_sub(MARGIN)
     }
 
-    pub(super) fn halt(&mut self, level: HaltLevel) {
+    pub(super) fn halt(&mut self, notice: HaltNotice) {
+        let level = notice.level;
+        self.noticed = Some((notice, None));
         if level != self.halt {
             tracing::warn!(level = level.as_str(), "halt");
         }
@@ -98,6 +103,16 @@ impl Supervisor {
             for attempt in self.live.keys().copied().collect::<Vec<_>>() {
                 self.end(attempt, Reason::Cancelled, GRACE);
             }
+        }
+    }
+
+    /// Tells that the level holds here: once it does, and again when the last attempt that still ran is over.
+    pub(super) fn answer_halt(&mut self) {
+        let Some((notice, told)) = &mut self.noticed else { return };
+        let running = self.running;
+        if told.is_none_or(|told| told > 0 && running == 0) {
+            *told = Some(running);
+            self.round.halt = Some(HaltAck { level: notice.level, number: notice.number, running });
         }
     }
 

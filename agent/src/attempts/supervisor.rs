@@ -7,7 +7,7 @@ use std::time::Duration;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::lifecycle::Lifecycle;
-use nexusmon_shared::message::{HaltLevel, MAX_PROGRESS_TEXT_BYTES, Progress, Started};
+use nexusmon_shared::message::{HaltLevel, HaltNotice, MAX_PROGRESS_TEXT_BYTES, Progress, Started};
 use nexusmon_shared::outcome::{Ending, ProducedArtifact};
 use nexusmon_shared::time::Timestamp;
 use tokio::sync::mpsc;
@@ -64,6 +64,8 @@ pub(super) struct Supervisor {
     pub(super) session: u64,
     pub(super) lease_until: Duration,
     pub(super) halt: HaltLevel,
+    /// What this session said of the kill switch, and how many attempts ran when that was last answered.
+    pub(super) noticed: Option<(HaltNotice, Option<u32>)>,
     pub(super) draining: bool,
     pub(super) paused: bool,
     /// Asked to stop; attempts may go on until then.
@@ -107,6 +109,7 @@ impl Supervisor {
             session: 0,
             lease_until: Duration::ZERO,
             halt: HaltLevel::None,
+            noticed: None,
             draining: false,
             stopping: None,
             idle_since: Duration::ZERO,
@@ -167,6 +170,7 @@ impl Supervisor {
             if !self.live.is_empty() {
                 self.idle_since = now;
             }
+            self.answer_halt();
             let credit = self.credit(now);
             self.outbox.add(&mut self.round, credit);
         }
@@ -215,7 +219,7 @@ impl Supervisor {
                 }
             }
             Command::Flags(disabled) => self.standing.disabled = disabled.into_iter().collect(),
-            Command::Halt(level) => self.halt(level),
+            Command::Halt(notice) => self.halt(notice),
             Command::Pause(on) => self.pause(on),
             Command::Summary(answer) => {
                 let _ = answer.send(self.summary());

@@ -157,7 +157,7 @@ impl Session<'_> {
                 CoordinatorMessage::Recall(attempts) => Command::Recall(attempts),
                 CoordinatorMessage::Drain { on } => Command::Drain(on),
                 CoordinatorMessage::Flags { disabled_capabilities } => Command::Flags(disabled_capabilities),
-                CoordinatorMessage::Halt(level) => Command::Halt(level),
+                CoordinatorMessage::Halt(notice) => Command::Halt(notice),
                 CoordinatorMessage::Certificate(certificate) => {
                     let _ = issued.send(certificate).await;
                     continue;
@@ -231,6 +231,7 @@ impl Session<'_> {
                         Outgoing::DrainRequested(reason) => {
                             AgentMessage::DrainRequested { reason: reason.to_owned() }
                         }
+                        Outgoing::HaltAck(ack) => AgentMessage::HaltAck(ack),
                         Outgoing::Reopen => return Ended::Reopen,
                         Outgoing::Closed => return Ended::Closed,
                     };

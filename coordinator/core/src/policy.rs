@@ -4,13 +4,15 @@
 
 pub mod access;
 mod evaluate;
+mod place;
 mod request;
 
 use std::time::Duration;
 
 use nexusmon_shared::rank::Rank;
 
-pub use evaluate::{PolicyError, PolicySet};
+pub use evaluate::PolicySet;
+pub use place::PolicyError;
 pub use request::{AuthorKind, PolicyContext};
 
 /// What governance says.

@@ -44,6 +44,14 @@ pub struct DemandClass {
     pub limits: BTreeMap<String, u32>,
 }
 
+impl DemandClass {
+    /// The keys of rates that starts of this class count under; the agent's own comes on top.
+    pub fn rate_keys(&self) -> impl Iterator<Item = String> + '_ {
+        let keys = self.limits.keys().map(|key| format!("key:{key}"));
+        std::iter::once(format!("capability:{}", self.capability)).chain(keys)
+    }
+}
+
 /// A ready task, in the order of fairness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
@@ -89,6 +97,10 @@ pub struct AgentView {
     pub prefetch: u32,
     /// Classes it refused.
     pub barred: BTreeSet<ClassId>,
+    /// Of its capabilities, what flags switch off there.
+    pub disabled: BTreeSet<Capability>,
+    /// How far its own rate of starts is spent, where it has one.
+    pub rate: Option<LimitUse>,
 }
 
 /// What an agent offers, for as long as neither its Hello nor its row changes.
@@ -108,12 +120,19 @@ pub struct Offer {
     pub unsigned_consent: bool,
 }
 
-/// Live leases under a concurrency key.
+/// Live leases under a concurrency key, or counted starts under a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LimitUse {
     pub live: u32,
     /// The smallest maximum among the live leases' classes.
     pub least: Option<u32>,
+}
+
+impl LimitUse {
+    /// What may still be added; `None` is without bound.
+    pub fn left(self) -> Option<u32> {
+        self.least.map(|least| least.saturating_sub(self.live))
+    }
 }
 
 /// Everything a scheduling decision rests on.
@@ -127,6 +146,8 @@ pub struct Snapshot {
     pub agents: Vec<AgentView>,
     /// By key; absent means none.
     pub limits: BTreeMap<String, LimitUse>,
+    /// Rates of starts that are set, by key: how many counted just now, and how many may.
+    pub rates: BTreeMap<String, LimitUse>,
     /// Capabilities disabled by flag, fleet-wide.
     pub disabled: HashSet<Capability>,
 }

@@ -4,13 +4,14 @@
 
 mod queue;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use nexusmon_core::schedule::Offer;
 use nexusmon_shared::attempt::AttemptRef;
+use nexusmon_shared::capability::Capability;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, JournalId};
 use nexusmon_shared::message::{CoordinatorMessage, Goodbye, GoodbyeCode};
@@ -55,6 +56,8 @@ pub struct AgentLive {
     /// Attempts leased to this session and not reported yet.
     held: Mutex<HashSet<AttemptRef>>,
     plans_sent: Mutex<HashSet<Digest>>,
+    /// What it was last told that flags switch off.
+    flagged: Mutex<BTreeSet<Capability>>,
     /// How long an attempt runs, in nanoseconds; 0: not known yet.
     each: AtomicU64,
     queue: Queue,
@@ -164,6 +167,16 @@ impl AgentLive {
         sent.insert(plan)
     }
 
+    /// Whether this is news to it; remembers that it is told.
+    pub fn flagged(&self, disabled: &BTreeSet<Capability>) -> bool {
+        let mut known = self.flagged.lock().expect("no holder panics");
+        let news = *known != *disabled;
+        if news {
+            known.clone_from(disabled);
+        }
+        news
+    }
+
     /// Queues a message. False if the session is over; a full queue ends it.
     pub fn offer(&self, message: CoordinatorMessage) -> bool {
         if self.is_over() {
@@ -261,6 +274,7 @@ impl SessionRegistry {
             seen: AtomicU64::new(u64::try_from(opened.boot.as_millis()).unwrap_or(u64::MAX)),
             held: Mutex::default(),
             plans_sent: Mutex::default(),
+            flagged: Mutex::default(),
             each: AtomicU64::new(0),
             queue,
             farewell,

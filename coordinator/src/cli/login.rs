@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -19,12 +19,7 @@ pub struct LoginArgs {
 }
 
 pub(super) async fn login(client: &Client, arguments: LoginArgs) -> Result<(), CommandError> {
-    let key = match (&arguments.key_file, operator_key_from_environment()) {
-        (Some(path), _) => fs::read_to_string(path)
-            .map_err(|error| CommandError::Usage(format!("cannot read {}: {error}", path.display())))?,
-        (None, Some(key)) => key,
-        (None, None) => ask()?,
-    };
+    let key = operator_key(arguments.key_file.as_deref())?;
     let answer = client.log_in(key.trim()).await?;
     let token = answer["access_token"]
         .as_str()
@@ -36,6 +31,16 @@ pub(super) async fn login(client: &Client, arguments: LoginArgs) -> Result<(), C
         println!("Logged in to {}. The token is kept in {} and renewed by use.", client.url, path.display());
     }
     Ok(())
+}
+
+/// The operator key: of the file, else of the environment, else typed.
+pub(super) fn operator_key(file: Option<&Path>) -> Result<String, CommandError> {
+    match (file, operator_key_from_environment()) {
+        (Some(path), _) => fs::read_to_string(path)
+            .map_err(|error| CommandError::Usage(format!("cannot read {}: {error}", path.display()))),
+        (None, Some(key)) => Ok(key),
+        (None, None) => ask(),
+    }
 }
 
 pub(super) async fn logout(client: &Client) -> Result<(), CommandError> {

@@ -79,8 +79,10 @@ pub(super) fn size(value: &Value) -> String {
 /// The status with its colour.
 pub(super) fn status(word: &str) -> String {
     let code = match word {
-        "succeeded" | "active" | "online" | "approved" | "accepted" => "32",
-        "failed" | "rejected" | "revoked" | "quarantined" | "expired" => "31",
+        "succeeded" | "active" | "online" | "approved" | "accepted" | "acknowledged" => "32",
+        "failed" | "rejected" | "revoked" | "quarantined" | "expired" | "halt" | "stop" | "unreachable" => {
+            "31"
+        }
         "running" | "leased" | "planning" => "36",
         "awaiting_approval" | "gated" | "uncertain" | "needs_plan" | "backoff" => "33",
         _ => "2",

@@ -22,7 +22,7 @@ use super::peer::Peer;
 use crate::app::App;
 use crate::app::sessions::{Live, Outgoing};
 use crate::error::Error;
-use crate::service::{agents, tasks};
+use crate::service::{agents, halt, tasks};
 
 /// How long a stream may stay silent before its Hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -280,6 +280,9 @@ impl Flow<'_> {
             AgentMessage::CertificateRequest { csr } => {
                 let issued = Box::pin(agents::certificate(app, live, &csr)).await.map_err(failed)?;
                 self.pump.send(live, CoordinatorMessage::Certificate(issued)).await?;
+            }
+            AgentMessage::HaltAck(ack) => {
+                Box::pin(halt::acknowledged(app, live, ack)).await.map_err(failed)?;
             }
             AgentMessage::Hello(_) => {
                 return Err(End::Failed(Status::invalid_argument("Hello comes once, at the start")));

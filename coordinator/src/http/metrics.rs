@@ -30,6 +30,7 @@ pub(super) struct Metrics {
     failing: Family<Labels, Gauge>,
     late: Family<Labels, Gauge>,
     audit: Gauge,
+    halt: Gauge,
     behind: Gauge,
     bytes: Family<Labels, Gauge>,
     resident: Gauge,
@@ -67,6 +68,7 @@ impl Metrics {
             queued: registry.gauges("queued", "Items that wait in memory, by queue"),
             failing: registry.gauges("background_failing", "1: the newest run of an activity failed"),
             late: registry.gauges("background_age_seconds", "Since the newest run of an activity ended"),
+            halt: registry.gauge("halt_level", "The kill switch: 0 nothing, 1 halted, 2 stopped"),
             audit: registry.gauge("audit_seq", "Number of the newest audit entry"),
             behind: registry
                 .gauge("events_behind", "Audit entries event streams of this node have not seen yet"),
@@ -128,6 +130,7 @@ impl Metrics {
             "activity",
             vitals.background.iter().map(|each| (each.name, each.since_end.as_secs())),
         );
+        self.halt.set(vitals.halt_level);
         self.audit.set(vitals.audit_seq);
         self.behind.set(vitals.events_behind);
         self.listeners.set(whole(vitals.listeners));

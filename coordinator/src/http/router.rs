@@ -14,8 +14,8 @@ use super::openapi::Callers;
 use super::problem::Problem;
 use super::{Web, admission, envelope, health, metrics, openapi, pages};
 use crate::http::v1::{
-    agents, approvals, artifact_content, artifacts, audit, auth, cognition, events, fleet, house, logs,
-    mission_acts as acts, missions, organism, reviews, stats, tasks,
+    agents, approvals, artifact_content, artifacts, audit, auth, cognition, events, flags, fleet, halt,
+    house, logs, mission_acts as acts, missions, organism, policies, principals, reviews, stats, tasks,
 };
 
 /// The whole of HTTP: routes, layers, and the document of the routes (kept in `web`).
@@ -67,6 +67,13 @@ pub(super) fn router(web: &Web) -> Router {
         // Fleet.
         .routes(may("agent.invite", routes!(fleet::invite)))
         .routes(may("agent.read", routes!(fleet::capabilities)))
+        .routes(may("agent.read", routes!(flags::list)))
+        .routes(may("capability.flag", routes!(flags::set)))
+        .routes(may("capability.flag", routes!(flags::quarantine)))
+        .routes(may("capability.flag", routes!(flags::resume)))
+        .routes(may("agent.read", routes!(flags::rate_list)))
+        .routes(may("capability.flag", routes!(flags::rate_set)))
+        .routes(may("capability.flag", routes!(flags::rate_remove)))
         .routes(may("agent.read", routes!(agents::list)))
         .routes(may("agent.read", routes!(agents::get)))
         .routes(may("agent.label", routes!(agents::change)))
@@ -83,6 +90,19 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("review.read", routes!(reviews::get)))
         .routes(may("review.decide", routes!(reviews::decide)))
         .routes(may("audit.read", routes!(audit::list)))
+        .routes(may("policy.read", routes!(policies::get)))
+        .routes(may("policy.change", routes!(policies::change)))
+        .routes(may("policy.replay", routes!(policies::replay)))
+        .routes(may("principal.read", routes!(principals::people)))
+        .routes(may("principal.change", routes!(principals::create_person)))
+        .routes(may("principal.change", routes!(principals::change)))
+        .routes(may("principal.change", routes!(principals::revoke_person)))
+        .routes(may("token.read", routes!(principals::tokens)))
+        .routes(may("token.change", routes!(principals::create_token)))
+        .routes(may("token.change", routes!(principals::revoke_token)))
+        .routes(may("halt.pull", routes!(halt::pull)))
+        .routes(may("halt.read", routes!(halt::state)))
+        .routes(may("halt.release", routes!(halt::release)))
         // The organism, its thinking, and everything live.
         .routes(may("organism.read", routes!(organism::status)))
         .routes(may("evolution.read", routes!(organism::evolution)))

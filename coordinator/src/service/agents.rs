@@ -88,6 +88,8 @@ pub struct CapabilityView {
     pub outputs: Option<Value>,
     /// Names of agents that have it now.
     pub agents: Vec<String>,
+    /// Where it is switched off.
+    pub flags: Vec<super::flags::FlagView>,
 }
 
 #[derive(Debug, Clone)]
@@ -170,7 +172,12 @@ pub async fn set_labels(
 
 /// What the fleet can do now, one entry a capability.
 pub async fn capabilities(app: &App) -> Result<Vec<CapabilityView>> {
-    Ok(fleet::capabilities(app))
+    let flags = super::flags::list(app).await?;
+    let mut capabilities = fleet::capabilities(app);
+    for one in &mut capabilities {
+        one.flags = flags.iter().filter(|flag| super::flags::speaks_of(flag, &one.name)).cloned().collect();
+    }
+    Ok(capabilities)
 }
 
 /// Whether a certificate with this id may speak at all; every RPC asks. Served from memory once known.

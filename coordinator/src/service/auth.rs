@@ -12,7 +12,7 @@ use std::time::Duration;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{PrincipalId, SessionId};
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{LoginKind, LoginSessionRow, PrincipalRow};
+use nexusmon_store::{LoginKind, LoginSessionRow, PrincipalKind, PrincipalRow};
 use rand::Rng as _;
 use serde_json::json;
 
@@ -22,11 +22,14 @@ use crate::app::App;
 use crate::config::Secret;
 use crate::error::{Error, Result};
 pub(crate) use guard::Guard;
+pub(super) use secret::{hash, random_key};
 
 /// A session nobody uses ends after this.
 const IDLE: Duration = Duration::from_mins(30);
 /// Every session ends after this.
 const ABSOLUTE: Duration = Duration::from_hours(12);
+/// A log-in counts as fresh for this long.
+const FRESH: Duration = Duration::from_mins(5);
 /// Uses within this need no write.
 const TOUCH: Duration = Duration::from_mins(1);
 
@@ -83,6 +86,7 @@ pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
     let now = app.expiry_clock.now();
     let live = known.filter(|row| row.revoked_at.is_none() && row.expires_at.is_none_or(|at| at > now));
     // Unknown names cost as much as known ones.
+    // A token's digest is no password hash: it verifies nothing.
     let hash = live.as_ref().and_then(|row| row.secret_hash.clone());
     let good = secret::verify(app, login.secret, hash).await?;
     let Some(row) = live.filter(|_| good) else {
@@ -121,7 +125,7 @@ async fn open_session(app: &App, row: &PrincipalRow, kind: SessionKind) -> Resul
         SessionKind::Bearer => Origin::Api,
         SessionKind::Cookie => Origin::Cockpit,
     };
-    let caller = caller_of(row, id, origin);
+    let caller = caller_of(row, Some(id), origin);
     let unit_app = app.clone();
     let actor = Actor::from(&caller);
     let after = app
@@ -159,12 +163,12 @@ fn issue(app: &App, principal: PrincipalId, session: SessionId) -> Result<String
     )
 }
 
-fn caller_of(row: &PrincipalRow, session: SessionId, origin: Origin) -> Caller {
+fn caller_of(row: &PrincipalRow, session: Option<SessionId>, origin: Origin) -> Caller {
     Caller {
         principal: row.id,
         name: row.name.clone(),
         role: Role::parse(row.role.as_str()).unwrap_or(Role::Viewer),
-        session: Some(session),
+        session,
         rank_ceiling: row.rank_ceiling,
         origin,
     }
@@ -198,12 +202,47 @@ async fn live_session(
             })
             .await?;
     }
-    let caller = caller_of(&row, session.id, origin);
+    let caller = caller_of(&row, Some(session.id), origin);
     Ok((session, caller))
+}
+
+/// What a scoped token begins with; behind it stand the principal's id and the secret.
+const TOKEN: &str = "nxt_";
+
+/// A scoped token and what is kept of it.
+pub(super) fn make_token(app: &App, principal: PrincipalId) -> (String, String) {
+    let mut bytes = [0_u8; 32];
+    app.rng.with(|rng| rng.fill_bytes(&mut bytes));
+    let secret = hex::encode(bytes);
+    let id = principal.to_string();
+    let id = id.strip_prefix(PrincipalId::PREFIX).unwrap_or(&id).trim_start_matches('_');
+    (format!("{TOKEN}{id}_{secret}"), Digest::of(secret.as_bytes()).to_string())
+}
+
+/// The principal of a scoped token. It has no session: what needs a fresh log-in is not for it.
+async fn scoped(app: &App, text: &str, origin: Origin) -> Result<Caller> {
+    let refused = || Error::Unauthenticated {
+        code: "token_refused",
+        detail: "the token is wrong, expired or revoked".to_owned(),
+    };
+    let (id, secret) = text.split_once('_').ok_or_else(refused)?;
+    let id: PrincipalId = format!("{}_{id}", PrincipalId::PREFIX).parse().map_err(|_| refused())?;
+    let now = app.expiry_clock.now();
+    let row = app.store.read().await?.principal(id).await?;
+    // The digest of 256 random bits is compared: what its timing tells is of no use.
+    let hash = Digest::of(secret.as_bytes()).to_string();
+    let row = row
+        .filter(|row| row.kind == PrincipalKind::Token && row.secret_hash.as_ref() == Some(&hash))
+        .filter(|row| row.revoked_at.is_none() && row.expires_at.is_some_and(|at| at > now))
+        .ok_or_else(refused)?;
+    Ok(caller_of(&row, None, origin))
 }
 
 /// Who a bearer token belongs to; every request asks.
 pub async fn bearer(app: &App, token: &str, origin: Origin) -> Result<Caller> {
+    if let Some(scoped_token) = token.strip_prefix(TOKEN) {
+        return scoped(app, scoped_token, origin).await;
+    }
     let issuer = app.organism.to_string();
     let claims = token::read(&app.keyring.token_key, &issuer, token, app.expiry_clock.now(), false)?;
     let session = app.store.read().await?.login_session(claims.sid).await?;
@@ -221,6 +260,24 @@ pub async fn cookie(app: &App, value: &str) -> Result<Caller> {
     let session = app.store.read().await?.login_session_with(&hash).await?;
     let session = session.filter(|session| session.kind == LoginKind::Browser);
     Ok(live_session(app, session, Origin::Cockpit).await?.1)
+}
+
+/// The caller has logged in a moment ago: for acts that a stolen or forgotten session must not do. A token that never
+/// logs in cannot do them at all.
+pub async fn require_fresh(app: &App, caller: &Caller) -> Result<()> {
+    let session = match caller.session {
+        Some(id) => app.store.read().await?.login_session(id).await?,
+        None => None,
+    };
+    let now = app.expiry_clock.now();
+    if session.is_some_and(|session| now.since(session.created_at) < FRESH) {
+        return Ok(());
+    }
+    let detail = format!(
+        "this needs a log-in of the last {} minutes: log in again (`nexusmon login`), then repeat it",
+        FRESH.as_secs() / 60
+    );
+    Err(Error::Forbidden { code: "log_in_again", detail })
 }
 
 pub async fn logout(app: &App, caller: &Caller) -> Result<()> {

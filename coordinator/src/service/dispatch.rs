@@ -4,6 +4,7 @@
 
 mod balance;
 mod orders;
+mod rates;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use nexusmon_core::flags::Scope;
 use nexusmon_core::schedule::{self, Candidate, ClassId, DemandClass, Fit, LimitUse, Snapshot};
 use nexusmon_core::{budget, lease};
 use nexusmon_shared::attempt::{AttemptRef, Fence};
@@ -19,11 +21,13 @@ use nexusmon_shared::task::TaskStatus;
 use nexusmon_store::{GrantRow, GrantedTask, MissionRow, TaskRow};
 use serde_json::json;
 
+use super::flags;
 use super::unit::{SYSTEM, Unit, attempt_of, task_subject};
 use crate::app::App;
 use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
 pub use balance::balance;
+use rates::Rates;
 pub(super) use snapshot::{agent_views, offline_views, view};
 
 /// Grants of one unit; more are left for the next, so that orders do not wait for a huge commit.
@@ -136,7 +140,7 @@ impl Claim {
     fn of(app: &App, ready: &BTreeSet<ClassId>) -> Option<Self> {
         let seen: BTreeMap<ClassId, u64> = app.classes.active().into_iter().collect();
         let ids: BTreeSet<ClassId> = seen.keys().chain(ready).copied().collect();
-        if ids.is_empty() {
+        if ids.is_empty() || app.switch.is_pulled() {
             return None;
         }
         let live: Vec<Arc<AgentLive>> = app.sessions.all();
@@ -175,6 +179,10 @@ pub(super) struct Granted {
 }
 
 impl Granted {
+    const fn none() -> Self {
+        Self { tasks: Vec::new(), live: Vec::new(), drained: Vec::new(), left: false, newest_tag: 0 }
+    }
+
     /// Marks the places of these leases as taken.
     fn reserve(&self) {
         for live in &self.live {
@@ -235,6 +243,9 @@ async fn learn_classes(app: &App) -> Result<()> {
 
 async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
     let app = unit.app;
+    if unit.tx.is_halted().await? {
+        return Ok(Granted::none());
+    }
     let wanted: Vec<_> =
         input.wanted.iter().map(|(class, limit)| (nexusmon_store::ClassId(class.0), *limit)).collect();
     let mut found = unit.tx.claim_candidates(&wanted).await?;
@@ -244,7 +255,8 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
     }
     // The order of fairness, over all classes.
     found.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.tag.cmp(&b.tag)).then(a.id.cmp(&b.id)));
-    let plan = schedule::plan(&snapshot(unit, input, &found, &by_class).await?);
+    let mut rates = Rates::lock(unit, input).await?;
+    let plan = schedule::plan(&snapshot(unit, input, &found, &by_class, &rates).await?);
     let by_id: HashMap<TaskId, &nexusmon_store::Candidate> = found.iter().map(|one| (one.id, one)).collect();
     let rows: Vec<GrantRow> = plan
         .grants
@@ -258,6 +270,7 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
         .collect();
     let mut tasks = unit.tx.grant(&rows).await?;
     set_offline(unit, &mut tasks).await?;
+    rates.spend(unit, input, &tasks).await?;
     let mut left_of = by_class.clone();
     for granted in &tasks {
         let class = granted.task.class.map(|class| ClassId(class.0));
@@ -300,6 +313,7 @@ async fn snapshot(
     input: &Claim,
     found: &[nexusmon_store::Candidate],
     by_class: &HashMap<ClassId, u32>,
+    rates: &Rates,
 ) -> Result<Snapshot> {
     let missions: BTreeSet<_> = found.iter().map(|one| one.mission).collect();
     let missions: Vec<_> = missions.into_iter().collect();
@@ -334,20 +348,24 @@ async fn snapshot(
             })
         })
         .collect();
-    let disabled = unit
-        .tx
-        .flags()
-        .await?
-        .into_iter()
-        .filter(|flag| flag.disabled)
-        .filter_map(|flag| (flag.scope == "fleet").then_some(flag.capability))
-        .collect();
+    let flags = flags::flags_of(&unit.tx.flags().await?);
+    let mut agents = input.agents.clone();
+    for agent in &mut agents {
+        flags::mark(&flags, agent);
+        agent.rate = rates.used(&format!("agent:{}", agent.id), unit.now);
+    }
+    let fleet_wide = |class: &&Arc<DemandClass>| {
+        flags.iter().any(|flag| flag.scope == Scope::Fleet && flag.target.covers(&class.capability))
+    };
+    let disabled = input.classes.values().filter(fleet_wide).map(|class| class.capability.clone()).collect();
     Ok(Snapshot {
+        // Whoever got here holds it so.
         halted: false,
         candidates,
         classes: input.classes.iter().map(|(id, class)| (*id, (**class).clone())).collect(),
-        agents: input.agents.clone(),
+        agents,
         limits,
+        rates: rates.all(unit.now),
         disabled,
     })
 }

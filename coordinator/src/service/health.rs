@@ -28,6 +28,8 @@ pub struct Vitals {
     pub bytes: Vec<(&'static str, u64)>,
     pub background: Vec<Activity>,
     pub audit_seq: i64,
+    /// 0 nothing, 1 halted, 2 stopped.
+    pub halt_level: i64,
     pub events_behind: i64,
     pub listeners: u64,
     pub resident_bytes: u64,
@@ -73,6 +75,7 @@ pub async fn vitals(app: &App) -> Result<Vitals> {
             })
             .collect(),
         audit_seq,
+        halt_level: app.switch.get().level as i64,
         events_behind: audit_seq.saturating_sub(app.store.seq()).max(0),
         listeners: app.events.listeners() as u64,
         resident_bytes: resident(),

@@ -33,6 +33,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 pub(crate) use create::{Created, Prepared, insert_batch};
 pub(super) use read::counts;
+pub(super) use rerun::draft_again;
 pub(super) use views::task_views;
 
 /// A mission as asked for. Read it with [`NewMission::parse`], which names the wrong field.

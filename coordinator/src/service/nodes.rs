@@ -14,7 +14,7 @@ use nexusmon_store::{AgentState, NoticeKind, NoticeRow, Topic, Tx};
 use tokio::sync::watch;
 
 use super::unit::After;
-use super::{agents, dispatch, evolution};
+use super::{agents, dispatch, evolution, flags, halt, policies};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -59,6 +59,7 @@ struct Heard {
     fleet: watch::Receiver<u64>,
     missions: watch::Receiver<u64>,
     notices: watch::Receiver<u64>,
+    governance: watch::Receiver<u64>,
 }
 
 impl Heard {
@@ -68,6 +69,7 @@ impl Heard {
             fleet: app.store.heard(Topic::Fleet),
             missions: app.store.heard(Topic::Missions),
             notices: app.store.heard(Topic::Notices),
+            governance: app.store.heard(Topic::Governance),
         };
         heard.all();
         heard
@@ -80,6 +82,7 @@ impl Heard {
             heard = self.fleet.changed() => heard.map(|()| self.fleet.mark_changed()),
             heard = self.missions.changed() => heard.map(|()| self.missions.mark_changed()),
             heard = self.notices.changed() => heard.map(|()| self.notices.mark_changed()),
+            heard = self.governance.changed() => heard.map(|()| self.governance.mark_changed()),
         };
     }
 
@@ -87,6 +90,7 @@ impl Heard {
     fn all(&mut self) {
         self.notices.mark_changed();
         self.ready.mark_changed();
+        self.governance.mark_changed();
     }
 }
 
@@ -104,6 +108,11 @@ struct FleetWatch {
 }
 
 async fn look(app: &App, heard: &mut Heard, fleet: &mut FleetWatch) -> Result<()> {
+    if taken(&mut heard.governance) {
+        halt::load(app).await?;
+        flags::load(app).await?;
+        policies::load(app).await?;
+    }
     if taken(&mut heard.ready) {
         dispatch::refresh(app).await?;
         dispatch::wake(app);
@@ -189,6 +198,7 @@ async fn read_fleet(app: &App) -> Result<()> {
                 *place = fresh;
             }
         });
+        flags::tell(app, &live);
     }
     if changed {
         dispatch::wake(app);

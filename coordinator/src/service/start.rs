@@ -4,7 +4,7 @@ use nexusmon_core::beliefs::Beta;
 use nexusmon_core::prediction::History;
 use nexusmon_store::{PrincipalKind, PrincipalRow, Role, Tx};
 
-use super::{agents, dispatch};
+use super::{agents, dispatch, flags, halt, policies};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -17,6 +17,9 @@ pub(crate) async fn prepare(app: &App) -> Result<()> {
             Box::pin(async move { write(&app, tx).await })
         })
         .await?;
+    halt::load(app).await?;
+    flags::load(app).await?;
+    policies::load(app).await?;
     agents::refresh_fleet(app).await?;
     super::restored::begin(app).await?;
     let mut read = app.store.read().await?;

@@ -19,6 +19,7 @@ mod epoch;
 mod error;
 mod evolution;
 mod flags;
+mod halts;
 mod house;
 mod idempotency;
 mod inspect;
@@ -28,6 +29,7 @@ mod missions;
 mod notices;
 mod organism;
 mod page;
+mod policies;
 mod postgres;
 mod principals;
 mod record;
@@ -62,8 +64,9 @@ pub use error::StoreError;
 pub use evolution::{
     AwardRow, CauseCount, LedgerRow, NewLedgerRow, PredictionRow, Score, ShapeRecord, TraceRow, TrustCount,
 };
-pub use flags::FlagRow;
+pub use flags::{FlagRow, RateRow};
 pub use futures::future::BoxFuture;
+pub use halts::{HaltAckRow, HaltRow, HeldLeases};
 pub use house::{Advice, Sizes, Tidied};
 pub use idempotency::IdempotencyRow;
 pub use inspect::{Inspection, PostgresServer, inspect};
@@ -75,6 +78,7 @@ pub use missions::{
 pub use notices::{NoticeKind, NoticeRow};
 pub use organism::{Halt, KeyRow, Organism, SettingRow};
 pub use page::{MAX_PAGE, Page, PageRequest};
+pub use policies::PolicySetRow;
 pub use principals::{LoginKind, LoginSessionRow, PrincipalKind, PrincipalRow, Role};
 pub use record::Json;
 pub use reviews::{ReviewFilter, ReviewRow, ReviewState};

@@ -24,6 +24,8 @@ pub struct Tx {
     ids: Arc<AuditIds>,
     audit: Vec<WaitingAuditRow>,
     topics: Topics,
+    /// This unit has seen that nothing is halted, and holds it so.
+    pub(crate) unhalted: bool,
 }
 
 /// What a unit of work leaves behind beside its rows.
@@ -43,11 +45,12 @@ impl Collected {
 impl Tx {
     pub(crate) fn new(link: Link, name: &'static str, clock: SharedClock, ids: Arc<AuditIds>) -> Self {
         let connection = Connection::new(link, name);
-        Self { connection, clock, ids, audit: Vec::new(), topics: Topics::default() }
+        Self { connection, clock, ids, audit: Vec::new(), topics: Topics::default(), unhalted: false }
     }
 
     /// Takes what was collected, so that the next unit on the same connection starts clean.
     pub(crate) fn take_collected(&mut self) -> Collected {
+        self.unhalted = false;
         Collected { audit: std::mem::take(&mut self.audit), topics: std::mem::take(&mut self.topics) }
     }
 
@@ -82,6 +85,8 @@ impl Tx {
     /// are not.
     pub async fn back_to(&mut self, name: &'static str) -> Result<(), StoreError> {
         self.connection.mend();
+        // What was locked since is not any longer.
+        self.unhalted = false;
         self.connection.script(&format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")).await
     }
 

@@ -57,6 +57,17 @@ impl Served {
         Ok(Self { url, http, token, _running: running, _folder: folder })
     }
 
+    /// A fresh token: the owner's, or of a person with name and key.
+    pub(crate) async fn log_in(&self, person: Option<(&str, &str)>) -> Result<String> {
+        let body = match person {
+            None => json!({"operator_key": KEY}),
+            Some((name, password)) => json!({"name": name, "password": password}),
+        };
+        let answer = self.request("POST", "/v1/auth/login").json(&body).send().await?;
+        let answer: Value = answer.error_for_status()?.json().await?;
+        Ok(answer["access_token"].as_str().context("a token")?.to_owned())
+    }
+
     /// A request without credentials.
     pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
@@ -184,10 +195,18 @@ impl Operation<'_> {
             "artifacts" => "art",
             "agents" => "agt",
             "approvals" => "apr",
+            "principals" | "tokens" => "prn",
             "reviews" => "rev",
             _ => "org",
         };
-        self.path.replace("{id}", &format!("{prefix}_00000000000000000000000000"))
+        let id = format!("{prefix}_00000000000000000000000000");
+        let named = [
+            ("{id}", id.as_str()),
+            ("{capability}", "shell.run"),
+            ("{plugin}", "shell"),
+            ("{key}", "key:db"),
+        ];
+        named.iter().fold(self.path.to_owned(), |path, (name, value)| path.replace(name, value))
     }
 }
 

@@ -33,6 +33,32 @@ use serde_json::{Map, Value, json};
 /// Longest a test waits for something that should happen at once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Every test on both databases.
+macro_rules! both {
+    ($(async fn $name:ident($world:ident) $body:block)*) => {$(
+        mod $name {
+            use super::*;
+            use nexusmon_store::testing::TestDatabase;
+
+            async fn check(database: TestDatabase) {
+                let $world = World::new(database).await;
+                $body
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                check(TestDatabase::sqlite().unwrap()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                check(TestDatabase::postgres().await.unwrap()).await;
+            }
+        }
+    )*};
+}
+pub(crate) use both;
+
 pub(crate) struct World {
     pub(crate) app: App,
     pub(crate) clock: ManualClock,
@@ -99,6 +125,17 @@ impl World {
     pub(crate) async fn owner(&self) -> Caller {
         let row = self.app.store.read().await.unwrap().owner().await.unwrap().unwrap();
         Caller { principal: row.id, name: row.name, ..Caller::system(&self.app) }
+    }
+
+    /// The owner, logged in just now.
+    pub(crate) async fn logged_in(&self) -> Caller {
+        let login = auth::Login {
+            name: None,
+            secret: "a key for tests only".to_owned(),
+            kind: auth::SessionKind::Bearer,
+            network: std::net::Ipv4Addr::LOCALHOST.into(),
+        };
+        auth::login(&self.app, login).await.unwrap().caller
     }
 
     pub(crate) async fn create(&self, body: Value) -> MissionView {

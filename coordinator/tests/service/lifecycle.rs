@@ -7,42 +7,14 @@ use nexusmon_coordinator::service::{dispatch, missions, tasks};
 use nexusmon_shared::message::{CoordinatorMessage, HeldAttempt, Started};
 use nexusmon_shared::outcome::Ending;
 use nexusmon_shared::time::Clock as _;
-use nexusmon_store::testing::TestDatabase;
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, World, exit, succeed};
-
-async fn world(database: TestDatabase) -> World {
-    World::new(database).await
-}
+use crate::harness::{Agent, World, both, exit, succeed};
 
 fn task(id: &str, more: Value) -> Value {
     let mut task = json!({"id": id, "uses": "probe.run"});
     task.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     task
-}
-
-macro_rules! both {
-    ($(async fn $name:ident($world:ident) $body:block)*) => {$(
-        mod $name {
-            use super::*;
-
-            async fn check(database: TestDatabase) {
-                let $world = world(database).await;
-                $body
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn sqlite() {
-                check(TestDatabase::sqlite().unwrap()).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn postgres() {
-                check(TestDatabase::postgres().await.unwrap()).await;
-            }
-        }
-    )*};
 }
 
 both! {

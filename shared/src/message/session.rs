@@ -33,6 +33,7 @@ pub enum AgentMessage {
     CertificateRequest {
         csr: Bytes,
     },
+    HaltAck(HaltAck),
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -143,7 +144,7 @@ pub enum CoordinatorMessage {
     Flags {
         disabled_capabilities: Vec<Capability>,
     },
-    Halt(HaltLevel),
+    Halt(HaltNotice),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -217,6 +218,24 @@ impl fmt::Display for GoodbyeCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// The kill switch as it stands now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct HaltNotice {
+    pub level: HaltLevel,
+    /// Grows with every pull and release.
+    pub number: u64,
+}
+
+/// The level holds on the agent's machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct HaltAck {
+    pub level: HaltLevel,
+    /// Of the notice that is answered.
+    pub number: u64,
+    /// Attempts that still run there.
+    pub running: u32,
 }
 
 /// The emergency brake.

@@ -6,7 +6,8 @@ use super::field::{self, Read, WireError};
 use super::proto;
 use super::report::attempts;
 use crate::message::{
-    Cancel, CoordinatorMessage, Goodbye, GoodbyeCode, HaltLevel, MAX_BATCH_ITEMS, MAX_HELD_ATTEMPTS, Welcome,
+    Cancel, CoordinatorMessage, Goodbye, GoodbyeCode, HaltLevel, HaltNotice, MAX_BATCH_ITEMS,
+    MAX_HELD_ATTEMPTS, Welcome,
 };
 
 const MAX_TEXT_BYTES: usize = 2048;
@@ -48,8 +49,8 @@ impl TryFrom<proto::CoordinatorMessage> for CoordinatorMessage {
                 )?,
             },
             // A level this build does not know is taken for the gravest.
-            Kind::Halt(proto::Halt { level }) => {
-                Self::Halt(HaltLevel::parse(&level).unwrap_or(HaltLevel::Stop))
+            Kind::Halt(proto::Halt { level, number }) => {
+                Self::Halt(HaltNotice { level: HaltLevel::parse(&level).unwrap_or(HaltLevel::Stop), number })
             }
         })
     }
@@ -77,7 +78,9 @@ impl From<CoordinatorMessage> for proto::CoordinatorMessage {
             Message::Flags { disabled_capabilities } => Kind::Flags(proto::Flags {
                 disabled_capabilities: disabled_capabilities.iter().map(ToString::to_string).collect(),
             }),
-            Message::Halt(level) => Kind::Halt(proto::Halt { level: level.as_str().to_owned() }),
+            Message::Halt(HaltNotice { level, number }) => {
+                Kind::Halt(proto::Halt { level: level.as_str().to_owned(), number })
+            }
         };
         Self { kind: Some(kind) }
     }

@@ -6,7 +6,8 @@ use super::report::{attempt, finished};
 use super::{enrollment, proto};
 use crate::attempt::AttemptRef;
 use crate::message::{
-    AgentMessage, Events, Heartbeat, MAX_BATCH_ITEMS, MAX_PROGRESS_TEXT_BYTES, Progress, Started,
+    AgentMessage, Events, HaltAck, HaltLevel, Heartbeat, MAX_BATCH_ITEMS, MAX_PROGRESS_TEXT_BYTES, Progress,
+    Started,
 };
 use crate::time::Timestamp;
 
@@ -35,6 +36,11 @@ impl TryFrom<proto::AgentMessage> for AgentMessage {
             Kind::CertificateRequest(proto::CertificateRequest { csr }) => {
                 Self::CertificateRequest { csr: field::blob("csr", csr, enrollment::MAX_CSR_BYTES)? }
             }
+            Kind::HaltAck(proto::HaltAck { level, number, running }) => {
+                let level = HaltLevel::parse(&level)
+                    .ok_or_else(|| WireError::invalid("halt_ack.level", "is none of none, halt, stop"))?;
+                Self::HaltAck(HaltAck { level, number, running })
+            }
         })
     }
 }
@@ -52,6 +58,9 @@ impl From<AgentMessage> for proto::AgentMessage {
             AgentMessage::DrainRequested { reason } => Kind::DrainRequested(proto::DrainRequested { reason }),
             AgentMessage::CertificateRequest { csr } => {
                 Kind::CertificateRequest(proto::CertificateRequest { csr })
+            }
+            AgentMessage::HaltAck(HaltAck { level, number, running }) => {
+                Kind::HaltAck(proto::HaltAck { level: level.as_str().to_owned(), number, running })
             }
         };
         Self { kind: Some(kind) }

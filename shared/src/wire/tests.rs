@@ -202,6 +202,10 @@ fn certificate() -> impl Strategy<Value = CertificateIssued> {
         .prop_map(|(chain, join_counter)| CertificateIssued { chain, join_counter })
 }
 
+fn halt_level() -> impl Strategy<Value = HaltLevel> {
+    prop::sample::select(std::vec![HaltLevel::None, HaltLevel::Halt, HaltLevel::Stop])
+}
+
 fn agent_message() -> impl Strategy<Value = AgentMessage> {
     prop_oneof![
         hello().prop_map(|hello| AgentMessage::Hello(Box::new(hello))),
@@ -217,6 +221,8 @@ fn agent_message() -> impl Strategy<Value = AgentMessage> {
         Just(AgentMessage::CapabilitiesChanged(Vec::new())),
         "\\PC{0,20}".prop_map(|reason| AgentMessage::DrainRequested { reason }),
         blob().prop_map(|csr| AgentMessage::CertificateRequest { csr }),
+        (halt_level(), any::<u64>(), any::<u32>())
+            .prop_map(|(level, number, running)| AgentMessage::HaltAck(HaltAck { level, number, running })),
     ]
 }
 
@@ -261,7 +267,7 @@ fn coordinator_message() -> impl Strategy<Value = CoordinatorMessage> {
             detail: "why".into()
         })),
         capabilities().prop_map(|disabled_capabilities| Message::Flags { disabled_capabilities }),
-        prop::sample::select(vec![HaltLevel::None, HaltLevel::Halt, HaltLevel::Stop]).prop_map(Message::Halt),
+        (halt_level(), any::<u64>()).prop_map(|(level, number)| Message::Halt(HaltNotice { level, number })),
     ]
 }
 
@@ -435,9 +441,13 @@ fn what_a_newer_build_says_is_told_from_what_is_wrong() {
     assert!(ending.is_unknown());
     let missing = Report::try_from(proto::Finished { attempt: None, ..finished() }).unwrap_err();
     assert!(!missing.is_unknown());
-    let halt = proto::coordinator_message::Kind::Halt(proto::Halt { level: "freeze".into() });
+    let halt = proto::coordinator_message::Kind::Halt(proto::Halt { level: "freeze".into(), number: 3 });
     let halt = CoordinatorMessage::try_from(proto::CoordinatorMessage { kind: Some(halt) });
-    assert_eq!(halt, Ok(CoordinatorMessage::Halt(HaltLevel::Stop)), "taken for the gravest");
+    assert_eq!(
+        halt,
+        Ok(CoordinatorMessage::Halt(HaltNotice { level: HaltLevel::Stop, number: 3 })),
+        "taken for the gravest"
+    );
 }
 
 /// The large parts of an order are shared with the message they came in, not copied.

@@ -29,6 +29,7 @@ const ROUTES: Entry[] = [
   [one('/audit'), { section: 'audit', title: 'Audit', load: () => import('../screens/Audit.svelte') }],
   [one('/evolution'), { section: 'evolution', title: 'Evolution', load: () => import('../screens/Evolution.svelte') }],
   [one('/cognition'), { section: 'cognition', title: 'Cognition', load: () => import('../screens/Cognition.svelte') }],
+  [one('/halt'), { section: 'halt', title: 'Kill switch', load: () => import('../screens/Halt.svelte') }],
   [one('/settings'), { section: 'settings', title: 'Settings', load: () => import('../screens/Settings.svelte') }],
 ];
 

@@ -12,6 +12,7 @@ export type TaskDetail = Schemas['TaskDetail'];
 export type Attempt = Schemas['Attempt'];
 export type Approval = Schemas['Approval'];
 export type Review = Schemas['Review'];
+export type Halt = Schemas['Halt'];
 export type Agent = Schemas['Agent'];
 export type Invite = Schemas['Invite'];
 export type Artifact = Schemas['Artifact'];

@@ -13,7 +13,7 @@ use cedar_policy::{
 pub const ROLES: [&str; 5] = ["owner", "operator", "approver", "viewer", "service"];
 
 /// Every action of the API with the group it belongs to. An action that is not here is denied to everyone.
-pub const ACTIONS: [(&str, &str); 67] = [
+pub const ACTIONS: [(&str, &str); 68] = [
     ("agent.confirm", "administer"),
     ("agent.drain", "operate"),
     ("agent.invite", "administer"),
@@ -60,6 +60,7 @@ pub const ACTIONS: [(&str, &str); 67] = [
     ("playbook.read", "view"),
     ("policy.change", "administer"),
     ("policy.read", "view"),
+    ("policy.replay", "operate"),
     ("principal.change", "administer"),
     ("principal.read", "view"),
     ("review.decide", "operate"),

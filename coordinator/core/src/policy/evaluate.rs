@@ -5,32 +5,24 @@ use std::str::FromStr;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use cedar_policy::{
-    Authorizer, Decision as Answer, Entities, EntityUid, PolicyId, Request, Schema, ValidationMode, Validator,
+    Authorizer, Decision as Answer, Entities, EntityUid, Policy, PolicyId, Request, Schema, ValidationMode,
+    Validator,
 };
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::trust::canonical;
 
+use super::place::{self, PolicyError};
 use super::request::{Asked, context, principal};
 use super::{Decision, PolicyContext, Verdict, approvals_needed};
 use crate::risk::Assessment;
 
 const SHIPPED: &str = include_str!("shipped.cedar");
+const GUARDRAILS: &str = include_str!("guardrails.cedar");
 const SCHEMA: &str = include_str!("shipped.cedarschema");
+/// What ids of guardrails begin with.
+const GUARD: &str = "guard-";
 /// The longest policy text that is read.
 pub(super) const MAX_POLICY_BYTES: usize = 256 * 1024;
-
-/// Why a text is not a policy set.
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    #[error("the policies are {0} bytes, more than {MAX_POLICY_BYTES}")]
-    TooLong(usize),
-    #[error("the policies cannot be read: {0}")]
-    Parse(String),
-    #[error("the policies do not fit the schema: {0}")]
-    Schema(String),
-    #[error("policy {0} has no `@id(\"…\")`, or one that another has already")]
-    Unnamed(String),
-}
 
 /// A compiled, versioned set of policies. Cheap to clone. A question takes Cedar some microseconds; answers are
 /// remembered, since missions of one kind ask the same again and again.
@@ -42,8 +34,39 @@ pub struct PolicySet {
     answers: Arc<Mutex<HashMap<Asked, Decision>>>,
 }
 
+/// Every policy of a text, by its own id.
+fn read(text: &str) -> Result<BTreeMap<String, Policy>, PolicyError> {
+    let set = cedar_policy::PolicySet::from_str(text).map_err(|errors| place::of_parse(text, &errors))?;
+    if let Some(template) = set.templates().next() {
+        let reason = "it is a template, which are not taken: name principal and resource".to_owned();
+        let named = template.annotation("id").map(str::to_owned);
+        return Err(PolicyError { policy: named, place: None, reason });
+    }
+    let mut found = BTreeMap::new();
+    // In the order of the text, so that an error names the first.
+    let mut policies: Vec<&Policy> = set.policies().collect();
+    policies.sort_by_key(|policy| place::number(policy.id().as_ref()));
+    for policy in policies {
+        let ordinal = place::number(policy.id().as_ref()) + 1;
+        let unnamed = |reason: &str| PolicyError {
+            policy: policy.annotation("id").map(str::to_owned),
+            place: None,
+            reason: format!("policy number {ordinal} {reason}"),
+        };
+        let id = policy.annotation("id").filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| unnamed("has no `@id(\"…\")`: every policy needs one of its own"))?;
+        if found.insert(id.to_owned(), policy.new_id(PolicyId::new(id))).is_some() {
+            return Err(unnamed("has an `@id` that another has already"));
+        }
+    }
+    Ok(found)
+}
+
 /// Answers remembered before they are all forgotten.
 const MAX_ANSWERS: usize = 1024;
+
+static GUARDRAILS_READ: LazyLock<BTreeMap<String, Policy>> =
+    LazyLock::new(|| read(GUARDRAILS).expect("the guardrails are tested"));
 
 static SHIPPED_SET: LazyLock<PolicySet> =
     LazyLock::new(|| PolicySet::parse(SHIPPED).expect("the shipped policies are tested"));
@@ -70,36 +93,35 @@ impl PolicySet {
         SHIPPED_SET.clone()
     }
 
-    /// Reads and validates a set; every policy needs an `@id` of its own. Templates are not taken.
+    /// Reads and validates a set, and puts the guardrails under it. Every policy needs an `@id` of its own; ids that begin
+    /// with `guard-` are the guardrails'. Templates are not taken.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         if text.len() > MAX_POLICY_BYTES {
-            return Err(PolicyError::TooLong(text.len()));
+            let reason = format!("the policies are {} bytes, more than {MAX_POLICY_BYTES}", text.len());
+            return Err(PolicyError { policy: None, place: None, reason });
         }
-        let read =
-            cedar_policy::PolicySet::from_str(text).map_err(|error| PolicyError::Parse(error.to_string()))?;
-        if let Some(template) = read.templates().next() {
-            return Err(PolicyError::Parse(format!("{} is a template", template.id())));
+        let mut read = read(text)?;
+        if let Some(id) = read.keys().find(|id| id.starts_with(GUARD)) {
+            let reason = format!(
+                "ids that begin with `{GUARD}` are the guardrails', which every set has; choose another"
+            );
+            return Err(PolicyError { policy: Some(id.clone()), place: None, reason });
         }
+        read.extend(GUARDRAILS_READ.clone());
+        let unreadable = |reason: String| PolicyError { policy: None, place: None, reason };
         let mut canonical_form = BTreeMap::new();
-        let mut named = Vec::new();
-        for policy in read.policies() {
-            let unnamed = || PolicyError::Unnamed(policy.id().to_string());
-            let id = policy.annotation("id").filter(|id| !id.is_empty()).ok_or_else(unnamed)?;
-            let json = policy.to_json().map_err(|error| PolicyError::Parse(error.to_string()))?;
-            if canonical_form.insert(id.to_owned(), json).is_some() {
-                return Err(unnamed());
-            }
-            named.push(policy.new_id(PolicyId::new(id)));
+        for (id, policy) in &read {
+            canonical_form
+                .insert(id.clone(), policy.to_json().map_err(|error| unreadable(error.to_string()))?);
         }
-        let policies = cedar_policy::PolicySet::from_policies(named)
-            .map_err(|error| PolicyError::Parse(error.to_string()))?;
-        let schema = SCHEMA_READ.as_ref().map_err(|error| PolicyError::Schema(error.clone()))?;
+        let policies = cedar_policy::PolicySet::from_policies(read.into_values())
+            .map_err(|error| unreadable(error.to_string()))?;
+        let schema = SCHEMA_READ.as_ref().map_err(|error| unreadable(error.clone()))?;
         let checked = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
         if let Some(error) = checked.validation_errors().next() {
-            return Err(PolicyError::Schema(error.to_string()));
+            return Err(place::of_schema(text, error));
         }
-        let digest =
-            canonical::digest(&canonical_form).map_err(|error| PolicyError::Parse(error.to_string()))?;
+        let digest = canonical::digest(&canonical_form).map_err(|error| unreadable(error.to_string()))?;
         Ok(Self { policies: Arc::new(policies), digest, text: Arc::from(text), answers: Arc::default() })
     }
 
@@ -108,9 +130,14 @@ impl PolicySet {
         self.digest
     }
 
-    /// As it was written.
+    /// As it was written, without the guardrails.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What is part of every set.
+    pub const fn guardrails() -> &'static str {
+        GUARDRAILS
     }
 
     /// Asks whether the work may run unattended, flagged, or with approval, in that order; else it is denied. The

@@ -95,6 +95,43 @@ fn the_digest_is_of_meaning_not_of_layout() {
     assert_ne!(shipped.digest(), changed.digest());
 }
 
+/// Whatever is written, the guardrails are under it: an empty set denies, and one that permits all still waits for people.
+#[test]
+fn no_edit_removes_the_guardrails() {
+    let empty = PolicySet::parse("").unwrap();
+    assert_eq!(empty.evaluate(&assessment(Rank::E, false), &person()).verdict, Verdict::Deny);
+    let open = PolicySet::parse("@id(\"all\") permit(principal, action, resource);").unwrap();
+    for rank in [Rank::A, Rank::S] {
+        let decision = open.evaluate(&assessment(rank, false), &person());
+        assert!(matches!(decision.verdict, Verdict::Hold { .. }), "{rank}");
+        assert!(decision.policies.contains(&"guard-a-s-need-approval".to_owned()), "{:?}", decision.policies);
+    }
+    let stolen = "@id(\"guard-a-s-need-approval\") permit(principal, action, resource);";
+    let refused = PolicySet::parse(stolen).unwrap_err();
+    assert_eq!(refused.policy.as_deref(), Some("guard-a-s-need-approval"));
+    assert_eq!(
+        PolicySet::parse(PolicySet::guardrails()).unwrap_err().policy.as_deref(),
+        Some("guard-a-s-need-approval")
+    );
+}
+
+#[test]
+fn a_refusal_names_the_policy_and_the_place() {
+    let told = |text: &str| PolicySet::parse(text).unwrap_err();
+    let wrong = told(
+        "@id(\"good\")\npermit (principal, action, resource);\n\n@id(\"bad\")\nforbid (principal, action, resource)\nwhen { context.colour == 1 };",
+    );
+    assert_eq!((wrong.policy.as_deref(), wrong.place), (Some("bad"), Some((6, 8))), "{wrong}");
+    assert!(wrong.to_string().starts_with("policy `bad`, line 6, column 8: "), "{wrong}");
+    let torn = told("@id(\"x\")\npermit (principal, action resource);");
+    assert_eq!((torn.policy.as_deref(), torn.place.map(|(line, _)| line)), (None, Some(2)), "{torn}");
+    assert!(
+        told("@id(\"a\") permit(principal, action, resource); permit(principal, action, resource);")
+            .reason
+            .contains("number 2")
+    );
+}
+
 #[test]
 fn sets_that_mean_nothing_are_refused() {
     for wrong in [

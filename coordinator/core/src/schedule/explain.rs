@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nexusmon_shared::mission::{MissionState, ResumeTo};
 use nexusmon_shared::task::TaskState;
 
-use super::limits::full;
+use super::limits::{full, spent};
 use super::matching::{Fit, fits};
 use super::{AgentView, Availability, ClassId, DemandClass, LimitUse, Reason};
 use crate::mission::Start;
@@ -21,6 +21,7 @@ pub struct Explaining<'a> {
     pub class: Option<(ClassId, &'a DemandClass)>,
     pub agents: &'a [AgentView],
     pub limits: &'a BTreeMap<String, LimitUse>,
+    pub rates: &'a BTreeMap<String, LimitUse>,
     pub halted: bool,
 }
 
@@ -52,7 +53,10 @@ pub fn explain(about: &Explaining<'_>) -> Option<Reason> {
         TaskState::Backoff { until, cause } => Reason::Backoff { until: *until, cause: cause.kind() },
         _ if about.halted => Reason::Halted,
         _ => match about.class {
-            Some((id, class)) => explain_class(id, class, about.agents, about.limits),
+            Some((id, class)) => match spent(about.rates, class) {
+                Some((key, max)) => Reason::LimitReached { key, max },
+                None => explain_class(id, class, about.agents, about.limits),
+            },
             None => Reason::Queued,
         },
     })
@@ -106,6 +110,11 @@ pub fn explain_class(
         Fit::Rank => Reason::RankAboveAgentCeiling { rank: class.rank },
         Fit::Consent => Reason::ConsentRequired { rank: class.rank },
         Fit::Refused => Reason::RefusedBy { agents: names() },
+        Fit::Limited => Reason::LimitReached {
+            key: there.first().map(|agent| format!("agent:{}", agent.offer.name)).unwrap_or_default(),
+            max: there.first().and_then(|agent| agent.rate?.least).unwrap_or(0),
+        },
+        Fit::Disabled => Reason::CapabilityDisabled { capability: class.capability.clone() },
         Fit::Availability => unavailable(&there),
         Fit::Fits => {
             let has_room =

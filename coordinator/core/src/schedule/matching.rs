@@ -2,7 +2,7 @@
 
 use nexusmon_shared::sandbox::provides;
 
-use super::{AgentView, Availability, ClassId, DemandClass};
+use super::{AgentView, Availability, ClassId, DemandClass, LimitUse};
 
 /// How far an agent gets with a class; the first thing that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +15,10 @@ pub enum Fit {
     Consent,
     /// Its own config forbids the capability, or it refused this class.
     Refused,
+    /// A flag switches the capability off there.
+    Disabled,
+    /// Its own rate of starts is spent.
+    Limited,
     /// It would fit, but takes no new work now.
     Availability,
     Fits,
@@ -44,6 +48,12 @@ pub fn fits(id: ClassId, class: &DemandClass, agent: &AgentView) -> Fit {
     let allowed = offer.allowed.as_ref().is_none_or(|allowed| allowed.contains(&class.capability));
     if !allowed || agent.barred.contains(&id) {
         return Fit::Refused;
+    }
+    if agent.disabled.contains(&class.capability) {
+        return Fit::Disabled;
+    }
+    if agent.rate.and_then(LimitUse::left) == Some(0) {
+        return Fit::Limited;
     }
     if agent.availability == Availability::Live { Fit::Fits } else { Fit::Availability }
 }

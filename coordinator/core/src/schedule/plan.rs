@@ -8,7 +8,7 @@ use nexusmon_shared::id::{AgentId, MissionId};
 use super::explain::explain_class;
 use super::limits::Limits;
 use super::matching::{Fit, fits};
-use super::{AgentView, Candidate, ClassId, DemandClass, Grant, Reason, SchedulePlan, Snapshot};
+use super::{AgentView, Candidate, ClassId, DemandClass, Grant, LimitUse, Reason, SchedulePlan, Snapshot};
 
 /// Decides grants and reasons. Deterministic, and greedy in the candidates' order: each task goes to the fitting agent
 /// with the most free slots (ties by id), so work spreads. Every agent is matched to a class once; the rest costs the
@@ -45,9 +45,9 @@ impl<'s> Round<'s> {
     fn new(snapshot: &'s Snapshot) -> Self {
         Self {
             snapshot,
-            room: snapshot.agents.iter().map(|agent| (agent.free_slots, agent.prefetch)).collect(),
+            room: snapshot.agents.iter().map(room).collect(),
             fitting: HashMap::new(),
-            limits: Limits::new(&snapshot.limits),
+            limits: Limits::new(snapshot),
             budgets: HashMap::new(),
             reasons: HashMap::new(),
         }
@@ -73,13 +73,13 @@ impl<'s> Round<'s> {
         if left == 0 {
             return Err(Reason::BudgetSpent);
         }
-        self.limits.check(&class.limits)?;
+        self.limits.check(class)?;
         let Some(agent) = self.take_agent(candidate.class, class) else {
             let reason = self.no_agent(candidate.class, class);
             self.reasons.insert(candidate.class, reason.clone());
             return Err(reason);
         };
-        self.limits.take(&class.limits);
+        self.limits.take(class);
         self.budgets.insert(candidate.mission, left - 1);
         Ok(Grant {
             task: candidate.task,
@@ -129,6 +129,13 @@ impl<'s> Round<'s> {
             reason => reason,
         }
     }
+}
+
+/// Free slots and prefetch, as far as the agent's own rate goes.
+fn room(agent: &AgentView) -> (u32, u32) {
+    let left = agent.rate.and_then(LimitUse::left).unwrap_or(u32::MAX);
+    let slots = agent.free_slots.min(left);
+    (slots, agent.prefetch.min(left - slots))
 }
 
 fn entry((slots, prefetch): (u32, u32), agent: &AgentView, at: usize) -> Room {

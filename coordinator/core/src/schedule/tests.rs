@@ -27,6 +27,8 @@ fn agent(id: u128, slots: u32) -> AgentView {
         free_slots: slots,
         prefetch: 0,
         barred: BTreeSet::new(),
+        disabled: BTreeSet::new(),
+        rate: None,
     }
 }
 
@@ -96,6 +98,11 @@ fn every_reason_is_told_apart() {
         (DemandClass { requires_approval: true, ..c() }, vec![agent(1, 1)], "consent_required"),
         (c(), changed(|a| Arc::make_mut(&mut a.offer).allowed = Some(BTreeSet::new())), "refused_by"),
         (c(), changed(|a| a.barred = BTreeSet::from([ClassId(1)])), "refused_by"),
+        (
+            c(),
+            changed(|a| a.disabled = BTreeSet::from(["shell.run".parse().unwrap()])),
+            "capability_disabled",
+        ),
         (c(), changed(|a| a.availability = Availability::Offline), "agents_offline"),
         (c(), changed(|a| a.availability = Availability::Paused), "agents_paused"),
         (c(), changed(|a| a.availability = Availability::Draining), "agents_draining"),
@@ -127,6 +134,24 @@ fn limits_budgets_and_ceilings_hold() {
     assert!(matches!(plan(&snapshot).waiting[0].1, Reason::AboveApprovedRank { .. }));
     snapshot.halted = true;
     assert_eq!(plan(&snapshot).waiting[0].1, Reason::Halted);
+}
+
+#[test]
+fn rates_hold_for_capability_key_and_agent() {
+    let of_two = LimitUse { live: 1, least: Some(3) };
+    let keyed = DemandClass { limits: BTreeMap::from([("db".to_owned(), 9)]), ..class() };
+    for key in ["capability:shell.run", "key:db"] {
+        let mut snapshot = of(5, keyed.clone(), vec![agent(1, 9)]);
+        snapshot.rates.insert(key.to_owned(), of_two);
+        let answer = plan(&snapshot);
+        assert_eq!(answer.grants.len(), 2, "{key}");
+        assert_eq!(answer.waiting[0].1, Reason::LimitReached { key: key.to_owned(), max: 3 });
+    }
+    let slow = AgentView { rate: Some(of_two), ..agent(1, 9) };
+    assert_eq!(plan(&of(5, class(), vec![slow.clone(), agent(2, 1)])).grants.len(), 3);
+    let spent = AgentView { rate: Some(LimitUse { live: 3, least: Some(3) }), ..slow };
+    let name = format!("agent:{}", spent.offer.name);
+    assert_eq!(reason(class(), vec![spent]), Reason::LimitReached { key: name, max: 3 });
 }
 
 #[test]

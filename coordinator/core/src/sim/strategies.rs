@@ -133,6 +133,8 @@ fn agent(id: u128) -> impl Strategy<Value = AgentView> {
                 free_slots,
                 prefetch,
                 barred: barred.map(ClassId).into_iter().collect(),
+                disabled: BTreeSet::new(),
+                rate: None,
             }
         },
     )
@@ -186,6 +188,7 @@ pub fn snapshot() -> impl Strategy<Value = Snapshot> {
                 .map(|(live, least)| ("db".to_owned(), LimitUse { live, least: (live > 0).then_some(least) }))
                 .into_iter()
                 .collect(),
+            rates: BTreeMap::new(),
             disabled: HashSet::new(),
         },
     )

@@ -34,6 +34,8 @@ fn member(id: u128, version: i64, name: &str, capability: &str) -> Member {
             free_slots: 0,
             prefetch: 0,
             barred: BTreeSet::new(),
+            disabled: BTreeSet::new(),
+            rate: None,
         },
         manifests: vec![serde_json::from_value(manifest).unwrap()],
     }

@@ -17,8 +17,12 @@ use crate::service::auth::{self as service, SessionKind};
 #[derive(serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Login {
-    /// The owner's.
-    operator_key: String,
+    /// The owner's; or `name` and `password`.
+    operator_key: Option<String>,
+    /// Of a person.
+    name: Option<String>,
+    /// The key that was shown when the person was made.
+    password: Option<String>,
 }
 
 /// Who logged in, and with what to go on.
@@ -66,11 +70,19 @@ pub(in crate::http) async fn login(
     Extension(Network(network)): Extension<Network>,
     Extension(site): Extension<Site>,
     headers: HeaderMap,
-    Json(Login { operator_key }): Json<Login>,
+    Json(Login { operator_key, name, password }): Json<Login>,
 ) -> Result<Response, Problem> {
     let browser = access::is_same_origin_browser(&headers);
     let kind = if browser { SessionKind::Cookie } else { SessionKind::Bearer };
-    let login = service::Login { name: None, secret: operator_key, kind, network };
+    let (name, secret) = match (operator_key, name, password) {
+        (Some(key), None, None) => (None, key),
+        (None, Some(name), Some(password)) => (Some(name), password),
+        _ => {
+            let message = "give either `operator_key`, or `name` and `password`";
+            return Err(Problem::field("", "required", message));
+        }
+    };
+    let login = service::Login { name, secret, kind, network };
     Ok(logged_in(service::login(&web.app, login).await?, &site))
 }
 

@@ -105,6 +105,8 @@ pub(in crate::http) struct Capability {
     outputs: Option<Value>,
     /// Names of agents that have it now.
     agents: Vec<String>,
+    /// Where it is switched off, by itself or with its plugin.
+    flags: Vec<super::flags::Flag>,
 }
 
 impl From<service::CapabilityView> for Capability {
@@ -119,6 +121,7 @@ impl From<service::CapabilityView> for Capability {
             params,
             outputs,
             agents,
+            flags,
         } = view;
         Self {
             name: name.to_string(),
@@ -130,6 +133,7 @@ impl From<service::CapabilityView> for Capability {
             params,
             outputs,
             agents,
+            flags: flags.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -132,6 +132,7 @@ async fn change(
         let record = HelloRecord::read(&row).unwrap_or_default();
         let fresh = profile(&row, &record);
         live.change_profile(|place| *place = fresh);
+        crate::service::flags::tell(app, &live);
     }
     crate::service::dispatch::wake(app);
     Ok(row)

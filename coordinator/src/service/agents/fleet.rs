@@ -177,6 +177,7 @@ pub(super) fn capabilities(app: &App) -> Vec<CapabilityView> {
                 params: spec.params.clone(),
                 outputs: spec.outputs.clone(),
                 agents: Vec::new(),
+                flags: Vec::new(),
             },
         );
     }

@@ -71,6 +71,8 @@ pub(super) async fn open(app: &App, agent: AgentId, hello: Hello) -> Result<(Liv
     };
     let (live, outgoing) = app.sessions.register(opened);
     live.hold(agreed.adopted.iter().copied());
+    crate::service::halt::greet(app, &live);
+    crate::service::flags::tell(app, &live);
     agreed.after.run(app);
     super::fleet::learn(app, &agreed.agent);
     super::tell(app, "agent.online", agent, json!({"session": agreed.session, "build": record.build}));

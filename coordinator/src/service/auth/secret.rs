@@ -63,7 +63,7 @@ pub(super) async fn prepare(app: &App) -> Result<Option<Secret>> {
     Ok((made && made_up).then_some(key))
 }
 
-fn random_key(app: &App) -> String {
+pub(in crate::service) fn random_key(app: &App) -> String {
     app.rng.with(|rng| {
         let mut key = String::new();
         for place in 0..32 {
@@ -85,7 +85,7 @@ fn random_key(app: &App) -> String {
     })
 }
 
-async fn hash(app: &App, secret: String) -> Result<String> {
+pub(in crate::service) async fn hash(app: &App, secret: String) -> Result<String> {
     let mut salt = [0_u8; 16];
     app.rng.with(|rng| rng.fill_bytes(&mut salt));
     tokio::task::spawn_blocking(move || {

@@ -8,6 +8,7 @@ use nexusmon_shared::message::SUSPECT_AFTER;
 
 use crate::app::App;
 use crate::app::sessions::{AgentLive, Profile};
+use crate::service::flags;
 
 /// What a session's profile says, without what is free.
 pub(in crate::service) fn view(agent: AgentId, session: u64, profile: &Profile) -> AgentView {
@@ -19,6 +20,8 @@ pub(in crate::service) fn view(agent: AgentId, session: u64, profile: &Profile) 
         free_slots: 0,
         prefetch: 0,
         barred: std::collections::BTreeSet::new(),
+        disabled: std::collections::BTreeSet::new(),
+        rate: None,
     }
 }
 
@@ -52,35 +55,38 @@ pub(in crate::service) fn agent_views(app: &App, live: &[Arc<AgentLive>]) -> Vec
 pub(in crate::service) fn offline_views(app: &App) -> Vec<AgentView> {
     let fleet = app.fleet.get();
     let boot = app.clock.boot();
-    fleet
-        .views
-        .values()
-        .map(|known| {
-            let Some(live) = app.sessions.get(known.id) else {
-                let mut view = known.clone();
-                // Another node gives it work; what waits here waits for a slot there.
-                if view.availability == Availability::Offline && app.elsewhere.get(known.id).is_some() {
-                    view.availability = Availability::Live;
-                }
-                return view;
-            };
-            let profile = live.profile();
-            let held = u32::try_from(live.held()).unwrap_or(u32::MAX);
-            let availability = match known.availability {
-                Availability::Offline if boot.saturating_sub(live.seen()) >= SUSPECT_AFTER => {
-                    Availability::Offline
-                }
-                Availability::Offline if profile.closed => Availability::Paused,
-                Availability::Offline => Availability::Live,
-                set => set,
-            };
-            AgentView {
-                availability,
-                free_slots: profile.slots.saturating_sub(held),
-                prefetch: profile.prefetch,
-                barred: app.barred.of(known.id),
-                ..view(known.id, live.session, &profile)
+    let rules = app.flags.get();
+    let views = fleet.views.values().map(|known| {
+        let Some(live) = app.sessions.get(known.id) else {
+            let mut view = known.clone();
+            // Another node gives it work; what waits here waits for a slot there.
+            if view.availability == Availability::Offline && app.elsewhere.get(known.id).is_some() {
+                view.availability = Availability::Live;
             }
+            return view;
+        };
+        let profile = live.profile();
+        let held = u32::try_from(live.held()).unwrap_or(u32::MAX);
+        let availability = match known.availability {
+            Availability::Offline if boot.saturating_sub(live.seen()) >= SUSPECT_AFTER => {
+                Availability::Offline
+            }
+            Availability::Offline if profile.closed => Availability::Paused,
+            Availability::Offline => Availability::Live,
+            set => set,
+        };
+        AgentView {
+            availability,
+            free_slots: profile.slots.saturating_sub(held),
+            prefetch: profile.prefetch,
+            barred: app.barred.of(known.id),
+            ..view(known.id, live.session, &profile)
+        }
+    });
+    views
+        .map(|mut view| {
+            flags::mark(&rules.flags, &mut view);
+            view
         })
         .collect()
 }

@@ -63,7 +63,7 @@ pub(super) async fn dry_run(app: &App, caller: &Caller, mission: NewMission) -> 
         rank: assessment.rank,
         verdict: verdict.to_owned(),
         policies: judged.decision.policies.clone(),
-        policy_digest: app.policy.digest(),
+        policy_digest: judged.policy_digest,
         approvals_needed,
         tasks,
         blast: BlastRadius {

@@ -18,7 +18,7 @@ use nexusmon_shared::sandbox::Profile;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::plan_digest::seal;
 
-use super::super::{Caller, Role};
+use super::super::{Caller, Origin, Role};
 use crate::app::App;
 use crate::app::fleet::Fleet;
 use crate::app::plans::SealedPlan;
@@ -35,6 +35,8 @@ pub(in crate::service) struct Judged {
     /// Canonical leaves in plan order.
     pub leaves: Vec<String>,
     pub decision: Decision,
+    /// Of the set that decided.
+    pub policy_digest: Digest,
     pub prediction: Prediction,
     /// By leaf; what is known only at run time (`same_as`, a bound over children) comes later.
     pub classes: Vec<DemandClass>,
@@ -42,8 +44,11 @@ pub(in crate::service) struct Judged {
 
 /// Whose text the plan is.
 pub(in crate::service) fn author_of(caller: &Caller) -> Author {
+    // Who has no session came with a token.
+    let token = caller.session.is_none() && caller.origin != Origin::System;
     match caller.role {
         Role::Service => Author::Token(caller.principal),
+        _ if token => Author::Token(caller.principal),
         _ => Author::Person(caller.principal),
     }
 }
@@ -75,13 +80,14 @@ fn judge_now(
     let request = PlanRequest { drafts, requested: draft.rank, budget: &draft.budget };
     let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name };
     let bound = bind(&request, &facts)?;
+    let policy = app.policy.get();
     let header = PlanHeader {
         mission,
         goal: draft.goal.clone(),
         author: author.clone(),
         input_digests: Vec::new(),
         playbook: None,
-        policy_digest: app.policy.digest(),
+        policy_digest: policy.set.digest(),
         plugins: bound.plugins.clone(),
         budget: draft.budget,
     };
@@ -95,7 +101,7 @@ fn judge_now(
         // The roster comes with governance; until then the owner is the one who may approve.
         eligible: 1,
     };
-    let decision = app.policy.evaluate(&bound.assessment, &context);
+    let decision = policy.set.evaluate(&bound.assessment, &context);
     let expected: Vec<_> = bound
         .tasks
         .iter()
@@ -119,7 +125,8 @@ fn judge_now(
         tasks_root: sealed.tasks_root,
         tree: sealed.tree,
     };
-    Ok(Judged { classes, sealed: Arc::new(sealed), leaves, decision, prediction, bound })
+    let policy_digest = policy.set.digest();
+    Ok(Judged { policy_digest, classes, sealed: Arc::new(sealed), leaves, decision, prediction, bound })
 }
 
 /// What a task demands of an agent.

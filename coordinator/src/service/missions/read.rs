@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nexusmon_core::schedule::{ClassId, explain_class};
+use nexusmon_core::schedule::{ClassId, Reason, explain_class};
 use nexusmon_shared::id::MissionId;
 use nexusmon_shared::task::TaskStatus;
 use nexusmon_store::{ArtifactFilter, ArtifactKind, Connection, MissionRow, StatusCount, TaskFilter};
@@ -160,7 +160,11 @@ pub(super) async fn stats(app: &App) -> Result<EngineStats> {
     for nexusmon_store::ReadyCount { class, count } in read.ready_counts().await? {
         let id = ClassId(class.0);
         let Some(known) = app.classes.class(id) else { continue };
-        let reason = explain_class(id, &known, &agents, &BTreeMap::new());
+        let reason = if app.switch.is_pulled() {
+            Reason::Halted
+        } else {
+            explain_class(id, &known, &agents, &BTreeMap::new())
+        };
         *waiting_by_reason.entry(reason.code()).or_default() += u64::try_from(count).unwrap_or(0);
     }
     let oldest = read.oldest_ready().await?;

@@ -50,6 +50,12 @@ pub(super) async fn rerun(
     views::created(app, created).await
 }
 
+/// A mission as somebody would ask for it now, to be judged again.
+pub(in crate::service) fn draft_again(row: &MissionRow, leaves: &[String]) -> Result<MissionDraft> {
+    let drafts = leaves.iter().map(|leaf| draft(leaf)).collect::<Result<Vec<_>>>()?;
+    Ok(replace::draft_of(row, drafts))
+}
+
 /// The leaf as somebody would write it; every default is spelled out.
 fn draft(leaf: &str) -> Result<TaskDraft> {
     let spec: TaskSpec = serde_json::from_str(leaf).map_err(Error::internal)?;

@@ -18,6 +18,7 @@ use crate::service::dispatch::offline_views;
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     pub limits: BTreeMap<String, LimitUse>,
+    pub rates: BTreeMap<String, LimitUse>,
     pub halted: bool,
 }
 
@@ -63,12 +64,19 @@ pub(super) async fn extra(app: &App, read: &mut Connection, rows: &[TaskRow]) ->
             limits.insert(used.key, LimitUse { live, least: used.maximum });
         }
     }
-    Ok(Extra { limits, halted })
+    let rates = crate::service::flags::rates_used(app, read).await?;
+    Ok(Extra { limits, rates, halted })
 }
 
 impl<'a> Explainer<'a> {
     pub(super) fn new(app: &'a App, mission: &'a MissionRow, extra: Extra) -> Self {
-        Self { app, mission, agents: offline_views(app), extra }
+        let mut agents = offline_views(app);
+        if !extra.rates.is_empty() {
+            for agent in &mut agents {
+                agent.rate = extra.rates.get(&format!("agent:{}", agent.id)).copied();
+            }
+        }
+        Self { app, mission, agents, extra }
     }
 
     pub(super) fn explain(&self, about: &About<'_>) -> Option<Waiting> {
@@ -102,6 +110,7 @@ impl<'a> Explainer<'a> {
             class: class.as_ref().map(|(id, class)| (*id, &**class)),
             agents: &self.agents,
             limits: &self.extra.limits,
+            rates: &self.extra.rates,
             halted: self.extra.halted,
         })
         .map(|reason| waiting(&reason))

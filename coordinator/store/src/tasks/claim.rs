@@ -161,6 +161,18 @@ impl Tx {
         self.fetch_by(count, &keys, args![]).await
     }
 
+    /// Whether the kill switch is pulled. A pull, or a change of flags, waits for the end of this unit, or this unit
+    /// sees it.
+    pub async fn is_halted(&mut self) -> Result<bool, StoreError> {
+        if !self.unhalted {
+            let halted = self
+                .value::<bool>(sql!("SELECT halt <> 'none' AS value FROM organism /*pg FOR SHARE*/"), args![])
+                .await?;
+            self.unhalted = halted != Some(true);
+        }
+        Ok(!self.unhalted)
+    }
+
     /// Gives leases. One is given only if the task is still ready and not held, the agent's session is still that
     /// number and open, and nothing is halted; what is missing from the answer was not granted.
     ///
@@ -169,13 +181,10 @@ impl Tx {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        // A halt or a Hello waits for these grants, or these see it.
-        let halted = self
-            .value::<bool>(sql!("SELECT halt <> 'none' AS value FROM organism /*pg FOR SHARE*/"), args![])
-            .await?;
-        if halted == Some(true) {
+        if self.is_halted().await? {
             return Ok(Vec::new());
         }
+        // A Hello waits for these grants, or these see it.
         let agents: BTreeSet<_> = rows.iter().map(|row| row.agent).collect();
         let open: Vec<OpenSession> = self
             .fetch_by(

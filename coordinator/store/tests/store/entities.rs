@@ -314,7 +314,7 @@ on_both! {
             tx.insert_bars(&[bar.clone(), bar]).await?;
             assert_eq!(tx.bars().await?.len(), 1);
             assert_eq!(tx.clear_bars(agent_id(1)).await?, 1);
-            let flag = |disabled| FlagRow { capability: "shell.run".parse().unwrap(), scope: "fleet".to_owned(), disabled, reason: None, by_principal: principal(), at: NOW };
+            let flag = |disabled| FlagRow { capability: "shell.run".to_owned(), scope: "fleet".to_owned(), disabled, reason: None, by_principal: principal(), at: NOW };
             tx.put_flag(&flag(true)).await?;
             tx.put_flag(&flag(false)).await?;
             assert_eq!(tx.flags().await?, [flag(false)]);

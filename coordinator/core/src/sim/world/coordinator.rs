@@ -101,6 +101,8 @@ impl World {
                 free_slots: agent.slots.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX)),
                 prefetch: 0,
                 barred: BTreeSet::new(),
+                disabled: BTreeSet::new(),
+                rate: None,
             }
         });
         Snapshot {
@@ -119,6 +121,7 @@ impl World {
                 .collect(),
             agents: agents.collect(),
             limits: BTreeMap::new(),
+            rates: BTreeMap::new(),
             disabled: HashSet::new(),
             halted: false,
         }
