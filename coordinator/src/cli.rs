@@ -1,11 +1,12 @@
 //! The operator's commands: thin clients of the REST API. Nothing here reads the database or decides anything.
 //!
-//! Exit codes: 0 done; 1 the mission did not succeed; 2 bad input or usage; 3 not logged in or not allowed; 4 no such
+//! Exit codes: 0 done; 1 the mission did not succeed, the export does not hold; 2 bad input or usage; 3 not logged in or not allowed; 4 no such
 //! thing; 5 the state does not allow it; 6 the coordinator cannot be reached; 7 it failed.
 
 mod agents;
 mod approvals;
 mod artifacts;
+mod audit;
 mod client;
 mod invite;
 mod log;
@@ -13,6 +14,7 @@ mod login;
 mod missions;
 mod organism;
 mod render;
+mod verify;
 mod watch;
 
 use clap::{Args, Subcommand};
@@ -50,8 +52,8 @@ pub enum Command {
     Approvals(approvals::ApprovalsArgs),
     /// Flagged work that waits for a judgement, or was judged
     Reviews(approvals::ReviewsArgs),
-    /// The audit log, newest first
-    Audit(organism::AuditArgs),
+    /// The audit log: read it, export it, verify an export
+    Audit(audit::AuditArgs),
     /// Stage, traits and what earned them
     Evolution,
     /// Log in with the operator key and keep the token
@@ -80,6 +82,10 @@ pub async fn run(
     if let Command::Ready = command {
         return ready(connection).await;
     }
+    if let Command::Audit(arguments) = command {
+        // Verifying needs no coordinator.
+        return audit::audit(&connection, arguments).await;
+    }
     let client = Client::new(&connection)?;
     match command {
         Command::Mission(command) => missions::run(&client, command).await,
@@ -87,11 +93,10 @@ pub async fn run(
         Command::Artifact(command) => artifacts::run(&client, command).await,
         Command::Approvals(arguments) => approvals::approvals(&client, arguments).await,
         Command::Reviews(arguments) => approvals::reviews(&client, arguments).await,
-        Command::Audit(arguments) => organism::audit(&client, arguments).await,
         Command::Evolution => organism::evolution(&client).await,
         Command::Login(arguments) => login::login(&client, arguments).await,
         Command::Logout => login::logout(&client).await,
-        Command::Completions { .. } | Command::Ready => Ok(()),
+        Command::Completions { .. } | Command::Ready | Command::Audit(_) => Ok(()),
     }
 }
 

@@ -66,6 +66,7 @@ pub(super) struct Supervisor {
     pub(super) halt: HaltLevel,
     pub(super) draining: bool,
     pub(super) paused: bool,
+    pub(super) distrusts: bool,
     /// Asked to stop; attempts may go on until then.
     pub(super) stopping: Option<Duration>,
     /// When there last was an attempt, or the stop began.
@@ -98,6 +99,7 @@ impl Supervisor {
         let mut supervisor = Self {
             standing: parts.standing.clone(),
             paused: parts.paused,
+            distrusts: false,
             parts,
             journal,
             live: BTreeMap::new(),
@@ -217,6 +219,7 @@ impl Supervisor {
             Command::Flags(disabled) => self.standing.disabled = disabled.into_iter().collect(),
             Command::Halt(level) => self.halt(level),
             Command::Pause(on) => self.pause(on),
+            Command::Distrust(on) => self.distrust(on),
             Command::Summary(answer) => {
                 let _ = answer.send(self.summary());
             }

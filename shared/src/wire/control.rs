@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::field::{self, Read, WireError};
-use super::proto;
 use super::report::attempts;
+use super::{checkpoint, proto};
 use crate::message::{
     Cancel, CoordinatorMessage, Goodbye, GoodbyeCode, HaltLevel, MAX_BATCH_ITEMS, MAX_HELD_ATTEMPTS, Welcome,
 };
@@ -51,6 +51,7 @@ impl TryFrom<proto::CoordinatorMessage> for CoordinatorMessage {
             Kind::Halt(proto::Halt { level }) => {
                 Self::Halt(HaltLevel::parse(&level).unwrap_or(HaltLevel::Stop))
             }
+            Kind::Checkpoint(head) => Self::Checkpoint(Box::new(checkpoint::notice(head)?)),
         })
     }
 }
@@ -78,6 +79,7 @@ impl From<CoordinatorMessage> for proto::CoordinatorMessage {
                 disabled_capabilities: disabled_capabilities.iter().map(ToString::to_string).collect(),
             }),
             Message::Halt(level) => Kind::Halt(proto::Halt { level: level.as_str().to_owned() }),
+            Message::Checkpoint(head) => Kind::Checkpoint((*head).into()),
         };
         Self { kind: Some(kind) }
     }

@@ -3,7 +3,7 @@
 use super::field::{self, Arena, Read, WireError};
 use super::hello::{capabilities, manifests};
 use super::report::{attempt, finished};
-use super::{enrollment, proto};
+use super::{checkpoint, enrollment, proto};
 use crate::attempt::AttemptRef;
 use crate::message::{
     AgentMessage, Events, Heartbeat, MAX_BATCH_ITEMS, MAX_PROGRESS_TEXT_BYTES, Progress, Started,
@@ -35,6 +35,7 @@ impl TryFrom<proto::AgentMessage> for AgentMessage {
             Kind::CertificateRequest(proto::CertificateRequest { csr }) => {
                 Self::CertificateRequest { csr: field::blob("csr", csr, enrollment::MAX_CSR_BYTES)? }
             }
+            Kind::Cosignature(given) => Self::Cosignature(checkpoint::cosignature(given)?),
         })
     }
 }
@@ -53,6 +54,7 @@ impl From<AgentMessage> for proto::AgentMessage {
             AgentMessage::CertificateRequest { csr } => {
                 Kind::CertificateRequest(proto::CertificateRequest { csr })
             }
+            AgentMessage::Cosignature(given) => Kind::Cosignature(given.into()),
         };
         Self { kind: Some(kind) }
     }

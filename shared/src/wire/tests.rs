@@ -163,6 +163,7 @@ fn hello() -> impl Strategy<Value = Hello> {
                 local_policy,
                 paused,
                 facts,
+                checkpoint_size: u64::from(slots) * 7,
             }
         },
     )
@@ -217,6 +218,8 @@ fn agent_message() -> impl Strategy<Value = AgentMessage> {
         Just(AgentMessage::CapabilitiesChanged(Vec::new())),
         "\\PC{0,20}".prop_map(|reason| AgentMessage::DrainRequested { reason }),
         blob().prop_map(|csr| AgentMessage::CertificateRequest { csr }),
+        (any::<u64>(), ".{0,80}", ".{0,80}")
+            .prop_map(|(size, line, alarm)| AgentMessage::Cosignature(Cosignature { size, line, alarm })),
     ]
 }
 
@@ -262,6 +265,11 @@ fn coordinator_message() -> impl Strategy<Value = CoordinatorMessage> {
         })),
         capabilities().prop_map(|disabled_capabilities| Message::Flags { disabled_capabilities }),
         prop::sample::select(vec![HaltLevel::None, HaltLevel::Halt, HaltLevel::Stop]).prop_map(Message::Halt),
+        (".{0,80}", ".{0,80}", any::<u64>(), vec(digest(), 0..9), vec(".{0,40}", 0..4)).prop_map(
+            |(note, key, from, proof, cosignatures)| {
+                Message::Checkpoint(Box::new(CheckpointNotice { note, key, from, proof, cosignatures }))
+            }
+        ),
     ]
 }
 
