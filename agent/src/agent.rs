@@ -19,6 +19,7 @@ use crate::error::AgentError;
 use crate::facts;
 use crate::journal::Journal;
 use crate::link::{self, Artifacts, LineState, Link};
+use crate::witness::Witness;
 use crate::worker::{LogSpool, Worker};
 
 /// What an agent is made of.
@@ -38,6 +39,7 @@ pub struct Agent {
     id: AgentId,
     attempts: Attempts,
     line: watch::Receiver<LineState>,
+    witness: Arc<Witness>,
 }
 
 impl Agent {
@@ -76,6 +78,10 @@ impl Agent {
             clock: Arc::clone(&clock),
         };
         let attempts = Attempts::start(parts, opened, lifecycle).await;
+        let witness = Arc::new(Witness::open(&config.data_dir));
+        if witness.is_alarmed() {
+            attempts.tell(Command::Distrust(true)).await;
+        }
         let (link, line) = Link::new(link::Parts {
             home: Arc::clone(&home),
             address: config.coordinator.clone(),
@@ -89,12 +95,13 @@ impl Agent {
             worker,
             spool,
             artifacts,
+            witness: Arc::clone(&witness),
             clock,
             rng,
         });
         let lived = lifecycle.clone();
         lifecycle.spawn("link", async move { link.run(lived).await });
-        Ok(Self { id: membership.agent, attempts, line })
+        Ok(Self { id: membership.agent, attempts, line, witness })
     }
 
     pub fn id(&self) -> AgentId {
@@ -113,6 +120,11 @@ impl Agent {
     /// Returns once every attempt is dealt with, after the shutdown has begun.
     pub async fn ended(&self) {
         self.attempts.ended().await;
+    }
+
+    /// What is remembered of the coordinator's audit log.
+    pub fn witness(&self) -> &Arc<Witness> {
+        &self.witness
     }
 
     /// As the machine's admin does.
@@ -136,6 +148,7 @@ impl Agent {
             coordinator: config.coordinator.as_ref().unwrap_or(&membership.address).to_string(),
             clock,
         };
+        let memory = Arc::clone(&self.witness);
         let describe = move |line, attempts| Status {
             process: std::process::id(),
             agent: portrait.agent,
@@ -147,9 +160,12 @@ impl Agent {
             certificate_expires: home.renewal(0.0).ok().map(|renewal| renewal.expires),
             sandbox_levels: worker.levels().iter().map(|level| level.as_str().to_owned()).collect(),
             capabilities: capabilities(&*worker),
+            witness: memory.kept(),
             at: portrait.clock.now(),
         };
-        control::spawn(config.data_dir.clone(), self.attempts.clone(), self.line(), describe, lifecycle)
+        let witness = Arc::clone(&self.witness);
+        let parts = (self.attempts.clone(), witness);
+        control::spawn(config.data_dir.clone(), parts, self.line(), describe, lifecycle)
     }
 }
 

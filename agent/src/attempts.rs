@@ -94,6 +94,8 @@ pub enum Command {
     Halt(HaltNotice),
     /// By the machine's admin.
     Pause(bool),
+    /// The audit log is not the one this machine knows: no work until somebody has looked.
+    Distrust(bool),
     Summary(oneshot::Sender<Summary>),
 }
 

@@ -8,6 +8,7 @@ mod plugin;
 mod run;
 mod service;
 mod status;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,15 @@ enum Command {
     Pause,
     /// Take work again
     Resume,
+    /// Show what this machine remembers of the coordinator's audit log; after an alarm, accept another one
+    Witness {
+        /// Begin anew with the log the coordinator has now, a restored one for example; what was known is kept as evidence
+        #[arg(long)]
+        accept_new_log: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Stop the agent and forget its identity; the operator then revokes it at the coordinator
     Leave {
         /// Do not ask
@@ -124,6 +134,7 @@ fn dispatch(command: Command, config: Config) -> Result<ExitCode, AgentError> {
             Command::Doctor { json } => doctor::doctor(&config, json).await,
             Command::Pause => service::pause(&config, true),
             Command::Resume => service::pause(&config, false),
+            Command::Witness { accept_new_log, json } => witness::witness(&config, accept_new_log, json),
             Command::Leave { yes } => service::leave(&config, yes).await,
             Command::Plugin { command } => plugin::plugin(command, &config).await,
             Command::Completions { .. } => Ok(ExitCode::SUCCESS),

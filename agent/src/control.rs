@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nexusmon_shared::id::AgentId;
 use nexusmon_shared::lifecycle::Lifecycle;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use crate::attempts::{Attempts, Command, Summary};
 use crate::error::AgentError;
 use crate::link::LineState;
+use crate::witness::{Kept, Witness};
 
 /// Held as long as an agent runs on a data folder.
 #[derive(Debug)]
@@ -97,6 +99,9 @@ pub struct Status {
     pub certificate_expires: Option<Timestamp>,
     pub sandbox_levels: Vec<String>,
     pub capabilities: Vec<String>,
+    /// Of the coordinator's audit log.
+    #[serde(default)]
+    pub witness: Option<Kept>,
     /// When this was written.
     pub at: Timestamp,
 }
@@ -124,7 +129,7 @@ impl Status {
 /// Listens to the admin and keeps `status.json` true.
 pub(crate) fn spawn(
     data_dir: PathBuf,
-    attempts: Attempts,
+    (attempts, witness): (Attempts, Arc<Witness>),
     mut line: watch::Receiver<LineState>,
     describe: impl Fn(LineState, Summary) -> Status + Send + Sync + 'static,
     lifecycle: &Lifecycle,
@@ -137,7 +142,10 @@ pub(crate) fn spawn(
             let state = line.borrow_and_update().clone();
             describe(state, attempts.summary().await).write(&data_dir);
             tokio::select! {
-                _ = asked.recv() => attempts.tell(Command::Pause(is_paused(&data_dir))).await,
+                _ = asked.recv() => {
+                    attempts.tell(Command::Pause(is_paused(&data_dir))).await;
+                    attempts.tell(Command::Distrust(witness.reload())).await;
+                }
                 Ok(()) = line.changed() => {}
                 () = soft.cancelled() => return Ok::<(), std::convert::Infallible>(()),
             }

@@ -17,4 +17,5 @@ pub mod plugins;
 pub mod run;
 pub mod simulated;
 pub mod spool;
+pub mod witness;
 pub mod worker;

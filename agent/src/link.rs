@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use crate::attempts::{Attempts, Command};
 use crate::enroll::{EnrollError, Home, renew_by_challenge};
 use crate::journal::Journal;
+use crate::witness::Witness;
 use crate::worker::{LogSpool, Worker};
 
 pub use artifacts::Artifacts;
@@ -57,6 +58,7 @@ pub struct Parts {
     pub worker: Arc<dyn Worker>,
     pub spool: Option<Arc<dyn LogSpool>>,
     pub artifacts: Arc<Artifacts>,
+    pub witness: Arc<Witness>,
     pub clock: SharedClock,
     pub rng: StdRng,
 }

@@ -1,11 +1,12 @@
 //! The operator's commands: thin clients of the REST API. Nothing here reads the database or decides anything.
 //!
-//! Exit codes: 0 done; 1 the mission did not succeed; 2 bad input or usage; 3 not logged in or not allowed; 4 no such
+//! Exit codes: 0 done; 1 the mission did not succeed, the export does not hold; 2 bad input or usage; 3 not logged in or not allowed; 4 no such
 //! thing; 5 the state does not allow it; 6 the coordinator cannot be reached; 7 it failed.
 
 mod agents;
 mod approvals;
 mod artifacts;
+mod audit;
 mod client;
 mod flags;
 mod halt;
@@ -16,6 +17,7 @@ mod missions;
 mod organism;
 mod policy;
 mod render;
+mod verify;
 mod watch;
 
 use clap::{Args, Subcommand};
@@ -66,8 +68,8 @@ pub enum Command {
     /// Bound how often work starts
     #[command(subcommand, visible_alias = "rates")]
     Rate(flags::RateCommand),
-    /// The audit log, newest first
-    Audit(organism::AuditArgs),
+    /// The audit log: read it, export it, verify an export
+    Audit(audit::AuditArgs),
     /// Stage, traits and what earned them
     Evolution,
     /// Log in with the operator key and keep the token
@@ -96,6 +98,10 @@ pub async fn run(
     if let Command::Ready = command {
         return ready(connection).await;
     }
+    if let Command::Audit(arguments) = command {
+        // Verifying needs no coordinator.
+        return audit::audit(&connection, arguments).await;
+    }
     let client = Client::new(&connection)?;
     match command {
         Command::Mission(command) => missions::run(&client, command).await,
@@ -108,11 +114,10 @@ pub async fn run(
         Command::Flag(command) => flags::flags(&client, command).await,
         Command::Policy(command) => policy::run(&client, command).await,
         Command::Rate(command) => flags::rates(&client, command).await,
-        Command::Audit(arguments) => organism::audit(&client, arguments).await,
         Command::Evolution => organism::evolution(&client).await,
         Command::Login(arguments) => login::login(&client, arguments).await,
         Command::Logout => login::logout(&client).await,
-        Command::Completions { .. } | Command::Ready => Ok(()),
+        Command::Completions { .. } | Command::Ready | Command::Audit(_) => Ok(()),
     }
 }
 

@@ -5,6 +5,8 @@ mod served;
 
 #[path = "http/access.rs"]
 mod access;
+#[path = "http/audit.rs"]
+mod audit;
 #[path = "http/document.rs"]
 mod document;
 #[path = "http/engine.rs"]

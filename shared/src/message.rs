@@ -15,8 +15,8 @@ pub use enrollment::{
 };
 pub use order::{Order, OrderInput, Orders, ParametersError, PlanNotice};
 pub use session::{
-    AgentMessage, Cancel, CoordinatorMessage, Events, Goodbye, GoodbyeCode, HaltAck, HaltLevel, HaltNotice,
-    Heartbeat, HeldAttempt, Hello, LocalPolicy, Progress, Started, Welcome,
+    AgentMessage, Cancel, CheckpointNotice, CoordinatorMessage, Cosignature, Events, Goodbye, GoodbyeCode,
+    HaltAck, HaltLevel, HaltNotice, Heartbeat, HeldAttempt, Hello, LocalPolicy, Progress, Started, Welcome,
 };
 pub use transfer::{
     DownloadRequest, LogAck, LogChunk, LogRun, LogSource, Offer, OfferAnswer, OfferItem, UploadDone,

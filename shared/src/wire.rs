@@ -3,6 +3,7 @@
 //! The only module that looks inside generated types. From outside to inside conversions are total: every field is
 //! looked at, every size is bounded, and an error names the field. From inside to outside they cannot fail.
 
+mod checkpoint;
 mod control;
 mod enrollment;
 mod event;

@@ -1,6 +1,7 @@
 //! Workloads and the limits they are held against. Nothing here is a test: figures move with the machine.
 
 mod artifacts;
+mod audit;
 mod fleet;
 mod history;
 mod large;
@@ -43,7 +44,7 @@ macro_rules! workload {
     };
 }
 
-pub const WORKLOADS: [Workload; 12] = [
+pub const WORKLOADS: [Workload; 13] = [
     workload!("W1", "no-op tasks in bulk, two agents", workloads::bulk),
     workload!("W1b", "one mission per task, 16 in flight", workloads::single),
     workload!("W2", "a process per task, profile user", workloads::processes),
@@ -56,6 +57,7 @@ pub const WORKLOADS: [Workload; 12] = [
     workload!("W9", "artifacts: 1 GiB and 10,000 small ones", artifacts::run),
     workload!("W10", "bulk, latency and lists with 1,000,000 stored missions", history::run),
     workload!("W11", "PostgreSQL: bulk and latency with 1, 2 and 3 coordinators", nodes::run),
+    workload!("W13", "audit verify: an export of 1,000,000 entries", audit::run),
 ];
 
 pub use fleet::simulate;

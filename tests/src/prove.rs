@@ -19,6 +19,7 @@ mod requests;
 pub mod runner;
 mod simulation;
 mod summary;
+mod tampering;
 mod world;
 
 use std::collections::BTreeMap;
@@ -178,6 +179,7 @@ pub const RUNS: &[Run] = &[
     fuzz::RUN,
     requests::RUN,
     nodes::RUN,
+    tampering::RUN,
 ];
 
 /// The run of this name.

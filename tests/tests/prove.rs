@@ -42,6 +42,7 @@ small! {
     clocks: "clocks" (0, 1),
     fuzz: "fuzz" (0, 1),
     requests: "requests" (0, 1),
+    tampering: "tampering" (0, 1),
     planted_first: "planted" (0, 3),
     planted_second: "planted" (1, 3),
     planted_third: "planted" (2, 3),

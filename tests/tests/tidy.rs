@@ -98,13 +98,20 @@ const ROOMS: &[Room] = &[
         outside: &["tokio", "nexusmon_store"],
     },
     Room { source: COORDINATOR, module: "doctor", own: &["*"], outside: &["tokio", "nexusmon_store"] },
-    Room { source: COORDINATOR, module: "cli", own: &[], outside: &["tokio", "reqwest"] },
+    // The core for `audit verify`, which asks no coordinator.
+    Room { source: COORDINATOR, module: "cli", own: &[], outside: &["tokio", "reqwest", "nexusmon_core"] },
     Room { source: AGENT, module: "lib", own: &["*"], outside: &["tokio"] },
     Room { source: AGENT, module: "main", own: &["*"], outside: &["tokio", "nexusmon_agent"] },
     Room { source: AGENT, module: "cli", own: &["*"], outside: &["tokio"] },
     Room { source: AGENT, module: "agent", own: &["*"], outside: &["tokio"] },
     Room { source: AGENT, module: "local", own: &["*"], outside: &["tokio"] },
-    Room { source: AGENT, module: "control", own: &["attempts", "error", "link"], outside: &["tokio"] },
+    Room { source: AGENT, module: "witness", own: &[], outside: &[] },
+    Room {
+        source: AGENT,
+        module: "control",
+        own: &["attempts", "error", "link", "witness"],
+        outside: &["tokio"],
+    },
     Room {
         source: AGENT,
         module: "error",
@@ -127,7 +134,7 @@ const ROOMS: &[Room] = &[
     Room {
         source: AGENT,
         module: "link",
-        own: &["run", "consent", "journal", "attempts", "worker", "enroll", "facts"],
+        own: &["run", "consent", "journal", "attempts", "worker", "enroll", "facts", "witness"],
         outside: &["tokio", "tonic"],
     },
     Room { source: AGENT, module: "simulated", own: &["run", "worker"], outside: &["tokio"] },

@@ -129,6 +129,18 @@ impl Supervisor {
         }
     }
 
+    /// The next Hello says that nothing is to be sent here, or that it may be again.
+    pub(super) fn distrust(&mut self, on: bool) {
+        if on == self.distrusts {
+            return;
+        }
+        self.distrusts = on;
+        if on {
+            self.recall_all();
+        }
+        self.round.reopen = true;
+    }
+
     /// Whether something may start at all.
     pub(super) fn takes_work(&self) -> bool {
         !self.draining && !self.is_paused() && self.halt == HaltLevel::None
@@ -141,6 +153,6 @@ impl Supervisor {
     }
 
     pub(super) fn is_paused(&self) -> bool {
-        self.paused || self.stopping.is_some()
+        self.paused || self.distrusts || self.stopping.is_some()
     }
 }

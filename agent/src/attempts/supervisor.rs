@@ -68,6 +68,7 @@ pub(super) struct Supervisor {
     pub(super) noticed: Option<(HaltNotice, Option<u32>)>,
     pub(super) draining: bool,
     pub(super) paused: bool,
+    pub(super) distrusts: bool,
     /// Asked to stop; attempts may go on until then.
     pub(super) stopping: Option<Duration>,
     /// When there last was an attempt, or the stop began.
@@ -100,6 +101,7 @@ impl Supervisor {
         let mut supervisor = Self {
             standing: parts.standing.clone(),
             paused: parts.paused,
+            distrusts: false,
             parts,
             journal,
             live: BTreeMap::new(),
@@ -221,6 +223,7 @@ impl Supervisor {
             Command::Flags(disabled) => self.standing.disabled = disabled.into_iter().collect(),
             Command::Halt(notice) => self.halt(notice),
             Command::Pause(on) => self.pause(on),
+            Command::Distrust(on) => self.distrust(on),
             Command::Summary(answer) => {
                 let _ = answer.send(self.summary());
             }

@@ -91,6 +91,14 @@ fn describe(config: &Config, agent: &str, running: Option<u32>, status: Option<&
             output::line(format_args!("line          cut since {since}: {reason}"));
         }
     }
+    if let Some(kept) = &status.witness {
+        match &kept.alarm {
+            Some(alarm) => output::line(format_args!(
+                "ALARM         the audit log is not the one this machine knows: {alarm}; see `nexusmon-agent witness`"
+            )),
+            None => output::line(format_args!("audit log     {} entries witnessed", kept.size)),
+        }
+    }
     let attempts = &status.attempts;
     output::line(format_args!(
         "attempts      {} of {} slots running, {} queued, {} reports to be acknowledged",

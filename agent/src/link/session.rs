@@ -1,11 +1,11 @@
 //! One session on one connection: Hello, Welcome, then two directions that never wait for each other.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nexusmon_shared::message::{
-    AgentMessage, CertificateIssued, CoordinatorMessage, Goodbye, Heartbeat, Hello, MAX_HELD_ATTEMPTS,
-    MAX_MESSAGE_BYTES, ProtocolRange, Welcome,
+    AgentMessage, CertificateIssued, CheckpointNotice, CoordinatorMessage, Cosignature, Goodbye, Heartbeat,
+    Hello, MAX_HELD_ATTEMPTS, MAX_MESSAGE_BYTES, ProtocolRange, Welcome,
 };
 use nexusmon_shared::wire::proto;
 use nexusmon_shared::wire::proto::session_client::SessionClient;
@@ -81,6 +81,7 @@ impl Session<'_> {
 
         let leases = Mutex::new(leases);
         let (issued, certificates) = mpsc::channel(1);
+        let (answer, answers) = mpsc::channel(1);
         let logs = async {
             match logs {
                 Some(logs) => logs.run(channel, parts.home.membership().address.host()).await,
@@ -88,8 +89,8 @@ impl Session<'_> {
             }
         };
         let ended = tokio::select! {
-            ended = self.listen(incoming, &leases, &issued) => ended,
-            ended = self.speak(&sender, &leases, heartbeat, certificates) => Ok(ended),
+            ended = self.listen(incoming, &leases, &issued, &answer) => ended,
+            ended = self.speak(&sender, &leases, heartbeat, certificates, answers) => Ok(ended),
             status = logs => Err(status),
         };
         if matches!(ended, Ok(Ended::Closed)) {
@@ -118,6 +119,7 @@ impl Session<'_> {
             local_policy: parts.policy.clone(),
             paused: held.paused,
             facts: parts.facts.clone(),
+            checkpoint_size: parts.witness.size(),
         }
     }
 
@@ -136,6 +138,7 @@ impl Session<'_> {
         mut incoming: Streaming<proto::CoordinatorMessage>,
         leases: &Mutex<LeaseClock>,
         issued: &mpsc::Sender<CertificateIssued>,
+        answer: &mpsc::Sender<Cosignature>,
     ) -> Result<Ended, Status> {
         let attempts = &self.parts.attempts;
         let renewed = |number| leases.lock().expect("no holder of this lock panics").renewed(number);
@@ -162,11 +165,30 @@ impl Session<'_> {
                     let _ = issued.send(certificate).await;
                     continue;
                 }
+                CoordinatorMessage::Checkpoint(notice) => {
+                    self.witness(*notice, answer).await;
+                    continue;
+                }
                 CoordinatorMessage::Goodbye(goodbye) => return Ok(Ended::Goodbye(goodbye)),
                 CoordinatorMessage::Welcome(_) => continue,
             };
             attempts.tell(command).await;
         }
+    }
+
+    /// A head of the audit log: it is kept and cosigned, or no more work is taken.
+    async fn witness(&self, notice: CheckpointNotice, answer: &mpsc::Sender<Cosignature>) {
+        let (witness, home) = (Arc::clone(&self.parts.witness), Arc::clone(&self.parts.home));
+        let now = self.parts.clock.now();
+        let considered = tokio::task::spawn_blocking(move || {
+            let membership = home.membership();
+            witness.consider(&notice, (membership.organism, membership.agent), home.identity(), now)
+        });
+        let Ok(given) = considered.await else { return };
+        if !given.alarm.is_empty() {
+            self.parts.attempts.tell(Command::Distrust(true)).await;
+        }
+        let _ = answer.send(given).await;
     }
 
     /// Agent to coordinator.
@@ -176,6 +198,7 @@ impl Session<'_> {
         leases: &Mutex<LeaseClock>,
         heartbeat: Duration,
         mut certificates: mpsc::Receiver<CertificateIssued>,
+        mut answers: mpsc::Receiver<Cosignature>,
     ) -> Ended {
         let parts = self.parts;
         let outbox = parts.attempts.outbox();
@@ -217,6 +240,7 @@ impl Session<'_> {
                         continue;
                     }
                 },
+                Some(answer) = answers.recv() => AgentMessage::Cosignature(answer),
                 Ok(()) = manifests.changed() => {
                     AgentMessage::CapabilitiesChanged(manifests.borrow_and_update().to_vec())
                 }

@@ -3,6 +3,7 @@
 //! No IO, no async, no clock and no randomness of its own: time and rng are parameters. Whoever calls these functions
 //! loads what they need and stores what they answer.
 
+pub mod audit;
 pub mod beliefs;
 pub mod budget;
 pub mod evolution;

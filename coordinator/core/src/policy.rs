@@ -13,10 +13,10 @@ use nexusmon_shared::rank::Rank;
 
 pub use evaluate::PolicySet;
 pub use place::PolicyError;
-pub use request::{AuthorKind, PolicyContext};
+pub use request::{AuthorKind, PolicyContext, Question};
 
 /// What governance says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
     /// Starts at once.

@@ -22,12 +22,14 @@ pub enum CommandError {
     Refused { status: u16, body: Value },
     #[error("{0}")]
     Failed(String),
+    #[error("{0}")]
+    DoesNotHold(String),
 }
 
 impl CommandError {
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NotSucceeded(_) => 1,
+            Self::NotSucceeded(_) | Self::DoesNotHold(_) => 1,
             Self::Usage(_) => 2,
             Self::Unreachable { .. } => 6,
             Self::Failed(_) => 7,

@@ -1,22 +1,9 @@
-//! `nexusmon evolution` and `nexusmon audit`.
+//! `nexusmon evolution`.
 
-use clap::Args;
 use serde_json::Value;
 
-use super::client::{Client, CommandError, escape};
+use super::client::{Client, CommandError};
 use super::render;
-
-#[derive(Debug, Args)]
-pub struct AuditArgs {
-    #[arg(long)]
-    actor: Option<String>,
-    #[arg(long)]
-    action: Option<String>,
-    #[arg(long)]
-    subject: Option<String>,
-    #[arg(long, default_value_t = 50)]
-    limit: usize,
-}
 
 pub(super) async fn evolution(client: &Client) -> Result<(), CommandError> {
     let organism = client.get("/v1/nexusmon/organism/status").await?;
@@ -45,32 +32,5 @@ pub(super) async fn evolution(client: &Client) -> Result<(), CommandError> {
         vec![render::text(&each["trait"]), render::text(&each["state"]), render::short(&evidence, 80)]
     });
     render::table(&["trait", "state", "evidence"], rows.collect());
-    Ok(())
-}
-
-pub(super) async fn audit(client: &Client, arguments: AuditArgs) -> Result<(), CommandError> {
-    let mut path = "/v1/governance/audit?sort=-seq".to_owned();
-    for (name, value) in
-        [("actor", &arguments.actor), ("action", &arguments.action), ("subject", &arguments.subject)]
-    {
-        if let Some(value) = value {
-            path.push_str(&format!("&{name}={}", escape(value)));
-        }
-    }
-    let entries = client.list(&path, arguments.limit).await?;
-    if client.json {
-        render::json(&Value::Array(entries));
-        return Ok(());
-    }
-    let rows = entries.iter().map(|entry| {
-        vec![
-            render::text(&entry["seq"]),
-            render::time(&entry["at"]),
-            render::text(&entry["actor"]),
-            render::text(&entry["action"]),
-            render::text(&entry["subject"]),
-        ]
-    });
-    render::table(&["seq", "at", "actor", "action", "subject"], rows.collect());
     Ok(())
 }

@@ -27,6 +27,10 @@ impl Connection {
         self.closed.cancel();
     }
 
+    pub(super) fn is_on_this_host(&self) -> bool {
+        self.peer.is_on_this_host()
+    }
+
     pub(super) fn join_exporter(&self) -> [u8; 32] {
         self.peer.exporters().join
     }

@@ -22,7 +22,7 @@ use super::peer::Peer;
 use crate::app::App;
 use crate::app::sessions::{Live, Outgoing};
 use crate::error::Error;
-use crate::service::{agents, halt, tasks};
+use crate::service::{agents, audit, halt, tasks};
 
 /// How long a stream may stay silent before its Hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -165,7 +165,9 @@ impl Pump {
         let AgentMessage::Hello(hello) = AgentMessage::try_from(first)? else {
             return Err(Status::invalid_argument("the first message must be Hello"));
         };
+        let kept = hello.checkpoint_size;
         let (live, welcome, outgoing) = self.hello(*hello).await?;
+        audit::greet(&self.app, &live, kept, !self.peer.connection().is_on_this_host());
         let welcome = CoordinatorMessage::Welcome(Box::new(welcome)).into();
         if self.out.send(Box::new(Ok(welcome))).await.is_err() {
             agents::goodbye(&self.app, live, None);
@@ -283,6 +285,9 @@ impl Flow<'_> {
             }
             AgentMessage::HaltAck(ack) => {
                 Box::pin(halt::acknowledged(app, live, ack)).await.map_err(failed)?;
+            }
+            AgentMessage::Cosignature(answer) => {
+                Box::pin(audit::cosigned(app, live, answer)).await.map_err(failed)?;
             }
             AgentMessage::Hello(_) => {
                 return Err(End::Failed(Status::invalid_argument("Hello comes once, at the start")));

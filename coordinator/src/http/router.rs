@@ -14,8 +14,8 @@ use super::openapi::Callers;
 use super::problem::Problem;
 use super::{Web, admission, envelope, health, metrics, openapi, pages};
 use crate::http::v1::{
-    agents, approvals, artifact_content, artifacts, audit, auth, cognition, events, flags, fleet, halt,
-    house, logs, mission_acts as acts, missions, organism, policies, principals, reviews, stats, tasks,
+    agents, approvals, artifact_content, artifacts, audit, audit_log, auth, cognition, events, flags, fleet,
+    halt, house, logs, mission_acts as acts, missions, organism, policies, principals, reviews, stats, tasks,
 };
 
 /// The whole of HTTP: routes, layers, and the document of the routes (kept in `web`).
@@ -103,6 +103,9 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("halt.pull", routes!(halt::pull)))
         .routes(may("halt.read", routes!(halt::state)))
         .routes(may("halt.release", routes!(halt::release)))
+        .routes(may("audit.read", routes!(audit_log::checkpoint)))
+        .routes(may("audit.read", routes!(audit_log::proof)))
+        .routes(may("audit.export", routes!(audit_log::export)))
         // The organism, its thinking, and everything live.
         .routes(may("organism.read", routes!(organism::status)))
         .routes(may("evolution.read", routes!(organism::evolution)))

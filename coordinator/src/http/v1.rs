@@ -5,6 +5,7 @@ pub(super) mod approvals;
 pub(super) mod artifact_content;
 pub(super) mod artifacts;
 pub(super) mod audit;
+pub(super) mod audit_log;
 pub(super) mod auth;
 pub(super) mod cognition;
 pub(super) mod events;

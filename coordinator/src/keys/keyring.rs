@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use nexusmon_shared::id::OrganismId;
 use nexusmon_shared::pki::{Authority, PkiError};
 use nexusmon_shared::time::SharedClock;
+use nexusmon_shared::trust::ed25519::SigningKey;
 use nexusmon_store::{KeyRow, Store, StoreError};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -15,6 +16,7 @@ use crate::config::Config;
 
 const AUTHORITY: &str = "authority";
 const TOKEN: &str = "token";
+const CHECKPOINT: &str = "checkpoint";
 
 /// Why the keys cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,8 @@ pub struct Keyring {
     pub authority: Authority,
     /// Signs access tokens; at least 32 bytes.
     pub token_key: Zeroizing<Vec<u8>>,
+    /// Signs the heads of the audit log; the same over restores.
+    pub checkpoint_key: SigningKey,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -47,7 +51,7 @@ impl std::fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// Opens what is in the store; at the first start makes organism, authority and token key.
+    /// Opens what is in the store; at the first start makes organism, authority, token and checkpoint key.
     pub async fn open(
         store: &Store,
         config: &Config,
@@ -72,6 +76,8 @@ impl Keyring {
         let new = Authority::generate(organism, now)?;
         let mut token = Zeroizing::new(vec![0_u8; 32]);
         rng.fill_bytes(&mut token);
+        let mut checkpoint = Zeroizing::new([0_u8; 32]);
+        rng.fill_bytes(checkpoint.as_mut_slice());
         let mut wrap = |name: &str, secret: &[u8], public: Option<String>| KeyRow {
             name: name.to_owned(),
             wrapped: STANDARD.encode(master.wrap(&context(name, organism), secret, &mut rng)),
@@ -80,15 +86,22 @@ impl Keyring {
         };
         let authority = wrap(AUTHORITY, &new.key(), Some(STANDARD.encode(new.certificate())));
         let token = wrap(TOKEN, &token, None);
+        let checkpoint = wrap(CHECKPOINT, checkpoint.as_slice(), None);
         // Another node may have been quicker; what is kept is what counts.
-        let (authority, token): (KeyRow, KeyRow) = store
+        let fresh = [authority, token, checkpoint];
+        let kept: Vec<KeyRow> = store
             .write("keep the organism's keys", move |tx| {
-                let (authority, token) = (authority.clone(), token.clone());
+                let fresh = fresh.clone();
                 Box::pin(async move {
-                    Ok::<_, StoreError>((tx.put_key_once(&authority).await?, tx.put_key_once(&token).await?))
+                    let mut kept = Vec::with_capacity(fresh.len());
+                    for key in &fresh {
+                        kept.push(tx.put_key_once(key).await?);
+                    }
+                    Ok::<_, StoreError>(kept)
                 })
             })
             .await?;
+        let [authority, token, checkpoint] = kept.try_into().map_err(|_| KeyringError::Damaged(AUTHORITY))?;
 
         let certificate = authority.public.as_ref().and_then(|text| STANDARD.decode(text).ok());
         let certificate = certificate.ok_or(KeyringError::Damaged(AUTHORITY))?;
@@ -98,7 +111,11 @@ impl Keyring {
             Some(given) => Zeroizing::new(given.expose().as_bytes().to_vec()),
             None => unwrap(&master, TOKEN, organism, &token)?,
         };
-        Ok(Self { master, organism, authority, token_key })
+        let secret = unwrap(&master, CHECKPOINT, organism, &checkpoint)?;
+        let secret: &[u8; 32] =
+            secret.as_slice().try_into().map_err(|_| KeyringError::Damaged(CHECKPOINT))?;
+        let checkpoint_key = SigningKey::from_bytes(secret);
+        Ok(Self { master, organism, authority, token_key, checkpoint_key })
     }
 }
 
@@ -106,7 +123,7 @@ impl Keyring {
 pub fn check(config: &Config, organism: OrganismId, keys: &[KeyRow]) -> Result<(), KeyringError> {
     let mut unused = StdRng::seed_from_u64(0);
     let master = MasterKey::load(&sources(config), false, &mut unused)?;
-    for name in [AUTHORITY, TOKEN] {
+    for name in [AUTHORITY, TOKEN, CHECKPOINT] {
         if let Some(row) = keys.iter().find(|row| row.name == name) {
             unwrap(&master, name, organism, row)?;
         }

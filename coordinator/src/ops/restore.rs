@@ -78,6 +78,8 @@ async fn begin_epoch(
     let lifecycle = Lifecycle::new();
     let config = StoreConfig { alone: true, ..StoreConfig::new(place.database_url.clone(), "restoring") };
     let store = Store::open(&config, clock, &lifecycle).await?;
+    // What the log was when it was restored: agents that have seen more of it say so.
+    let log = store.read().await?.audit_tree_now().await?;
     let entry = AuditEntry {
         at: now,
         actor: "nexusmon".into(),
@@ -85,7 +87,8 @@ async fn begin_epoch(
         subject_kind: "organism".into(),
         subject: manifest.organism.to_string(),
         mission: None,
-        body: json!({"backup": name, "made_at": manifest.made_at, "old_epoch": manifest.epoch, "epoch": epoch}),
+        body: json!({"backup": name, "made_at": manifest.made_at, "old_epoch": manifest.epoch, "epoch": epoch,
+            "log_size": log.size(), "log_root": log.root()}),
     };
     let begun: Result<(), StoreError> = store
         .write("beginning the new epoch", move |tx| {

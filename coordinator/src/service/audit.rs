@@ -1,4 +1,11 @@
-//! The audit trail as it is read.
+//! The audit trail: as it is read, as a tree that is signed and shown, and as a file that others can check.
+
+mod export;
+mod proof;
+mod publish;
+mod witness;
+
+use std::sync::{Mutex, RwLock};
 
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::MissionId;
@@ -8,6 +15,21 @@ use serde_json::Value;
 use super::{Page, PageRequest};
 use crate::app::App;
 use crate::error::{Error, Result};
+
+pub use export::export;
+pub use proof::{ConsistencyView, InclusionView, consistency, inclusion};
+pub use publish::{publish, thin};
+pub(crate) use witness::greet;
+pub use witness::{CheckpointView, WitnessView, ask_witnesses, checkpoint, cosigned};
+
+/// What this node knows of the tree without asking the database.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// One at a time grows the tree here.
+    growing: tokio::sync::Mutex<()>,
+    newest: RwLock<Option<nexusmon_store::CheckpointRow>>,
+    witnesses: Mutex<witness::Witnesses>,
+}
 
 #[derive(Debug, Clone)]
 pub struct AuditView {

@@ -51,6 +51,7 @@ pub async fn sweep(app: &App) -> Result<Swept> {
     swept.missions_forgotten = forget_missions(app, now - DAY * app.config.history_days).await?;
     swept.blobs_deleted = delete_idle_blobs(app).await?;
     app.blobs.sweep(now - IDLE_BLOB).await?;
+    super::audit::thin(app).await?;
     let (sessions, keys) = app
         .store
         .write("forgetting what has expired", move |tx| {

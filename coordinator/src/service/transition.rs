@@ -126,7 +126,7 @@ pub(super) async fn enter(
                     version: 1,
                 };
                 unit.tx.insert_approvals(&[approval]).await?;
-                audit_approval(unit, row, id, &digest);
+                audit_approval(unit, row, id, needed, &digest);
             }
             MissionEffect::VoidApproval => {
                 unit.tx.void_approvals(row.id, now).await?;
@@ -173,11 +173,12 @@ pub(super) fn audit_approval(
     unit: &mut Unit<'_>,
     row: &MissionRow,
     id: nexusmon_shared::id::ApprovalId,
+    needed: u32,
     digest: &nexusmon_shared::digest::Digest,
 ) {
     let author: &Author = &row.author.0;
     let body = json!({"subject_kind": "mission_plan", "subject": row.id, "digest": digest, "rank": row.rank,
-        "author": author});
+        "needed": needed, "author": author});
     unit.audit(SYSTEM, "approval.requested", ("approval", id.to_string()), Some(row.id), body);
 }
 

@@ -90,6 +90,13 @@ pub fn canonical(row: &WaitingAuditRow) -> String {
     out
 }
 
+/// An entry as it goes out: its number, its canonical form, and the digest that is kept of it.
+pub fn numbered(row: AuditRow) -> (i64, String, Digest) {
+    let AuditRow { seq, id, at, actor, action, subject_kind, subject, mission, body, digest } = row;
+    let row = WaitingAuditRow { id, at, actor, action, subject_kind, subject, mission, body, digest };
+    (seq, canonical(&row), digest)
+}
+
 impl AuditEntry {
     /// The row, with its digest.
     pub(crate) fn seal(self, id: AuditId) -> Result<WaitingAuditRow, StoreError> {

@@ -45,6 +45,7 @@ mod tasks;
 pub mod testing;
 mod topic;
 mod transaction;
+mod tree;
 
 pub use agents::{AgentFilter, AgentRow, AgentState, BarRow, InviteRow};
 pub use approvals::{
@@ -56,7 +57,10 @@ pub use artifacts::{
     OutputVersion, Verdict, VersionRow, VersionStatus,
 };
 pub use attempts::AttemptRow;
-pub use audit::{AuditEntry, AuditFilter, AuditRow, WaitingAuditRow, canonical as canonical_audit_entry};
+pub use audit::{
+    AuditEntry, AuditFilter, AuditRow, WaitingAuditRow, canonical as canonical_audit_entry,
+    numbered as numbered_audit_entry,
+};
 pub use blobs::{BlobRow, UploadRow};
 pub use classes::{ClassId, ClassRow};
 pub use connection::Connection;
@@ -94,3 +98,4 @@ pub use tasks::{
 };
 pub use topic::Topic;
 pub use transaction::Tx;
+pub use tree::{CheckpointRow, LOWEST_STORED, LeafRow, NodeKey, NodeRow, WitnessRow};

@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = migrations![
     10 "0010_halt",
     11 "0011_rates",
     12 "0012_policies",
+    13 "0013_audit_tree",
 ];
 
 record! {

@@ -22,6 +22,8 @@ mod opening;
 mod plans_of_queries;
 #[path = "store/scheduling.rs"]
 mod scheduling;
+#[path = "store/tree.rs"]
+mod tree;
 #[path = "store/vault.rs"]
 mod vault;
 #[path = "store/writing.rs"]

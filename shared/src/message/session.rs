@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::{CertificateIssued, Facts, Orders, PlanNotice, ProtocolRange};
 use crate::attempt::AttemptRef;
 use crate::capability::Capability;
+use crate::digest::Digest;
 use crate::id::JournalId;
 use crate::manifest::Manifest;
 use crate::outcome::Report;
@@ -34,6 +35,7 @@ pub enum AgentMessage {
         csr: Bytes,
     },
     HaltAck(HaltAck),
+    Cosignature(Cosignature),
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -51,6 +53,8 @@ pub struct Hello {
     pub local_policy: LocalPolicy,
     pub paused: bool,
     pub facts: Facts,
+    /// Entries under the newest head of the audit log that this agent has cosigned; 0 for none.
+    pub checkpoint_size: u64,
 }
 
 /// The machine's own veto, told for the scheduler's information; the agent enforces it anyway.
@@ -145,6 +149,31 @@ pub enum CoordinatorMessage {
         disabled_capabilities: Vec<Capability>,
     },
     Halt(HaltNotice),
+    Checkpoint(Box<CheckpointNotice>),
+}
+
+/// A head of the audit log, to be verified, kept and cosigned.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckpointNotice {
+    /// C2SP signed note.
+    pub note: String,
+    /// The log's verifier key.
+    pub key: String,
+    /// What the proof begins with.
+    pub from: u64,
+    pub proof: Vec<Digest>,
+    /// Of other agents, over the head before.
+    pub cosignatures: Vec<String>,
+}
+
+/// Answers [`CheckpointNotice`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cosignature {
+    pub size: u64,
+    /// Empty if the agent does not agree.
+    pub line: String,
+    /// Why it believes that the log was cut or rewritten; empty if all is well.
+    pub alarm: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -11,7 +11,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::PkiError;
 use crate::digest::Digest;
+use crate::trust::checkpoint::{Checkpoint, cosign};
 use crate::trust::enrollment::sealing_key_message;
+use crate::trust::note::{KeyName, NoteSignature};
 
 const PEM_LABEL: &str = "PRIVATE KEY";
 /// PKCS#8 around a 32-byte key (RFC 8410): everything before the key itself, for Ed25519 and X25519.
@@ -90,6 +92,11 @@ impl IdentityKey {
 
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()
+    }
+
+    /// Cosigns a head of the audit log that has been verified; `at` in seconds since the Unix epoch.
+    pub fn cosign(&self, head: &Checkpoint, witness: KeyName, at: u64) -> NoteSignature {
+        cosign(head, witness, &self.0, at)
     }
 
     /// Vouches for a sealing key.

@@ -18,6 +18,7 @@ pub struct Peer(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     remote: SocketAddr,
+    same_host: bool,
     certificate: Option<PeerCertificate>,
     exporters: Exporters,
 }
@@ -25,14 +26,21 @@ struct Inner {
 impl Peer {
     pub(super) fn new(
         remote: SocketAddr,
+        same_host: bool,
         certificate: Option<PeerCertificate>,
         exporters: Exporters,
     ) -> Self {
-        Self(Arc::new(Inner { remote, certificate, exporters }))
+        Self(Arc::new(Inner { remote, same_host, certificate, exporters }))
     }
 
     pub fn remote(&self) -> SocketAddr {
         self.0.remote
+    }
+
+    /// Whether the connection came from an address of this very host, as far as addresses tell: a container has one of
+    /// its own.
+    pub fn is_on_this_host(&self) -> bool {
+        self.0.same_host
     }
 
     /// Verified against the organism's authority when the connection was made; absent for a machine that has none yet.

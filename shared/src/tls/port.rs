@@ -172,6 +172,9 @@ impl AgentPort {
         hard: CancellationToken,
     ) -> Result<AgentConnection, TlsError> {
         tcp.set_nodelay(true).map_err(TlsError::Handshake)?;
+        let theirs = remote.ip().to_canonical();
+        let ours = tcp.local_addr().map(|local| local.ip().to_canonical());
+        let same_host = theirs.is_loopback() || ours.is_ok_and(|ours| ours == theirs);
         let stream = self.acceptor.accept(tcp).await.map_err(TlsError::Handshake)?;
         let (_, session) = stream.get_ref();
         if session.alpn_protocol() != Some(ALPN) {
@@ -180,7 +183,7 @@ impl AgentPort {
         let certificate = session.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.map(|leaf| PeerCertificate::new(leaf, self.organism)).transpose()?;
         let exporters = Exporters::of(session).map_err(TlsError::Configuration)?;
-        let peer = Peer::new(remote, certificate, exporters);
+        let peer = Peer::new(remote, same_host, certificate, exporters);
         Ok(AgentConnection { stream, peer, cut: Box::pin(hard.cancelled_owned()) })
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::field::{self, Read, WireError};
-use super::proto;
 use super::report::attempts;
+use super::{checkpoint, proto};
 use crate::message::{
     Cancel, CoordinatorMessage, Goodbye, GoodbyeCode, HaltLevel, HaltNotice, MAX_BATCH_ITEMS,
     MAX_HELD_ATTEMPTS, Welcome,
@@ -52,6 +52,7 @@ impl TryFrom<proto::CoordinatorMessage> for CoordinatorMessage {
             Kind::Halt(proto::Halt { level, number }) => {
                 Self::Halt(HaltNotice { level: HaltLevel::parse(&level).unwrap_or(HaltLevel::Stop), number })
             }
+            Kind::Checkpoint(head) => Self::Checkpoint(Box::new(checkpoint::notice(head)?)),
         })
     }
 }
@@ -81,6 +82,7 @@ impl From<CoordinatorMessage> for proto::CoordinatorMessage {
             Message::Halt(HaltNotice { level, number }) => {
                 Kind::Halt(proto::Halt { level: level.as_str().to_owned(), number })
             }
+            Message::Checkpoint(head) => Kind::Checkpoint((*head).into()),
         };
         Self { kind: Some(kind) }
     }

@@ -3,7 +3,7 @@
 use super::field::{self, Arena, Read, WireError};
 use super::hello::{capabilities, manifests};
 use super::report::{attempt, finished};
-use super::{enrollment, proto};
+use super::{checkpoint, enrollment, proto};
 use crate::attempt::AttemptRef;
 use crate::message::{
     AgentMessage, Events, HaltAck, HaltLevel, Heartbeat, MAX_BATCH_ITEMS, MAX_PROGRESS_TEXT_BYTES, Progress,
@@ -41,6 +41,7 @@ impl TryFrom<proto::AgentMessage> for AgentMessage {
                     .ok_or_else(|| WireError::invalid("halt_ack.level", "is none of none, halt, stop"))?;
                 Self::HaltAck(HaltAck { level, number, running })
             }
+            Kind::Cosignature(given) => Self::Cosignature(checkpoint::cosignature(given)?),
         })
     }
 }
@@ -62,6 +63,7 @@ impl From<AgentMessage> for proto::AgentMessage {
             AgentMessage::HaltAck(HaltAck { level, number, running }) => {
                 Kind::HaltAck(proto::HaltAck { level: level.as_str().to_owned(), number, running })
             }
+            AgentMessage::Cosignature(given) => Kind::Cosignature(given.into()),
         };
         Self { kind: Some(kind) }
     }

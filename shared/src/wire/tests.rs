@@ -163,6 +163,7 @@ fn hello() -> impl Strategy<Value = Hello> {
                 local_policy,
                 paused,
                 facts,
+                checkpoint_size: u64::from(slots) * 7,
             }
         },
     )
@@ -223,6 +224,8 @@ fn agent_message() -> impl Strategy<Value = AgentMessage> {
         blob().prop_map(|csr| AgentMessage::CertificateRequest { csr }),
         (halt_level(), any::<u64>(), any::<u32>())
             .prop_map(|(level, number, running)| AgentMessage::HaltAck(HaltAck { level, number, running })),
+        (any::<u64>(), ".{0,80}", ".{0,80}")
+            .prop_map(|(size, line, alarm)| AgentMessage::Cosignature(Cosignature { size, line, alarm })),
     ]
 }
 
@@ -268,6 +271,11 @@ fn coordinator_message() -> impl Strategy<Value = CoordinatorMessage> {
         })),
         capabilities().prop_map(|disabled_capabilities| Message::Flags { disabled_capabilities }),
         (halt_level(), any::<u64>()).prop_map(|(level, number)| Message::Halt(HaltNotice { level, number })),
+        (".{0,80}", ".{0,80}", any::<u64>(), vec(digest(), 0..9), vec(".{0,40}", 0..4)).prop_map(
+            |(note, key, from, proof, cosignatures)| {
+                Message::Checkpoint(Box::new(CheckpointNotice { note, key, from, proof, cosignatures }))
+            }
+        ),
     ]
 }
 

@@ -9,10 +9,11 @@ use cedar_policy::{
     Validator,
 };
 use nexusmon_shared::digest::Digest;
+use nexusmon_shared::rank::Rank;
 use nexusmon_shared::trust::canonical;
 
 use super::place::{self, PolicyError};
-use super::request::{Asked, context, principal};
+use super::request::{Question, context, principal};
 use super::{Decision, PolicyContext, Verdict, approvals_needed};
 use crate::risk::Assessment;
 
@@ -31,7 +32,7 @@ pub struct PolicySet {
     policies: Arc<cedar_policy::PolicySet>,
     digest: Digest,
     text: Arc<str>,
-    answers: Arc<Mutex<HashMap<Asked, Decision>>>,
+    answers: Arc<Mutex<HashMap<Question, Decision>>>,
 }
 
 /// Every policy of a text, by its own id.
@@ -143,25 +144,29 @@ impl PolicySet {
     /// Asks whether the work may run unattended, flagged, or with approval, in that order; else it is denied. The
     /// policies named are the one that permitted and those that forbade what was asked before.
     pub fn evaluate(&self, assessment: &Assessment, about: &PolicyContext) -> Decision {
-        let asked = Asked::of(assessment, about);
+        self.answer(&Question::of(assessment, about))
+    }
+
+    /// As [`Self::evaluate`], of a question put together already.
+    pub fn answer(&self, asked: &Question) -> Decision {
         let answers = || self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = answers().get(&asked) {
+        if let Some(known) = answers().get(asked) {
             return known.clone();
         }
-        let decision = self.ask(assessment, about);
+        let decision = self.ask(asked);
         let mut answers = answers();
         if answers.len() >= MAX_ANSWERS {
             answers.clear();
         }
-        answers.insert(asked, decision.clone());
+        answers.insert(asked.clone(), decision.clone());
         decision
     }
 
-    fn ask(&self, assessment: &Assessment, about: &PolicyContext) -> Decision {
+    fn ask(&self, asked: &Question) -> Decision {
         let mut policies = Vec::new();
-        let asked = principal(&about.principal).zip(context(assessment, about));
+        let put = principal(&asked.about.principal).zip(context(asked));
         for (place, question) in QUESTIONS.iter().enumerate() {
-            let Some((principal, context)) = asked.clone() else { break };
+            let Some((principal, context)) = put.clone() else { break };
             let request = Request::new(principal, question.clone(), MISSION.clone(), context, None);
             let Ok(request) = request else { break };
             let response = AUTHORIZER.is_authorized(&request, &self.policies, &Entities::empty());
@@ -170,19 +175,18 @@ impl PolicySet {
                 let verdict = match place {
                     0 => Verdict::Allow,
                     1 => Verdict::Flag,
-                    _ => Verdict::Hold { needed: approvals_needed(assessment.rank, about.eligible) },
+                    _ => Verdict::Hold { needed: approvals_needed(asked.rank, asked.about.eligible) },
                 };
-                return decided(verdict, policies, assessment);
+                return decided(verdict, policies, asked.rank);
             }
         }
-        decided(Verdict::Deny, policies, assessment)
+        decided(Verdict::Deny, policies, asked.rank)
     }
 }
 
-fn decided(verdict: Verdict, mut policies: Vec<String>, assessment: &Assessment) -> Decision {
+fn decided(verdict: Verdict, mut policies: Vec<String>, rank: Rank) -> Decision {
     policies.sort_unstable();
     policies.dedup();
-    let rank = assessment.rank;
     let reason = match verdict {
         Verdict::Allow => format!("rank {rank} starts at once"),
         Verdict::Flag => format!("rank {rank} starts at once, is logged and opens a review"),

@@ -12,7 +12,7 @@ use nexusmon_shared::rank::Rank;
 use crate::risk::Assessment;
 
 /// Whose text a plan is, as policies see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthorKind {
     Person,
@@ -45,7 +45,7 @@ impl AuthorKind {
 }
 
 /// Circumstances of a mission.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PolicyContext {
     pub author: AuthorKind,
     /// The principal that submits, as text.
@@ -71,25 +71,32 @@ impl PolicyContext {
     }
 }
 
-/// Everything a decision hangs on: what [`context`] and the number of approvals are made of.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Asked {
-    about: PolicyContext,
-    ranks: (Rank, Rank),
-    requires_approval: bool,
-    effects: Effects,
-    counts: (u32, u32),
-    capabilities: Vec<Capability>,
+/// Everything a decision hangs on. The audit trail records it, so that anybody can ask again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Question {
+    #[serde(flatten)]
+    pub about: PolicyContext,
+    /// As assessed.
+    pub rank: Rank,
+    pub requested: Rank,
+    pub requires_approval: bool,
+    pub effects: Effects,
+    pub unconfined: u32,
+    pub tasks: u32,
+    /// Sorted.
+    pub capabilities: Vec<Capability>,
 }
 
-impl Asked {
-    pub(super) fn of(assessment: &Assessment, about: &PolicyContext) -> Self {
+impl Question {
+    pub fn of(assessment: &Assessment, about: &PolicyContext) -> Self {
         Self {
             about: about.clone(),
-            ranks: (assessment.rank, assessment.requested),
+            rank: assessment.rank,
+            requested: assessment.requested,
             requires_approval: assessment.requires_approval,
             effects: assessment.effects,
-            counts: (assessment.blast_radius.unconfined, assessment.blast_radius.tasks),
+            unconfined: assessment.blast_radius.unconfined,
+            tasks: assessment.blast_radius.tasks,
             capabilities: assessment.capabilities.keys().cloned().collect(),
         }
     }
@@ -100,22 +107,22 @@ pub(super) fn principal(id: &str) -> Option<EntityUid> {
     Some(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
-pub(super) fn context(assessment: &Assessment, about: &PolicyContext) -> Option<Context> {
+pub(super) fn context(asked: &Question) -> Option<Context> {
     let long = |number: u32| RestrictedExpression::new_long(i64::from(number));
     let rank = |rank: Rank| RestrictedExpression::new_long(i64::from(rank.level()));
-    let effects = assessment.effects;
-    let capabilities = assessment.capabilities.keys();
+    let (about, effects) = (&asked.about, asked.effects);
+    let capabilities = asked.capabilities.iter();
     let fields: BTreeMap<&str, RestrictedExpression> = BTreeMap::from([
-        ("rank", rank(assessment.rank)),
-        ("requested", rank(assessment.requested)),
-        ("requires_approval", RestrictedExpression::new_bool(assessment.requires_approval)),
+        ("rank", rank(asked.rank)),
+        ("requested", rank(asked.requested)),
+        ("requires_approval", RestrictedExpression::new_bool(asked.requires_approval)),
         ("reads", RestrictedExpression::new_bool(effects.reads)),
         ("writes", RestrictedExpression::new_bool(effects.writes)),
         ("network", RestrictedExpression::new_bool(effects.network)),
         ("spends", RestrictedExpression::new_bool(effects.spends)),
         ("irreversible", RestrictedExpression::new_bool(effects.irreversible)),
-        ("unconfined", long(assessment.blast_radius.unconfined)),
-        ("tasks", long(assessment.blast_radius.tasks)),
+        ("unconfined", long(asked.unconfined)),
+        ("tasks", long(asked.tasks)),
         (
             "capabilities",
             RestrictedExpression::new_set(

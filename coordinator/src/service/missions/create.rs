@@ -16,7 +16,7 @@ use nexusmon_store::{
     ApprovalRow, ApprovalState, ApprovalSubject, DocumentRow, EdgeRow, Json, MissionRow, NewMission, PlanRow,
     PredictionRow, ReviewRow, ReviewState, Rider, TaskRow, Tx,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::prepare::{self, Ids, Judged};
 use crate::app::App;
@@ -41,6 +41,8 @@ pub(crate) struct Prepared {
     pub document: DocumentRow,
     pub actor: Actor,
     pub policies: Vec<String>,
+    /// What was asked of the policies, and the answer; null without a plan.
+    pub judged: Value,
     /// Roots that need a look at their `if`, list or inputs, once they are in the database.
     pub decide: Vec<TaskId>,
     pub ready: BTreeSet<ClassId>,
@@ -90,7 +92,7 @@ pub(in crate::service) fn mission_row(
         requested_rank: (draft.rank != Rank::E).then_some(draft.rank),
         priority: i64::from(draft.priority),
         labels: Json(draft.labels.clone()),
-        metadata: serde_json::Value::Object(draft.metadata.clone()).to_string(),
+        metadata: Value::Object(draft.metadata.clone()).to_string(),
         origin: caller.origin.as_str().to_owned(),
         author: Json(author.clone()),
         created_by: caller.principal,
@@ -298,6 +300,7 @@ pub(in crate::service) async fn prepare(
         document,
         actor: Actor::from(caller),
         policies: Vec::new(),
+        judged: Value::Null,
         decide: Vec::new(),
         ready: BTreeSet::new(),
         versions: Vec::new(),
@@ -325,6 +328,7 @@ pub(in crate::service) async fn prepare(
     prepared.new.tasks = rows.tasks;
     prepared.new.edges = rows.edges;
     prepared.policies.clone_from(&judged.decision.policies);
+    prepared.judged = prepare::recorded(app, &judged);
     prepared.prediction = Some(prediction_row(&prepared.new.mission, &judged, &ids, now));
     for effect in effects {
         match effect {
@@ -553,6 +557,7 @@ fn audit(unit: &mut Unit<'_>, prepared: &Prepared) {
             "plan_digest": row.plan_digest,
             "tasks": row.tasks_total,
             "policies": prepared.policies,
+            "judged": prepared.judged,
             "author": row.author.0,
             "origin": row.origin,
             "rerun_of": row.rerun_of,
@@ -565,7 +570,7 @@ fn audit(unit: &mut Unit<'_>, prepared: &Prepared) {
             ("approval", approval.id.to_string()),
             Some(row.id),
             json!({"subject_kind": "mission_plan", "subject": row.id, "digest": approval.digest,
-                "rank": row.rank, "author": row.author.0}),
+                "rank": row.rank, "needed": approval.needed, "author": row.author.0}),
         );
     }
     if let Some(review) = &prepared.review {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nexusmon_core::mission::{self, Gate, MissionEffect, Start};
 use nexusmon_core::planning::{BoundPlan, BoundTask, MissionDraft, PlanFacts, PlanRequest, bind};
-use nexusmon_core::policy::{AuthorKind, Decision, PolicyContext, decide_within};
+use nexusmon_core::policy::{AuthorKind, Decision, PolicyContext, Question, decide_within};
 use nexusmon_core::prediction::{Expected, Prediction, predict};
 use nexusmon_core::schedule::DemandClass;
 use nexusmon_shared::digest::Digest;
@@ -17,6 +17,7 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::Profile;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::plan_digest::seal;
+use serde_json::{Value, json};
 
 use super::super::{Caller, Origin, Role};
 use crate::app::App;
@@ -34,6 +35,7 @@ pub(in crate::service) struct Judged {
     pub sealed: Arc<SealedPlan>,
     /// Canonical leaves in plan order.
     pub leaves: Vec<String>,
+    pub question: Question,
     pub decision: Decision,
     /// Of the set that decided.
     pub policy_digest: Digest,
@@ -101,7 +103,8 @@ fn judge_now(
         // The roster comes with governance; until then the owner is the one who may approve.
         eligible: 1,
     };
-    let decision = policy.set.evaluate(&bound.assessment, &context);
+    let question = Question::of(&bound.assessment, &context);
+    let decision = policy.set.answer(&question);
     let expected: Vec<_> = bound
         .tasks
         .iter()
@@ -126,7 +129,7 @@ fn judge_now(
         tree: sealed.tree,
     };
     let policy_digest = policy.set.digest();
-    Ok(Judged { policy_digest, classes, sealed: Arc::new(sealed), leaves, decision, prediction, bound })
+    Ok(Judged { policy_digest, classes, sealed: Arc::new(sealed), leaves, question, decision, prediction, bound })
 }
 
 /// What a task demands of an agent.
@@ -158,6 +161,11 @@ pub(in crate::service) fn gate(judged: &Judged, start: Start) -> Gate {
         decide_within: decide_within(judged.bound.assessment.rank),
         start,
     }
+}
+
+/// The decision as the audit trail keeps it: with its question, so that anybody can ask again.
+pub(in crate::service) fn recorded(app: &App, judged: &Judged) -> Value {
+    json!({"policy_set": judged.policy_digest, "question": judged.question, "answer": judged.decision.verdict})
 }
 
 /// The first state, refused where policy denies it.

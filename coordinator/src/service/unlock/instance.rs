@@ -69,7 +69,7 @@ pub(super) async fn open_approval(
         "approval.requested",
         ("approval", id.to_string()),
         Some(mission.id),
-        json!({"subject_kind": "task_instance", "subject": row.id, "digest": digest, "rank": row.rank}),
+        json!({"subject_kind": "task_instance", "subject": row.id, "digest": digest, "rank": row.rank, "needed": 1}),
     );
     Ok(())
 }

@@ -1,0 +1,170 @@
+//! What this agent remembers of the coordinator's audit log, so that nobody can cut or rewrite what it has seen: the
+//! log's key and the newest head, on this machine's own disk.
+//!
+//! A head that does not follow from the one kept raises an alarm, which stays until the machine's admin accepts the new
+//! log; until then the agent takes no work.
+
+mod judge;
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nexusmon_shared::id::{AgentId, OrganismId};
+use nexusmon_shared::message::{CheckpointNotice, Cosignature};
+use nexusmon_shared::pki::IdentityKey;
+use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::checkpoint;
+
+use judge::Judgement;
+
+const FILE: &str = "witness.json";
+/// The coordinator takes no longer explanation.
+const ALARM_BYTES: usize = 1_000;
+
+/// What is kept.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Kept {
+    /// The log's verifier key: give it to `nexusmon audit verify --key`.
+    pub key: String,
+    /// The newest head that was verified, as its signed note: give it to `nexusmon audit verify --checkpoint`.
+    pub note: String,
+    /// Entries it covers.
+    pub size: u64,
+    /// Why the log is no longer believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<String>,
+}
+
+/// The memory of one agent.
+#[derive(Debug)]
+pub struct Witness {
+    path: PathBuf,
+    kept: Mutex<Option<Kept>>,
+}
+
+impl Witness {
+    /// What an earlier life has kept. A file that cannot be read is an alarm: somebody may want it forgotten.
+    pub fn open(data_dir: &Path) -> Self {
+        let path = data_dir.join(FILE);
+        let kept = Mutex::new(read(&path));
+        Self { path, kept }
+    }
+
+    /// Reads the file anew, after the machine's admin may have changed it. True while there is an alarm.
+    pub fn reload(&self) -> bool {
+        let fresh = read(&self.path);
+        let alarmed = fresh.as_ref().is_some_and(|kept| kept.alarm.is_some());
+        *self.lock() = fresh;
+        alarmed
+    }
+
+    pub fn kept(&self) -> Option<Kept> {
+        self.lock().clone()
+    }
+
+    /// Entries under the head that is kept; 0 for none.
+    pub fn size(&self) -> u64 {
+        self.lock().as_ref().map_or(0, |kept| kept.size)
+    }
+
+    pub fn is_alarmed(&self) -> bool {
+        self.lock().as_ref().is_some_and(|kept| kept.alarm.is_some())
+    }
+
+    /// Verifies a head against the one kept; keeps it on the disk, then cosigns it. Blocks.
+    pub fn consider(
+        &self,
+        notice: &CheckpointNotice,
+        (organism, agent): (OrganismId, AgentId),
+        identity: &IdentityKey,
+        now: Timestamp,
+    ) -> Cosignature {
+        let mut kept = self.lock();
+        match judge::judge(kept.as_ref(), notice, organism) {
+            Judgement::Follows { head, key } => {
+                let fresh = Kept { key, note: notice.note.clone(), size: head.size, alarm: None };
+                if let Err(error) = self.write(&fresh) {
+                    // What would be forgotten in a crash is not vouched for.
+                    tracing::error!(path = %self.path.display(), %error, "cannot keep a head of the audit log");
+                    return silent(kept.as_ref());
+                }
+                *kept = Some(fresh);
+                let seconds = u64::try_from(now.as_micros() / 1_000_000).unwrap_or(0);
+                let line = identity.cosign(&head, checkpoint::witness(organism, agent), seconds);
+                Cosignature { size: head.size, line: line.to_string(), alarm: String::new() }
+            }
+            Judgement::Unusable(reason) => {
+                tracing::warn!(reason, "a head of the audit log that cannot be judged");
+                silent(kept.as_ref())
+            }
+            Judgement::Alarm(reason) => {
+                let mut reason = reason;
+                reason.truncate(reason.floor_char_boundary(ALARM_BYTES));
+                tracing::error!(
+                    reason,
+                    "THE AUDIT LOG IS NOT THE ONE THIS AGENT KNOWS; no more work is taken until the machine's admin has \
+                     run `nexusmon-agent witness --accept-new-log`"
+                );
+                let size = kept.as_ref().map_or(0, |kept| kept.size);
+                // What is alarmed already stays as it is: it is evidence.
+                if let Some(known) = &mut *kept
+                    && known.alarm.is_none()
+                {
+                    known.alarm = Some(reason.clone());
+                    if let Err(error) = self.write(known) {
+                        tracing::error!(%error, "cannot keep the alarm; it is raised again with the next head");
+                    }
+                }
+                Cosignature { size, line: String::new(), alarm: reason }
+            }
+        }
+    }
+
+    fn write(&self, kept: &Kept) -> std::io::Result<()> {
+        let fresh = self.path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(&serde_json::to_vec_pretty(kept).map_err(std::io::Error::other)?)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, &self.path)?;
+        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// By the machine's admin: what was kept becomes evidence, and the next head is the first of a new log. Gives the file
+/// that holds the evidence; none if nothing was kept.
+pub fn accept_new_log(data_dir: &Path, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
+    let path = data_dir.join(FILE);
+    let evidence = data_dir.join(format!("witness-until-{}.json", now.as_micros() / 1_000_000));
+    match std::fs::rename(&path, &evidence) {
+        Ok(()) => Ok(Some(evidence)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Neither agrees nor accuses; says what is kept, so that the next proof begins there.
+fn silent(kept: Option<&Kept>) -> Cosignature {
+    Cosignature { size: kept.map_or(0, |kept| kept.size), line: String::new(), alarm: String::new() }
+}
+
+fn read(path: &Path) -> Option<Kept> {
+    let damaged = |reason: String| {
+        let alarm = Some(format!("{} cannot be read: {reason}", path.display()));
+        Some(Kept { key: String::new(), note: String::new(), size: 0, alarm })
+    };
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_or_else(|error| damaged(error.to_string()), Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => damaged(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

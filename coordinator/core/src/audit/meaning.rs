@@ -1,0 +1,242 @@
+//! What entries say, followed: every dispatch was allowed, every completion came under the current fence.
+//!
+//! Remembers missions that are not over, with their tasks; nothing of those that are.
+
+mod approval;
+mod task;
+
+use std::collections::HashMap;
+
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::{MissionId, TaskId};
+use nexusmon_shared::mission::MissionStatus;
+use nexusmon_shared::rank::Rank;
+use serde::Deserialize;
+
+use super::bad::Bad;
+use super::line::Entry;
+use super::question::{Judged, Sets};
+use crate::policy::Verdict;
+use approval::{Approval, Approvals};
+use task::Tasks;
+
+/// A mission that is not over.
+#[derive(Debug, Default)]
+struct Mission {
+    plan: Option<Digest>,
+    answer: Option<Verdict>,
+    /// The plan that people have approved.
+    approved: Option<Digest>,
+    approvals: Approvals,
+    tasks: Tasks,
+}
+
+/// What has been read so far.
+#[derive(Debug, Default)]
+pub(super) struct Meaning {
+    sets: Sets,
+    missions: HashMap<MissionId, Mission>,
+    /// Plans whose entries do not say what the policies were asked: of versions that did not write it down.
+    pub(super) unjudged: u64,
+    pub(super) completions: u64,
+    pub(super) dispatches: u64,
+    pub(super) verdicts: u64,
+    /// Of the newest restore.
+    pub(super) epoch: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct Planned {
+    status: Option<String>,
+    to: Option<String>,
+    rank: Rank,
+    plan_digest: Option<Digest>,
+    #[serde(default)]
+    policies: Vec<String>,
+    #[serde(default)]
+    judged: Option<Judged>,
+}
+
+#[derive(Deserialize)]
+struct Moved {
+    to: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Restored {
+    epoch: u32,
+}
+
+impl Meaning {
+    pub(super) fn with(sets: Sets) -> Self {
+        Self { sets, ..Self::default() }
+    }
+
+    pub(super) fn read(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
+        match &*entry.action {
+            // Of a policy, a trait, the roster: not of a mission.
+            "approval.requested" | "approval.decided" if entry.mission.is_none() => Ok(()),
+            "task.granted" => self.granted(entry),
+            "task.settled" => self.settled(entry),
+            "task.resolved" => {
+                let task = subject::<TaskId>(entry)?;
+                self.mission(entry)?.tasks.resolved(task);
+                Ok(())
+            }
+            "mission.created" | "mission.planned" => self.planned(entry),
+            "approval.requested" => {
+                let id = entry.subject.to_string();
+                let approval = Approval::requested(body(entry)?);
+                self.mission(entry)?.approvals.add(id, approval);
+                Ok(())
+            }
+            "approval.decided" => {
+                let (id, actor) = (&*entry.subject, &*entry.actor);
+                let decision = body(entry)?;
+                self.mission(entry)?.approvals.decide(id, actor, &decision)
+            }
+            "mission.approved" => self.approved(entry),
+            "organism.restored" => {
+                self.epoch = Some(body::<Restored>(entry)?.epoch);
+                Ok(())
+            }
+            action if action.starts_with("mission.") => self.moved(entry),
+            _ => Ok(()),
+        }
+    }
+
+    fn mission(&mut self, entry: &Entry<'_>) -> Result<&mut Mission, Bad> {
+        let id = entry.mission.ok_or_else(|| Bad::new("body", "the entry names no mission"))?;
+        self.missions.get_mut(&id).ok_or_else(|| {
+            Bad::new(
+                "mission",
+                format!("{} in mission {id}, which was not created before or is over", entry.action),
+            )
+        })
+    }
+
+    fn planned(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
+        let id = entry.mission.ok_or_else(|| Bad::new("body", "the entry names no mission"))?;
+        let planned: Planned = body(entry)?;
+        let created = entry.action == "mission.created";
+        if created == self.missions.contains_key(&id) {
+            let reason = if created { "a mission is created twice" } else { "a plan for an unknown mission" };
+            return Err(Bad::new("mission", reason));
+        }
+        let status = planned.status.as_deref().or(planned.to.as_deref());
+        let mission = self.missions.entry(id).or_default();
+        mission.plan = planned.plan_digest;
+        mission.approved = None;
+        mission.answer = None;
+        match (&planned.judged, planned.plan_digest) {
+            (Some(judged), Some(_)) => {
+                self.sets.check(judged, planned.rank, &planned.policies)?;
+                self.verdicts += 1;
+                mission.answer = Some(judged.answer);
+                check_begin(judged.answer, status)?;
+            }
+            (None, Some(_)) => self.unjudged += 1,
+            (_, None) => {}
+        }
+        if is_over(status) {
+            self.missions.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn approved(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
+        #[derive(Deserialize)]
+        struct Approved {
+            approval: String,
+            digest: Digest,
+        }
+        let Approved { approval, digest } = body(entry)?;
+        let mission = self.mission(entry)?;
+        if mission.plan != Some(digest) {
+            return Err(Bad::new(
+                "approval",
+                format!("{digest} is approved, which is not the mission's plan"),
+            ));
+        }
+        mission.approvals.enough(&approval, &digest)?;
+        mission.approved = Some(digest);
+        Ok(())
+    }
+
+    fn granted(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
+        let task = subject::<TaskId>(entry)?;
+        let granted: task::Granted<'_> = body(entry)?;
+        let mission = self.mission(entry)?;
+        let plan = granted.plan_digest;
+        if mission.plan != Some(plan) {
+            return Err(Bad::new(
+                "plan",
+                format!("a dispatch under plan {plan}, which is not the mission's"),
+            ));
+        }
+        let rank = granted.rank;
+        let held = matches!(mission.answer, Some(Verdict::Hold { .. })) || rank.needs_approval();
+        if mission.answer == Some(Verdict::Deny) {
+            return Err(Bad::new("approval", "a dispatch of what the policies deny"));
+        }
+        if held && mission.approved != Some(plan) {
+            return Err(Bad::new(
+                "approval",
+                format!("a dispatch of rank {rank} work before its plan was approved"),
+            ));
+        }
+        mission.approvals.instance_allows(task)?;
+        mission.tasks.granted(task, &granted)?;
+        self.dispatches += 1;
+        Ok(())
+    }
+
+    fn settled(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
+        let task = subject::<TaskId>(entry)?;
+        let settled: task::Settled<'_> = body(entry)?;
+        let reported = self.mission(entry)?.tasks.settled(task, &entry.actor, &settled)?;
+        self.completions += u64::from(reported);
+        Ok(())
+    }
+
+    /// Any other step of a mission: when it is over, it is forgotten.
+    fn moved(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
+        let Some(id) = entry.mission else { return Ok(()) };
+        let over = match &*entry.action {
+            "mission.completed" => true,
+            _ => is_over(body::<Moved>(entry)?.to.as_deref()),
+        };
+        if over {
+            self.missions.remove(&id);
+        }
+        Ok(())
+    }
+}
+
+/// What a plan may begin as under this answer.
+fn check_begin(answer: Verdict, status: Option<&str>) -> Result<(), Bad> {
+    let runs = matches!(status, Some("running" | "ready"));
+    match answer {
+        Verdict::Hold { .. } | Verdict::Deny if runs => {
+            Err(Bad::new("verdict", "the mission goes on although the policies say otherwise"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_over(status: Option<&str>) -> bool {
+    status.and_then(MissionStatus::parse).is_some_and(MissionStatus::is_terminal)
+}
+
+fn body<'a, T: Deserialize<'a>>(entry: &Entry<'a>) -> Result<T, Bad> {
+    serde_json::from_str(entry.body.get()).map_err(|error| {
+        Bad::new("body", format!("the body of {} is not what it should be: {error}", entry.action))
+    })
+}
+
+fn subject<T: std::str::FromStr>(entry: &Entry<'_>) -> Result<T, Bad> {
+    entry
+        .subject
+        .parse()
+        .map_err(|_| Bad::new("body", format!("`{}` is not what {} is about", entry.subject, entry.action)))
+}

@@ -1,0 +1,120 @@
+//! Logs that are whole and signed by the right key, and tell of what must not have happened: what a coordinator in the
+//! wrong hands would write.
+
+use nexusmon_shared::trust::ed25519::SigningKey;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+
+use super::Tampered;
+use super::parts::{Parts, fresh_id};
+
+pub(super) const LIES: [&str; 9] = [
+    "old_fence",
+    "other_agent",
+    "reported_twice",
+    "never_dispatched",
+    "unapproved",
+    "other_plan_approved",
+    "verdict_changed",
+    "rank_lowered",
+    "dispatched_early",
+];
+
+pub(super) fn lie(
+    kind: &'static str,
+    mut parts: Parts,
+    key: &SigningKey,
+    rng: &mut StdRng,
+) -> Option<Tampered> {
+    let place = match kind {
+        "old_fence" => {
+            change(&mut parts, "task.settled", rng, |entry| entry["body"]["fence"] = "1.0".into())?
+        }
+        "other_agent" => change(&mut parts, "task.settled", rng, |entry| {
+            entry["actor"] = "agt_00000000000000000000000001".into();
+        })?,
+        "other_plan_approved" => change(&mut parts, "approval.decided", rng, |entry| {
+            entry["body"]["digest"] = "00".repeat(32).into();
+        })?,
+        "verdict_changed" => change_grave(&mut parts, rng, |entry| {
+            entry["body"]["judged"]["answer"] = json!({"verdict": "allow"});
+        })?,
+        "rank_lowered" => change_grave(&mut parts, rng, |entry| entry["body"]["rank"] = "E".into())?,
+        "reported_twice" => {
+            let place = pick(&parts, "task.settled", rng)?;
+            let (mut copy, mut value) = (parts.entry(place).clone(), parts.entry(place).value());
+            value["id"] = fresh_id(rng).into();
+            copy.set(&value);
+            parts.insert(place + 1, copy);
+            place + 1
+        }
+        "never_dispatched" => {
+            let place = pick(&parts, "task.granted", rng)?;
+            let task = parts.entry(place).value()["subject"].clone();
+            // The first dispatch of its task, which the report right behind it tells of.
+            if parts.entry(place).value()["body"]["attempt"] != 1 {
+                return None;
+            }
+            parts.remove(place);
+            (place..parts.entries()).find(|place| parts.entry(*place).value()["subject"] == task)?
+        }
+        "unapproved" => {
+            let place = pick(&parts, "approval.decided", rng)?;
+            parts.remove(place);
+            place
+        }
+        _ => {
+            let approved = pick(&parts, "mission.approved", rng)?;
+            let grant = approved + 1;
+            if parts.entry(grant).value()["action"] != "task.granted" {
+                return None;
+            }
+            let entry = parts.remove(grant);
+            parts.insert(approved, entry);
+            approved
+        }
+    };
+    parts.renumber();
+    parts.rechain();
+    parts.sign_anew(key);
+    Some(Tampered {
+        kind,
+        text: parts.write(),
+        first: Some(place as u64 + 1),
+        exactly: true,
+        with_head: false,
+    })
+}
+
+fn pick(parts: &Parts, action: &str, rng: &mut StdRng) -> Option<usize> {
+    let all = parts.of_action(action);
+    (!all.is_empty()).then(|| all[rng.random_range(0..all.len())])
+}
+
+fn change(
+    parts: &mut Parts,
+    action: &str,
+    rng: &mut StdRng,
+    change: impl FnOnce(&mut Value),
+) -> Option<usize> {
+    let place = pick(parts, action, rng)?;
+    let mut value = parts.entry(place).value();
+    change(&mut value);
+    parts.entry_mut(place).set(&value);
+    Some(place)
+}
+
+/// A mission that waits for approval.
+fn change_grave(parts: &mut Parts, rng: &mut StdRng, change: impl FnOnce(&mut Value)) -> Option<usize> {
+    let grave = |place: &usize| parts.entry(*place).value()["body"]["status"] == "awaiting_approval";
+    let all: Vec<_> = parts.of_action("mission.created").into_iter().filter(grave).collect();
+    if all.is_empty() {
+        return None;
+    }
+    let place = all[rng.random_range(0..all.len())];
+    let mut value = parts.entry(place).value();
+    change(&mut value);
+    parts.entry_mut(place).set(&value);
+    Some(place)
+}

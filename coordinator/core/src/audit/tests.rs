@@ -1,0 +1,101 @@
+use nexusmon_shared::trust::note::Note;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::sample::{self, log_key, verifier_key};
+use super::tamper::tamper;
+use super::{Bad, Trusted, Verified, Verifier};
+
+fn verify(trusted: Trusted, text: &str) -> Result<Verified, Bad> {
+    let mut verifier = Verifier::new(trusted);
+    for line in text.lines() {
+        verifier.line(line.as_bytes())?;
+    }
+    verifier.finish()
+}
+
+/// What an auditor has who looked once before: key and newest head.
+fn trusted(honest: &str, with_head: bool) -> Trusted {
+    let key = verifier_key(&log_key()).to_string();
+    let trusted = Trusted::default().with_key(&key).unwrap();
+    if with_head { trusted.with_checkpoint(newest_note(honest).as_bytes()).unwrap() } else { trusted }
+}
+
+fn newest_note(text: &str) -> String {
+    let line = text.lines().rfind(|line| line.contains("\"checkpoint\"")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    line["note"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_honest_log_holds() {
+    for (entries, every) in [(1, 1), (40, 1), (300, 20), (300, 1_000)] {
+        let text = sample::text(entries, entries, every);
+        let verified = verify(Trusted::default(), &text).unwrap();
+        assert!(verified.entries >= entries && !verified.key_was_known);
+        let verified = verify(trusted(&text, true), &text).unwrap();
+        assert!(verified.key_was_known);
+        assert_eq!((verified.known_heads, verified.witnesses_apart, verified.unjudged), (1, 1, 0));
+        if entries == 300 {
+            assert!(verified.completions > 50 && verified.dispatches == verified.completions);
+            assert!(verified.verdicts > 10);
+        }
+    }
+}
+
+#[test]
+fn whatever_is_done_to_a_log_is_found_at_its_place() {
+    let mut kinds = std::collections::BTreeSet::new();
+    for seed in 0..250 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let honest = sample::text(seed, 40, 4 + seed % 25);
+        let tampered = tamper(&honest, Some(&log_key()), &mut rng);
+        let found = verify(trusted(&honest, tampered.with_head), &tampered.text);
+        assert_eq!(tampered.judge(&found), None, "seed {seed}");
+        kinds.insert(tampered.kind);
+    }
+    assert_eq!(kinds.len(), 27, "every way was taken: {kinds:?}");
+}
+
+#[test]
+fn a_reason_names_the_entry_and_says_why() {
+    let honest = sample::text(1, 40, 10);
+    let altered = honest.replacen("\"attempt\":1", "\"attempt\":2", 1);
+    let bad = verify(trusted(&honest, false), &altered).unwrap_err();
+    let number = 1 + honest
+        .lines()
+        .filter(|line| line.contains("\"entry\""))
+        .position(|line| line.contains("\"attempt\":1"))
+        .unwrap();
+    assert_eq!(bad.entries, Some((number as u64, number as u64)));
+    assert_eq!(bad.code, "digest");
+    assert!(bad.to_string().starts_with(&format!("entry {number} (line ")), "{bad}");
+}
+
+#[test]
+fn only_the_key_that_is_known_counts() {
+    let text = sample::text(2, 20, 5);
+    let other = verifier_key(&nexusmon_shared::trust::ed25519::SigningKey::from_bytes(&[8; 32])).to_string();
+    let bad = verify(Trusted::default().with_key(&other).unwrap(), &text).unwrap_err();
+    assert_eq!(bad.code, "key");
+    assert!(Trusted::default().with_key("nonsense").is_err());
+    assert!(Trusted::default().with_checkpoint(b"nonsense").is_err());
+    // A head signed by that other key is none of this log.
+    let note = Note::parse(newest_note(&text).as_bytes()).unwrap();
+    let forged = Note::new(note.text()).unwrap().signed_by(
+        note.signatures[0].name.clone(),
+        &nexusmon_shared::trust::ed25519::SigningKey::from_bytes(&[8; 32]),
+    );
+    let trusted = Trusted::default().with_checkpoint(forged.to_string().as_bytes()).unwrap();
+    assert_eq!(verify(trusted, &text).unwrap_err().code, "key");
+}
+
+proptest::proptest! {
+    #[test]
+    fn outside_bytes_never_panic(lines in proptest::collection::vec(".{0,200}", 0..20), seed in 0_u64..50, cut in 0_usize..4_000) {
+        let _ = verify(Trusted::default(), &lines.join("\n"));
+        let mut honest = sample::text(seed, 12, 3);
+        honest.truncate(honest.floor_char_boundary(cut.min(honest.len())));
+        proptest::prop_assert!(verify(Trusted::default(), &honest).is_err());
+    }
+}

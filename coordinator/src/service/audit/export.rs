@@ -1,0 +1,88 @@
+//! The log as a file that can be checked without us (`core::audit` says how it looks), streamed.
+
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use nexusmon_core::audit::{Exporter, Header};
+use nexusmon_shared::trust::checkpoint::origin;
+use nexusmon_shared::trust::note::{Algorithm, VerifierKey};
+use nexusmon_store::{AuditRow, CheckpointRow, WitnessRow, numbered_audit_entry};
+
+use super::publish;
+use crate::app::App;
+use crate::error::{Error, Result};
+
+/// Entries read at once.
+const PAGE: u32 = 1_000;
+
+struct Export {
+    app: App,
+    exporter: Exporter,
+    /// Ends with the entries under this head.
+    last: CheckpointRow,
+    witnesses: Vec<WitnessRow>,
+    ended: bool,
+}
+
+/// Everything up to the newest head, which covers what has been written down so far.
+pub async fn export(app: &App) -> Result<BoxStream<'static, Result<String>>> {
+    publish(app).await?;
+    let mut read = app.store.read().await?;
+    let last = read.newest_checkpoint().await?;
+    let last = last.ok_or_else(|| Error::unavailable("the audit log has no signed head yet"))?;
+    let witnesses = read.audit_witnesses().await?;
+    drop(read);
+    let key = log_key(app);
+    let header = Header { organism: app.organism, key: &key, policies: &[app.policy.text()] };
+    let mut first = String::new();
+    let exporter = Exporter::begin(&header, &mut first);
+    let export = Export { app: app.clone(), exporter, last, witnesses, ended: false };
+    let rest = stream::try_unfold(export, |mut export| async move {
+        let text = export.page().await?;
+        Ok(text.map(|text| (text, export)))
+    });
+    Ok(stream::once(async move { Ok(first) }).chain(rest).boxed())
+}
+
+/// What the heads of this epoch are verified with.
+pub(super) fn log_key(app: &App) -> VerifierKey {
+    VerifierKey::of(origin(app.organism, app.epoch), Algorithm::Ed25519, &app.keyring.checkpoint_key)
+}
+
+impl Export {
+    async fn page(&mut self) -> Result<Option<String>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let mut read = self.app.store.read().await?;
+        let from = i64::try_from(self.exporter.size()).map_err(Error::internal)?;
+        let rows: Vec<AuditRow> = read.audit_after(from, PAGE).await?;
+        let heads = read.checkpoints_after(from, PAGE).await?;
+        drop(read);
+        let last = self.last.size;
+        let mut heads = heads.into_iter().filter(move |head| head.size <= last).peekable();
+        let mut text = String::new();
+        let mut reached = from;
+        for row in rows.into_iter().take_while(move |row| row.seq <= last) {
+            let (seq, canonical, digest) = numbered_audit_entry(row);
+            self.exporter.entry(&canonical, &digest, &mut text);
+            reached = seq;
+            while let Some(head) = heads.next_if(|head| head.size <= seq) {
+                self.head(&head, &mut text);
+            }
+        }
+        if reached >= last {
+            self.exporter.end(&mut text);
+            self.ended = true;
+        } else if reached == from {
+            return Err(Error::internal(format!("the audit log has no entry {}", from + 1)));
+        }
+        Ok(Some(text))
+    }
+
+    fn head(&self, head: &CheckpointRow, text: &mut String) {
+        self.exporter.checkpoint(&head.note, text);
+        for witness in self.witnesses.iter().filter(|witness| witness.size == head.size) {
+            self.exporter.witness(witness.agent, witness.apart, &witness.line, text);
+        }
+    }
+}
