@@ -5,6 +5,7 @@ mod join;
 mod join_from;
 mod output;
 mod plugin;
+mod roster;
 mod run;
 mod service;
 mod status;
@@ -78,6 +79,11 @@ enum Command {
         #[command(subcommand)]
         command: plugin::PluginCommand,
     },
+    /// Whose signatures this machine believes
+    Roster {
+        #[command(subcommand)]
+        command: roster::RosterCommand,
+    },
     /// Print a completion script
     Completions { shell: clap_complete::Shell },
 }
@@ -126,6 +132,7 @@ fn dispatch(command: Command, config: Config) -> Result<ExitCode, AgentError> {
             Command::Resume => service::pause(&config, false),
             Command::Leave { yes } => service::leave(&config, yes).await,
             Command::Plugin { command } => plugin::plugin(command, &config).await,
+            Command::Roster { command } => roster::roster(&command, &config),
             Command::Completions { .. } => Ok(ExitCode::SUCCESS),
         }
     })

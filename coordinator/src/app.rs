@@ -29,6 +29,7 @@ pub mod history;
 pub mod meters;
 pub mod plans;
 pub mod randomness;
+pub mod roster;
 pub mod running;
 pub mod sessions;
 
@@ -67,6 +68,7 @@ pub struct Parts {
     pub events: events::EventHub,
     pub classes: classes::ClassCache,
     pub plans: plans::PlanCache,
+    pub roster: roster::RosterCache,
     pub fleet: fleet::FleetCache,
     pub elsewhere: elsewhere::Elsewhere,
     pub running: running::RunningCache,
@@ -137,6 +139,7 @@ impl App {
             events: events::EventHub::default(),
             classes: classes::ClassCache::default(),
             plans: plans::PlanCache::default(),
+            roster: roster::RosterCache::default(),
             fleet: fleet::FleetCache::default(),
             elsewhere: elsewhere::Elsewhere::default(),
             running: running::RunningCache::default(),

@@ -5,14 +5,17 @@
 
 mod agents;
 mod approvals;
+mod approve;
 mod artifacts;
 mod client;
 mod invite;
+mod key;
 mod log;
 mod login;
 mod missions;
 mod organism;
 mod render;
+mod roster;
 mod watch;
 
 use clap::{Args, Subcommand};
@@ -48,6 +51,12 @@ pub enum Command {
     Artifact(artifacts::ArtifactCommand),
     /// What waits for a decision
     Approvals(approvals::ApprovalsArgs),
+    /// Make and show the key you sign with
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Who may approve
+    #[command(subcommand)]
+    Roster(roster::RosterCommand),
     /// Flagged work that waits for a judgement, or was judged
     Reviews(approvals::ReviewsArgs),
     /// The audit log, newest first
@@ -86,6 +95,8 @@ pub async fn run(
         Command::Agent(command) => agents::run(&client, command).await,
         Command::Artifact(command) => artifacts::run(&client, command).await,
         Command::Approvals(arguments) => approvals::approvals(&client, arguments).await,
+        Command::Key(command) => key::run(&client, command).await,
+        Command::Roster(command) => roster::run(&client, command).await,
         Command::Reviews(arguments) => approvals::reviews(&client, arguments).await,
         Command::Audit(arguments) => organism::audit(&client, arguments).await,
         Command::Evolution => organism::evolution(&client).await,

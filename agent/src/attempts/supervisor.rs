@@ -216,6 +216,8 @@ impl Supervisor {
             }
             Command::Flags(disabled) => self.standing.disabled = disabled.into_iter().collect(),
             Command::Halt(level) => self.halt(level),
+            Command::Roster(signed) => self.roster(&signed),
+            Command::RosterReset(believed) => self.begin_anew(*believed),
             Command::Pause(on) => self.pause(on),
             Command::Summary(answer) => {
                 let _ = answer.send(self.summary());

@@ -118,6 +118,7 @@ impl Session<'_> {
             local_policy: parts.policy.clone(),
             paused: held.paused,
             facts: parts.facts.clone(),
+            roster: held.roster,
         }
     }
 
@@ -158,6 +159,7 @@ impl Session<'_> {
                 CoordinatorMessage::Drain { on } => Command::Drain(on),
                 CoordinatorMessage::Flags { disabled_capabilities } => Command::Flags(disabled_capabilities),
                 CoordinatorMessage::Halt(level) => Command::Halt(level),
+                CoordinatorMessage::Roster(signed) => Command::Roster(signed),
                 CoordinatorMessage::Certificate(certificate) => {
                     let _ = issued.send(certificate).await;
                     continue;

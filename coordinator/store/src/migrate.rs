@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = migrations![
     7 "0007_search",
     8 "0008_nodes",
     9 "0009_judging",
+    10 "0010_consent",
 ];
 
 record! {

@@ -147,6 +147,7 @@ impl Scripted {
             },
             paused: false,
             facts: Facts::default(),
+            roster: 0,
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Hello {
     pub local_policy: LocalPolicy,
     pub paused: bool,
     pub facts: Facts,
+    /// Number of the roster it has verified and keeps; 0: none.
+    pub roster: u64,
 }
 
 /// The machine's own veto, told for the scheduler's information; the agent enforces it anyway.
@@ -144,6 +146,8 @@ pub enum CoordinatorMessage {
         disabled_capabilities: Vec<Capability>,
     },
     Halt(HaltLevel),
+    /// A signed roster as canonical JSON (`trust::roster::SignedRoster`): the first, or the next.
+    Roster(Bytes),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -8,6 +8,7 @@ use super::report::attempts;
 use crate::message::{
     Cancel, CoordinatorMessage, Goodbye, GoodbyeCode, HaltLevel, MAX_BATCH_ITEMS, MAX_HELD_ATTEMPTS, Welcome,
 };
+use crate::trust::roster::MAX_ROSTER_BYTES;
 
 const MAX_TEXT_BYTES: usize = 2048;
 const MAX_CAPABILITIES: usize = 4096;
@@ -51,6 +52,9 @@ impl TryFrom<proto::CoordinatorMessage> for CoordinatorMessage {
             Kind::Halt(proto::Halt { level }) => {
                 Self::Halt(HaltLevel::parse(&level).unwrap_or(HaltLevel::Stop))
             }
+            Kind::Roster(proto::Roster { signed }) => {
+                Self::Roster(field::blob("roster.signed", signed, MAX_ROSTER_BYTES)?)
+            }
         })
     }
 }
@@ -78,6 +82,7 @@ impl From<CoordinatorMessage> for proto::CoordinatorMessage {
                 disabled_capabilities: disabled_capabilities.iter().map(ToString::to_string).collect(),
             }),
             Message::Halt(level) => Kind::Halt(proto::Halt { level: level.as_str().to_owned() }),
+            Message::Roster(signed) => Kind::Roster(proto::Roster { signed }),
         };
         Self { kind: Some(kind) }
     }

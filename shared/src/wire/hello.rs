@@ -130,6 +130,7 @@ impl TryFrom<proto::Hello> for Hello {
             local_policy,
             paused,
             facts,
+            roster_number,
         } = hello;
         let capabilities = capabilities.ok_or_else(|| WireError::missing("capabilities"))?;
         Ok(Self {
@@ -144,6 +145,7 @@ impl TryFrom<proto::Hello> for Hello {
             local_policy: field::required("local_policy", local_policy)?,
             paused,
             facts: field::required("facts", facts)?,
+            roster: roster_number,
         })
     }
 }
@@ -168,6 +170,7 @@ impl From<Hello> for proto::Hello {
             local_policy,
             paused,
             facts,
+            roster,
         } = hello;
         Self {
             protocol: Some(protocol.into()),
@@ -181,6 +184,7 @@ impl From<Hello> for proto::Hello {
             local_policy: Some(local_policy.into()),
             paused,
             facts: Some(facts.into()),
+            roster_number: roster,
         }
     }
 }
