@@ -19,6 +19,7 @@ use crate::error::AgentError;
 use crate::facts;
 use crate::journal::Journal;
 use crate::link::{self, Artifacts, LineState, Link};
+use crate::roster::Believed;
 use crate::witness::Witness;
 use crate::worker::{LogSpool, Worker};
 
@@ -58,7 +59,9 @@ impl Agent {
         let membership = home.membership();
         let mut labels = membership.labels.clone();
         labels.extend(config.labels.clone());
+        let believed = Believed::open(&config.data_dir, membership.organism, membership.owner_key())?;
         let standing = Standing {
+            organism: membership.organism,
             agent: membership.agent,
             name: membership.name.clone(),
             labels: labels.clone(),
@@ -67,9 +70,12 @@ impl Agent {
             levels: worker.levels(),
             catalogue: Arc::new(Catalogue::default()),
             disabled: std::collections::BTreeSet::new(),
+            signed_from: config.signed_from,
+            roster: None,
         };
         let parts = Parts {
             standing,
+            believed,
             slots: config.slots,
             paused: control::is_paused(&config.data_dir),
             stop_grace: config.stop_grace,
@@ -141,7 +147,7 @@ impl Agent {
         clock: SharedClock,
         lifecycle: &Lifecycle,
     ) -> Result<(), AgentError> {
-        let membership = home.membership();
+        let membership = home.membership().clone();
         let portrait = Portrait {
             agent: self.id,
             name: membership.name.to_string(),
@@ -163,9 +169,14 @@ impl Agent {
             witness: memory.kept(),
             at: portrait.clock.now(),
         };
-        let witness = Arc::clone(&self.witness);
-        let parts = (self.attempts.clone(), witness);
-        control::spawn(config.data_dir.clone(), parts, self.line(), describe, lifecycle)
+        let data_dir = config.data_dir.clone();
+        let reopen = move || Believed::open(&data_dir, membership.organism, membership.owner_key());
+        let told = control::Told {
+            attempts: self.attempts.clone(),
+            reopen: Box::new(reopen),
+            witness: Arc::clone(&self.witness),
+        };
+        control::spawn(config.data_dir.clone(), told, self.line(), describe, lifecycle)
     }
 }
 

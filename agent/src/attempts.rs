@@ -15,6 +15,7 @@ mod supervisor;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::lifecycle::Lifecycle;
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::consent::Standing;
 use crate::journal::Opened;
+use crate::roster::Believed;
 use crate::run::{Collected, JobInput};
 use crate::worker::{Later, Worker};
 
@@ -57,6 +59,7 @@ pub trait Courier: Send + Sync + 'static {
 /// What the supervisor is made of.
 pub struct Parts {
     pub standing: Standing,
+    pub believed: Believed,
     /// Attempts that may run at once.
     pub slots: u32,
     /// By the machine's admin.
@@ -92,6 +95,10 @@ pub enum Command {
     Drain(bool),
     Flags(Vec<Capability>),
     Halt(HaltNotice),
+    /// Who may approve, as the coordinator says; believed if it is signed.
+    Roster(Bytes),
+    /// The machine's admin has begun anew with another owner key, or without one.
+    RosterReset(Box<Believed>),
     /// By the machine's admin.
     Pause(bool),
     /// The audit log is not the one this machine knows: no work until somebody has looked.
@@ -104,6 +111,8 @@ pub enum Command {
 pub struct Held {
     pub attempts: Vec<HeldAttempt>,
     pub paused: bool,
+    /// The roster's number; 0: none.
+    pub roster: u64,
 }
 
 /// For `status`.

@@ -5,6 +5,7 @@ mod join;
 mod join_from;
 mod output;
 mod plugin;
+mod roster;
 mod run;
 mod service;
 mod status;
@@ -88,6 +89,11 @@ enum Command {
         #[command(subcommand)]
         command: plugin::PluginCommand,
     },
+    /// Whose signatures this machine believes
+    Roster {
+        #[command(subcommand)]
+        command: roster::RosterCommand,
+    },
     /// Print a completion script
     Completions { shell: clap_complete::Shell },
 }
@@ -137,6 +143,7 @@ fn dispatch(command: Command, config: Config) -> Result<ExitCode, AgentError> {
             Command::Witness { accept_new_log, json } => witness::witness(&config, accept_new_log, json),
             Command::Leave { yes } => service::leave(&config, yes).await,
             Command::Plugin { command } => plugin::plugin(command, &config).await,
+            Command::Roster { command } => roster::roster(&command, &config),
             Command::Completions { .. } => Ok(ExitCode::SUCCESS),
         }
     })

@@ -33,6 +33,8 @@ pub struct Config {
     pub capabilities: Vec<Capability>,
     /// Runs A, S and `requires_approval` work without signatures.
     pub unsigned_consent: bool,
+    /// Work from this rank on needs signatures here, as A and S always do.
+    pub signed_from: Rank,
     pub log: Log,
     /// Logs of attempts that wait for the coordinator, on this disk.
     pub spool_limit: Size,
@@ -107,6 +109,10 @@ pub struct Settings {
     #[arg(long, env = "NEXUSMON_AGENT_UNSIGNED_CONSENT", value_name = "BOOL", num_args = 0..=1,
           default_missing_value = "true", global = true)]
     pub unsigned_consent: Option<bool>,
+
+    /// The least rank this machine wants signatures for, E to A [default: A]
+    #[arg(long, env = "NEXUSMON_AGENT_SIGNED_FROM", value_name = "RANK", global = true)]
+    pub signed_from: Option<String>,
 
     /// How log lines look [default: human]
     #[arg(long, env = "NEXUSMON_AGENT_LOG_FORMAT", value_name = "FORMAT", global = true)]
@@ -185,6 +191,15 @@ impl Config {
             Some(text) => text.parse().map_err(|error| wrong("max_rank")(&error))?,
             None => Rank::S,
         };
+        let signed_from = match said.signed_from.or(file.signed_from) {
+            Some(text) => match text.parse().map_err(|error| wrong("signed_from")(&error))? {
+                Rank::S => {
+                    return Err(wrong("signed_from")(&"A and S work always needs signatures; say E to A"));
+                }
+                rank => rank,
+            },
+            None => Rank::A,
+        };
         let capabilities = said.capabilities.or(file.capabilities).unwrap_or_default();
         let capabilities = capabilities
             .iter()
@@ -216,6 +231,7 @@ impl Config {
             max_rank,
             capabilities,
             unsigned_consent: said.unsigned_consent.or(file.unsigned_consent).unwrap_or(false),
+            signed_from,
             log: Log {
                 format: said.log_format.or(file.log_format).unwrap_or_default(),
                 filter: said.log.or(file.log),

@@ -3,6 +3,7 @@
 //! The agent believes nothing it can compute: that the task belongs to the plan, that the parameters are the planned
 //! ones, how much harm the work could do. What the journal remembers (fences, starts) is the supervisor's to ask.
 
+mod approved;
 mod catalogue;
 mod floor;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::expression;
-use nexusmon_shared::id::AgentId;
+use nexusmon_shared::id::{AgentId, OrganismId};
 use nexusmon_shared::message::{LocalPolicy, Order, PlanNotice};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::outcome::Refusal;
@@ -21,9 +22,13 @@ use nexusmon_shared::plan::{PlanHeader, TaskSpec};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::{self, Level};
 use nexusmon_shared::selector::{Labels, On};
+use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::approval::SignedDecision;
 use nexusmon_shared::trust::plan_digest::{self, ProofError};
+use nexusmon_shared::trust::roster::Roster;
 use serde_json::{Map, Value};
 
+use approved::Wanted;
 pub use catalogue::{Catalogue, Offered};
 pub use floor::rank_floor;
 
@@ -32,6 +37,7 @@ use crate::run::Job;
 /// What this agent is, may and can: everything an order is held against.
 #[derive(Debug, Clone)]
 pub struct Standing {
+    pub organism: OrganismId,
     pub agent: AgentId,
     pub name: Name,
     /// As last received from the coordinator.
@@ -43,6 +49,10 @@ pub struct Standing {
     pub catalogue: Arc<Catalogue>,
     /// Forbidden fleet-wide.
     pub disabled: BTreeSet<Capability>,
+    /// The least rank that needs signatures here; never above A.
+    pub signed_from: Rank,
+    /// Who may sign, as this machine itself has verified; without it A and S are refused.
+    pub roster: Option<Arc<Roster>>,
 }
 
 /// A plan whose header has been checked against its digest.
@@ -52,6 +62,8 @@ pub struct KnownPlan {
     header: PlanHeader,
     tasks_root: Digest,
     size: u64,
+    /// On the plan as a whole; not verified before they are needed.
+    decisions: Vec<SignedDecision>,
     /// The last leaf read: the children of a `for_each` share one.
     last: Option<(u64, bytes::Bytes, Arc<TaskSpec>)>,
 }
@@ -70,8 +82,8 @@ pub struct PlanError {
 pub struct Consented {
     /// Without inputs: they are fetched first.
     pub job: Job,
-    /// What starts of A and S work are counted by.
-    pub instance: Option<Digest>,
+    /// What starts of A and S work are counted by, and how many there may be.
+    pub instance: Option<(Digest, u32)>,
 }
 
 /// An order this agent does not do.
@@ -91,7 +103,8 @@ impl KnownPlan {
         let header = plan_digest::open_header(&notice.header, &notice.tasks_root, &notice.digest)
             .map_err(|source| PlanError { digest: notice.digest, source })?;
         let (tasks_root, size) = (notice.tasks_root, notice.size);
-        Ok(Self { digest: notice.digest, header, tasks_root, size, last: None })
+        let decisions = approved::read(&notice.decisions);
+        Ok(Self { digest: notice.digest, header, tasks_root, size, decisions, last: None })
     }
 
     pub fn digest(&self) -> Digest {
@@ -124,7 +137,12 @@ impl KnownPlan {
 
 impl Standing {
     /// Agrees to an order or says why not.
-    pub fn consider(&self, order: &Order, plan: &mut KnownPlan) -> Result<Consented, Refused> {
+    pub fn consider(
+        &self,
+        order: &Order,
+        plan: &mut KnownPlan,
+        now: Timestamp,
+    ) -> Result<Consented, Refused> {
         if order.plan_digest != plan.digest {
             return refused(Refusal::BadProof, "the order names another plan than the one announced");
         }
@@ -135,7 +153,9 @@ impl Standing {
         let parameters = check_parameters(order, &spec, offered)?;
         check_inputs(order)?;
         let rank = order.rank.max(rank_floor(&spec, &offered.spec, &self.levels));
-        self.check_rank(rank, offered)?;
+        self.check_rank(rank)?;
+        let wanted = Wanted { order, plan, spec: &spec, parameters: &parameters, rank };
+        let instance = self.check_approved(&wanted, offered, now)?;
         let offline = if spec.idempotent { Duration::ZERO } else { spec.offline.0 };
         let job = Job {
             attempt: order.attempt,
@@ -151,7 +171,6 @@ impl Standing {
             traceparent: (!order.traceparent.is_empty()).then(|| order.traceparent.clone()),
             spec,
         };
-        let instance = rank.needs_approval().then(|| instance(order));
         Ok(Consented { job, instance })
     }
 
@@ -209,7 +228,7 @@ impl Standing {
         Ok(())
     }
 
-    fn check_rank(&self, rank: Rank, offered: &Offered) -> Result<(), Refused> {
+    fn check_rank(&self, rank: Rank) -> Result<(), Refused> {
         if rank > self.policy.max_rank {
             let most = self.policy.max_rank;
             let detail = format!("the work is rank {rank}; this agent's configuration allows up to {most}");
@@ -219,11 +238,6 @@ impl Standing {
             let ceiling = self.ceiling;
             let detail = format!("the work is rank {rank}; this agent was enrolled for up to {ceiling}");
             return refused(Refusal::LocalPolicy, detail);
-        }
-        if (rank.needs_approval() || offered.spec.requires_approval) && !self.policy.unsigned_consent {
-            let detail = "this work needs signatures, which nobody can give before the roster exists; \
-                          `unsigned_consent = true` in this agent's configuration lets it run without";
-            return refused(Refusal::MissingConsent, detail);
         }
         Ok(())
     }
@@ -286,15 +300,6 @@ fn check_inputs(order: &Order) -> Result<(), Refused> {
         }
     }
     Ok(())
-}
-
-/// Names what is approved once and may start 1 + `retry.max` times: the leaf's place in its plan, and the element.
-fn instance(order: &Order) -> Digest {
-    let mut bytes = b"nexusmon/instance/v1\n".to_vec();
-    bytes.extend_from_slice(order.plan_digest.as_bytes());
-    bytes.extend_from_slice(&order.leaf_index.to_be_bytes());
-    bytes.extend_from_slice(&order.item_index.map_or(u64::MAX, u64::from).to_be_bytes());
-    Digest::of(&bytes)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! there for a task to talk to.
 //!
 //! `lock` holds the process id and is locked while an agent runs; `paused` exists while it is paused; `status.json` says
-//! how it is. SIGUSR1 asks it to look at `paused` and write `status.json`.
+//! how it is. SIGUSR1 asks it to look at `paused` and `roster.json` and write `status.json`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use crate::attempts::{Attempts, Command, Summary};
 use crate::error::AgentError;
 use crate::link::LineState;
+use crate::roster::{Believed, FileError};
 use crate::witness::{Kept, Witness};
 
 /// Held as long as an agent runs on a data folder.
@@ -126,10 +127,17 @@ impl Status {
     }
 }
 
+/// Whom the admin's wishes are told, and how what is kept in files is read anew.
+pub(crate) struct Told {
+    pub(crate) attempts: Attempts,
+    pub(crate) witness: Arc<Witness>,
+    pub(crate) reopen: Box<dyn Fn() -> Result<Believed, FileError> + Send + Sync>,
+}
+
 /// Listens to the admin and keeps `status.json` true.
 pub(crate) fn spawn(
     data_dir: PathBuf,
-    (attempts, witness): (Attempts, Arc<Witness>),
+    told: Told,
     mut line: watch::Receiver<LineState>,
     describe: impl Fn(LineState, Summary) -> Status + Send + Sync + 'static,
     lifecycle: &Lifecycle,
@@ -137,6 +145,7 @@ pub(crate) fn spawn(
     let mut asked = signal(SignalKind::user_defined1())
         .map_err(|error| AgentError::io("listen to signals for", &data_dir, error))?;
     let soft = lifecycle.soft();
+    let Told { attempts, witness, reopen } = told;
     lifecycle.spawn("control", async move {
         loop {
             let state = line.borrow_and_update().clone();
@@ -145,6 +154,10 @@ pub(crate) fn spawn(
                 _ = asked.recv() => {
                     attempts.tell(Command::Pause(is_paused(&data_dir))).await;
                     attempts.tell(Command::Distrust(witness.reload())).await;
+                    match reopen() {
+                        Ok(believed) => attempts.tell(Command::RosterReset(Box::new(believed))).await,
+                        Err(error) => tracing::error!(%error, "the roster's file cannot be read"),
+                    }
                 }
                 Ok(()) = line.changed() => {}
                 () = soft.cancelled() => return Ok::<(), std::convert::Infallible>(()),

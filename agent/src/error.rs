@@ -16,6 +16,8 @@ pub enum AgentError {
     #[error(transparent)]
     Enroll(#[from] EnrollError),
     #[error(transparent)]
+    Roster(#[from] crate::roster::FileError),
+    #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
     Executor(#[from] ExecutorError),

@@ -146,14 +146,15 @@ impl Journal {
         self.append(Record::Received { attempt }, false);
     }
 
-    /// The process is about to exist; for non-idempotent work wait for [`Self::synced`] before it does.
+    /// The process is about to exist; for non-idempotent work, and for work whose starts are counted, wait for [`Self::synced`] before it does.
     pub fn starting(&self, attempt: AttemptRef, idempotent: bool, instance: Option<Digest>) -> Mark {
         if nexusmon_shared::planted::planted("start-not-written-down") {
             let mut state = self.lock();
             state.memory.apply(Record::Starting { attempt, idempotent, instance });
             return Mark(state.appended);
         }
-        self.append(Record::Starting { attempt, idempotent, instance }, !idempotent)
+        let sync = !idempotent || instance.is_some();
+        self.append(Record::Starting { attempt, idempotent, instance }, sync)
     }
 
     /// The attempt ended. A report of non-idempotent work is synced soon; nobody has to wait for it.

@@ -30,6 +30,7 @@ pub mod meters;
 pub mod plans;
 pub mod policies;
 pub mod randomness;
+pub mod roster;
 pub mod running;
 pub mod sessions;
 pub mod switch;
@@ -69,6 +70,7 @@ pub struct Parts {
     pub events: events::EventHub,
     pub classes: classes::ClassCache,
     pub plans: plans::PlanCache,
+    pub roster: roster::RosterCache,
     pub fleet: fleet::FleetCache,
     pub elsewhere: elsewhere::Elsewhere,
     pub running: running::RunningCache,
@@ -142,6 +144,7 @@ impl App {
             events: events::EventHub::default(),
             classes: classes::ClassCache::default(),
             plans: plans::PlanCache::default(),
+            roster: roster::RosterCache::default(),
             fleet: fleet::FleetCache::default(),
             elsewhere: elsewhere::Elsewhere::default(),
             running: running::RunningCache::default(),

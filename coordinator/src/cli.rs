@@ -5,18 +5,21 @@
 
 mod agents;
 mod approvals;
+mod approve;
 mod artifacts;
 mod audit;
 mod client;
 mod flags;
 mod halt;
 mod invite;
+mod key;
 mod log;
 mod login;
 mod missions;
 mod organism;
 mod policy;
 mod render;
+mod roster;
 mod verify;
 mod watch;
 
@@ -53,6 +56,12 @@ pub enum Command {
     Artifact(artifacts::ArtifactCommand),
     /// What waits for a decision
     Approvals(approvals::ApprovalsArgs),
+    /// Make and show the key you sign with
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Who may approve
+    #[command(subcommand)]
+    Roster(roster::RosterCommand),
     /// Flagged work that waits for a judgement, or was judged
     Reviews(approvals::ReviewsArgs),
     /// Pull the kill switch: nothing new starts anywhere, until `resume`
@@ -108,6 +117,8 @@ pub async fn run(
         Command::Agent(command) => agents::run(&client, command).await,
         Command::Artifact(command) => artifacts::run(&client, command).await,
         Command::Approvals(arguments) => approvals::approvals(&client, arguments).await,
+        Command::Key(command) => key::run(&client, command).await,
+        Command::Roster(command) => roster::run(&client, command).await,
         Command::Reviews(arguments) => approvals::reviews(&client, arguments).await,
         Command::Halt(arguments) => halt::halt(&client, arguments).await,
         Command::Resume(arguments) => halt::resume(&client, arguments).await,

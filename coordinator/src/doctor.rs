@@ -45,6 +45,7 @@ async fn local(report: &mut Report, settings: Settings, answering: bool) {
     report.add(Check::ok("configuration", "every setting can be used"));
     report.checks.extend(secrets::operator_key(&config));
     report.add(host::exposure(&config));
+    report.checks.extend(host::signing_key());
     report.checks.extend(host::certificate(&config));
     if !config.data_dir.exists() {
         let found = format!("{} does not exist", config.data_dir.display());

@@ -13,6 +13,7 @@ use nexusmon_shared::name::Name;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Labels;
 
+use crate::app::App;
 use crate::config::Config;
 use crate::error::Error;
 use crate::service::agents::NewInvite;
@@ -23,6 +24,8 @@ use agent::LocalAgent;
 
 /// How long the local agent may take to connect.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(30);
+/// Until somebody has made a key.
+const OWNER_KEY_LOOK: Duration = Duration::from_millis(500);
 const INVITE_LIFE: Duration = Duration::from_mins(15);
 /// How long the agent may take to end once asked.
 const AGENT_GRACE: Duration = Duration::from_secs(15);
@@ -74,6 +77,8 @@ async fn connect(running: &Running, local: &Arc<LocalAgent>) -> Result<AgentId, 
         Some(agent) => agent,
         None => local.join(&invite(running).await?).await?,
     };
+    let (app, told) = (running.app.clone(), Arc::clone(local));
+    running.app.lifecycle.spawn("owner key", async move { name_owner_key(&app, &told).await });
     let supervised = Arc::clone(local);
     running.app.lifecycle.spawn("local agent", async move { supervised.supervise().await });
     let connected = async {
@@ -84,6 +89,21 @@ async fn connect(running: &Running, local: &Arc<LocalAgent>) -> Result<AgentId, 
     match tokio::time::timeout(CONNECTED_WITHIN, connected).await {
         Ok(()) => Ok(agent),
         Err(_) => Err(AgentError::Silent { log: local.log().to_owned() }.into()),
+    }
+}
+
+/// Names the owner key to the agent of this machine, which joined before there was one: whoever runs `up` is the admin of
+/// both. Anywhere else a person does it.
+async fn name_owner_key(app: &App, local: &LocalAgent) -> Result<(), AgentError> {
+    let soft = app.lifecycle.soft();
+    loop {
+        if let Some(known) = app.roster.get() {
+            return local.believe(&known.pin.to_string()).await;
+        }
+        tokio::select! {
+            () = soft.cancelled() => return Ok(()),
+            () = tokio::time::sleep(OWNER_KEY_LOOK) => {}
+        }
     }
 }
 

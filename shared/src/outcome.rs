@@ -58,6 +58,8 @@ pub enum Refusal {
     LocalPolicy,
     /// A or S, or `requires_approval`, without the signatures this agent demands.
     MissingConsent,
+    /// Signatures came, and they are not enough: forged, altered, expired, of too few persons, or used up.
+    BadSignature,
     BadProof,
     /// The parameters differ from the plan outside `${{ }}`.
     ParametersDiffer,

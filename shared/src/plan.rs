@@ -162,6 +162,28 @@ pub struct TaskSpec {
     pub limits: BTreeMap<Name, u32>,
 }
 
+/// Machines that A work may be carried out on by one plan before it ranks S.
+pub const FAN_OUT: usize = 10;
+
+impl TaskSpec {
+    /// How often it is carried out at most, retries aside.
+    pub fn executions(&self) -> usize {
+        self.for_each.as_ref().map_or(1, |list| usize::try_from(list.max).unwrap_or(usize::MAX))
+    }
+
+    /// Whether this leaf alone reaches so many machines that A work of it ranks S.
+    pub fn fans_out(&self) -> bool {
+        self.executions().min(self.on.agents.len()) >= FAN_OUT
+    }
+
+    /// Whether values that are known only at run time take part: expressions, elements of a list, fetched bytes.
+    pub fn is_open(&self) -> bool {
+        self.for_each.is_some()
+            || !self.inputs.is_empty()
+            || self.with.values().any(crate::expression::is_open)
+    }
+}
+
 /// What the digest covers beside the tasks.
 #[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]

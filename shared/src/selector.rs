@@ -1,6 +1,6 @@
 //! Where a task may run: a label selector, one agent, or the agent that ran another task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::AgentId;
 use crate::name::Name;
@@ -21,6 +21,10 @@ pub struct On {
     /// The agent that ran this task, which must be among the ancestors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<Name>,
+    /// In a leaf of rank A and S: the machines it was approved for. Labels can be given to any machine later, ids
+    /// cannot. Nobody writes this; it is resolved when the plan is made.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub agents: BTreeSet<AgentId>,
 }
 
 impl On {
@@ -38,11 +42,15 @@ pub struct Selector {
     pub labels: Labels,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// Only these, however few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents: Option<BTreeSet<AgentId>>,
 }
 
 impl Selector {
     pub fn matches(&self, agent: AgentId, labels: &Labels) -> bool {
         self.agent.is_none_or(|wanted| wanted == agent)
+            && self.agents.as_ref().is_none_or(|named| named.contains(&agent))
             && self
                 .labels
                 .iter()

@@ -20,8 +20,8 @@ pub struct Options {
     pub postgres: bool,
     pub agents: usize,
     pub slots: u32,
-    /// Agents run A and S without signatures.
-    pub unsigned_consent: bool,
+    /// The owner made a key before the agents joined, so that A and S can be approved.
+    pub key: bool,
     /// Ceiling of the invites.
     pub max_rank: &'static str,
     /// A bug for every process of it; only builds with the feature `planted` know any.
@@ -36,7 +36,7 @@ impl Default for Options {
             postgres: false,
             agents: 1,
             slots: 4,
-            unsigned_consent: false,
+            key: false,
             max_rank: "B",
             planted: None,
             listen: std::net::Ipv4Addr::LOCALHOST,
@@ -56,6 +56,8 @@ pub struct Cluster {
     database: Option<PostgresDatabase>,
     /// For coordinators started from now on.
     environment: Vec<(String, String)>,
+    /// The programs know no signatures.
+    unsigned: bool,
     folder: tempfile::TempDir,
 }
 
@@ -86,9 +88,13 @@ impl Cluster {
             options,
             database,
             environment: Vec::new(),
+            unsigned: false,
             folder,
         };
         cluster.start_coordinator().await?;
+        if options.key {
+            cluster.make_key().await?;
+        }
         for number in 1..=options.agents {
             cluster.add_agent(&format!("agent-{number}"), &[]).await?;
         }
@@ -126,6 +132,48 @@ impl Cluster {
         self.api = Api::new(&http, OPERATOR_KEY);
         self.coordinator = Some(process);
         Ok(())
+    }
+
+    /// Runs the command line as the owner, whose key lies in a folder of its own.
+    pub async fn command(&self, arguments: &[&str]) -> Result<std::process::Output> {
+        let program = binaries::path("nexusmon");
+        let output = tokio::process::Command::new(&program)
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path().join("person"))
+            .env("OPERATOR_KEY", OPERATOR_KEY)
+            .env("NEXUSMON_URL", &self.api.url)
+            .env("NEXUSMON_KEY_PASSPHRASE", "a passphrase of the tests")
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        output.await.with_context(|| format!("running {}", program.display()))
+    }
+
+    /// As [`Self::command`]; what it printed, or why it failed.
+    pub async fn commanded(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments).await?;
+        if !output.status.success() {
+            bail!("{arguments:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The owner makes a key and signs the first roster. Programs of an earlier build may not know how.
+    pub async fn make_key(&mut self) -> Result<()> {
+        let output = self.command(&["key", "make"]).await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        self.unsigned = said.contains("unrecognized subcommand");
+        if !output.status.success() && !self.unsigned {
+            bail!("`key make` failed: {said}");
+        }
+        Ok(())
+    }
+
+    /// The owner approves, as people do it.
+    pub async fn approve(&self, mission: &str) -> Result<()> {
+        self.commanded(&["mission", "approve", mission, "--comment", "I typed it"]).await.map(drop)
     }
 
     /// The coordinator's data folder.
@@ -199,7 +247,8 @@ impl Cluster {
         let token = invite["token"].as_str().context("an invite has a token")?;
         let mut environment = vec![
             ("NEXUSMON_AGENT_SLOTS".to_owned(), self.options.slots.to_string()),
-            ("NEXUSMON_AGENT_UNSIGNED_CONSENT".to_owned(), self.options.unsigned_consent.to_string()),
+            // A build from before there were signatures runs A and S on this word.
+            ("NEXUSMON_AGENT_UNSIGNED_CONSENT".to_owned(), self.unsigned.to_string()),
             ("RUST_LOG".to_owned(), "info".to_owned()),
         ];
         environment.extend(self.options.planted.map(|bug| ("NEXUSMON_PLANTED".to_owned(), bug.to_owned())));

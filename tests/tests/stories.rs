@@ -94,8 +94,7 @@ async fn outputs_are_versions_that_can_be_compared() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dangerous_work_waits_for_a_person_and_for_the_machine() -> Result<()> {
-    let cluster =
-        Cluster::start(Options { max_rank: "A", unsigned_consent: true, ..Options::default() }).await?;
+    let cluster = Cluster::start(Options { max_rank: "A", key: true, ..Options::default() }).await?;
     let mission = cluster
         .api
         .create(json!({"goal": "unconfined", "tasks": [
@@ -113,7 +112,14 @@ async fn dangerous_work_waits_for_a_person_and_for_the_machine() -> Result<()> {
         .call(reqwest::Method::POST, &path, Some(&json!({"digest": digest, "verdict": "approve"})))
         .await?;
     assert_eq!(status, 400, "rank A wants a reason");
-    cluster.api.post(&path, json!({"digest": digest, "verdict": "approve", "comment": "I typed it"})).await?;
+    let unsigned = json!({"digest": digest, "verdict": "approve", "comment": "I typed it"});
+    let (status, refused) = cluster.api.call(reqwest::Method::POST, &path, Some(&unsigned)).await?;
+    assert_eq!(
+        (status.as_u16(), &refused["errors"][0]["pointer"]),
+        (400, &json!("/signature")),
+        "{refused:#}"
+    );
+    cluster.approve(&mission).await?;
     let done = cluster.api.finished(&mission).await?;
     assert_eq!(done["status"], "succeeded", "{done:#}");
     Ok(())

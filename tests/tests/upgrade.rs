@@ -38,10 +38,8 @@ fn old_programs() {
 }
 
 async fn begun(cluster: &Cluster, mission: &str) -> Result<()> {
-    let waiting = cluster.api.reaches(mission, "awaiting_approval").await?;
-    let decision =
-        json!({"digest": waiting["plan"]["digest"], "verdict": "approve", "comment": "I typed it"});
-    cluster.api.post(&format!("/v1/engine/missions/{mission}/approve"), decision).await?;
+    cluster.api.reaches(mission, "awaiting_approval").await?;
+    cluster.approve(mission).await?;
     let path = cluster.path().join("begun");
     let all = |state: &Value| {
         state["tasks"].as_array().is_some_and(|tasks| tasks.iter().all(|task| task["status"] == "running"))
@@ -52,14 +50,7 @@ async fn begun(cluster: &Cluster, mission: &str) -> Result<()> {
 
 async fn a_coordinator_is_replaced(postgres: bool) -> Result<()> {
     old_programs();
-    let options = Options {
-        postgres,
-        agents: 2,
-        slots: 4,
-        unsigned_consent: true,
-        max_rank: "A",
-        ..Options::default()
-    };
+    let options = Options { postgres, agents: 2, slots: 4, key: true, max_rank: "A", ..Options::default() };
     let mut cluster = Cluster::start(options).await?;
     let folder = cluster.path().to_owned();
     let mission = cluster.api.create(mission(&folder)).await?;
@@ -117,8 +108,7 @@ async fn a_coordinator_is_replaced_on_postgresql() -> Result<()> {
 #[tokio::test]
 async fn what_ends_while_no_coordinator_is_there_is_reported_to_the_new_one() -> Result<()> {
     old_programs();
-    let options =
-        Options { agents: 2, slots: 4, unsigned_consent: true, max_rank: "A", ..Options::default() };
+    let options = Options { agents: 2, slots: 4, key: true, max_rank: "A", ..Options::default() };
     let mut cluster = Cluster::start(options).await?;
     let folder = cluster.path().to_owned();
     let mission = cluster.api.create(mission(&folder)).await?;

@@ -45,6 +45,8 @@ impl Supervisor {
         };
         let Some(mut job) = live.job.take() else { return };
         let idempotent = live.idempotent;
+        // What an approval covers is counted, whatever crashes.
+        let waits = !idempotent || live.instance.is_some();
         let (canceller, token) = cancellation();
         live.phase = Phase::Starting;
         live.canceller = Some(canceller);
@@ -57,7 +59,7 @@ impl Supervisor {
         // The process continues the trace from here, not from the coordinator.
         job.traceparent = span.in_scope(telemetry::current_traceparent).or(job.traceparent);
         let execution = async move {
-            if !idempotent {
+            if waits {
                 journal.synced(mark).await?;
             }
             let exit = if token.requested().is_some() {

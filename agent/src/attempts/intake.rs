@@ -26,8 +26,14 @@ pub(super) struct Plans {
 }
 
 impl Plans {
-    /// Keeps a plan that is what its digest says; orders of one that is not will find none.
+    /// Keeps a plan that is what its digest says; orders of one that is not will find none. One that is announced again
+    /// without decisions keeps those it had.
     pub(super) fn add(&mut self, notice: &PlanNotice) {
+        if notice.decisions.is_empty()
+            && let Some(known) = self.take(&notice.digest)
+        {
+            return self.insert(known);
+        }
         match KnownPlan::open(notice) {
             Ok(plan) => self.insert(plan),
             Err(error) => tracing::error!(plan = %error.digest, reason = %error.source, "a forged plan"),
@@ -53,6 +59,7 @@ impl Supervisor {
             tracing::warn!(theirs = orders.session, ours = self.session, "dropped orders of another session");
             return;
         }
+        self.standing.roster = self.parts.believed.in_force(self.parts.clock.now());
         let now = self.parts.clock.boot();
         let takes_work = self.takes_work() && now < self.live_until();
         let mut plan: Option<KnownPlan> = None;
@@ -100,28 +107,40 @@ impl Supervisor {
         }
     }
 
+    /// Orders of the same work that were agreed to and have not started. One of the same task gives way to this one.
+    fn to_start(&self, instance: &Digest, attempt: AttemptRef) -> u32 {
+        let waiting = self.live.iter().filter(|(other, live)| {
+            other.task != attempt.task
+                && live.instance.as_ref() == Some(instance)
+                && matches!(live.phase, Phase::Fetching | Phase::Queued)
+        });
+        u32::try_from(waiting.count()).unwrap_or(u32::MAX)
+    }
+
     fn take_order(&mut self, order: &Order, plan: &mut KnownPlan) {
         let attempt = order.attempt;
-        let Consented { job, instance } = match self.standing.consider(order, plan) {
+        let now = self.parts.clock.now();
+        let Consented { job, instance } = match self.standing.consider(order, plan, now) {
             Ok(consented) => consented,
             Err(refused) => {
                 let (reason, detail) = (refused.reason, bounded(refused.detail, DETAIL_BYTES));
-                if reason == Refusal::BadProof {
-                    tracing::error!(task = %attempt.task, %detail, "an order that its plan does not cover");
+                if matches!(reason, Refusal::BadProof | Refusal::BadSignature) {
+                    tracing::error!(task = %attempt.task, %detail, "an order that its plan or its signatures do not cover");
                 } else {
                     tracing::info!(task = %attempt.task, ?reason, %detail, "refused an order");
                 }
                 return self.answer(attempt, Ending::Refused { reason, detail });
             }
         };
-        if let Some(instance) = &instance {
-            let starts = self.journal.starts(instance);
-            if starts > job.spec.retry.max {
+        if let Some((instance, covered)) = &instance {
+            let starts = self.journal.starts(instance) + self.to_start(instance, attempt);
+            if starts >= *covered {
                 let detail = format!("it was started here {starts} times, which is all its approval covers");
-                let reason = Refusal::MissingConsent;
+                let reason = Refusal::BadSignature;
                 return self.answer(attempt, Ending::Refused { reason, detail });
             }
         }
+        let instance = instance.map(|(instance, _)| instance);
         let idempotent = job.spec.idempotent;
         let superseded: Vec<AttemptRef> = self.older(attempt).map(|(older, _)| *older).collect();
         if superseded.is_empty()

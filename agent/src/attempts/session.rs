@@ -9,6 +9,7 @@ use super::intake::Plans;
 use super::outbox::Round;
 use super::supervisor::{GRACE, Supervisor};
 use crate::journal::Kept;
+use crate::roster::{Believed, TakeError, Taken};
 use crate::run::{MARGIN, Phase, Reason};
 
 impl Supervisor {
@@ -26,7 +27,45 @@ impl Supervisor {
         };
         let waiting = self.reports.attempts().map(finished);
         let uploading = self.uploading.values().map(|kept| finished(kept));
-        Held { attempts: live.chain(waiting).chain(uploading).collect(), paused: self.is_paused() }
+        Held {
+            attempts: live.chain(waiting).chain(uploading).collect(),
+            paused: self.is_paused(),
+            roster: self.parts.believed.number(),
+        }
+    }
+
+    /// The coordinator brings a roster. What it has to do with one is learned from the next Hello.
+    pub(super) fn roster(&mut self, signed: &[u8]) {
+        match self.parts.believed.take(signed, self.parts.clock.now()) {
+            Ok(Taken::Known) => {}
+            Ok(Taken::InForce { number }) => {
+                tracing::info!(number, "a roster is in force");
+                self.round.reopen = true;
+            }
+            Ok(Taken::From { number, at }) => tracing::error!(
+                number, from = %at,
+                "ALERT: a roster was signed by the recovery key; if that was not you, sign another one before it is in force"
+            ),
+            Err(error @ TakeError::NoOwnerKey) => tracing::warn!(%error, "a roster was not taken"),
+            Err(error) => {
+                let reason = nexusmon_shared::lifecycle::chain(&error);
+                tracing::error!(
+                    reason,
+                    "ALERT: a roster that does not follow from the owner key was refused"
+                );
+            }
+        }
+    }
+
+    pub(super) fn begin_anew(&mut self, believed: Believed) {
+        if believed.owner_key() == self.parts.believed.owner_key()
+            && believed.number() == self.parts.believed.number()
+        {
+            return;
+        }
+        tracing::warn!("the machine's admin has reset the roster");
+        self.parts.believed = believed;
+        self.round.reopen = true;
     }
 
     pub(super) fn welcome(&mut self, welcome: Welcome, lease_until: Duration) {

@@ -222,6 +222,8 @@ impl Supervisor {
             }
             Command::Flags(disabled) => self.standing.disabled = disabled.into_iter().collect(),
             Command::Halt(notice) => self.halt(notice),
+            Command::Roster(signed) => self.roster(&signed),
+            Command::RosterReset(believed) => self.begin_anew(*believed),
             Command::Pause(on) => self.pause(on),
             Command::Distrust(on) => self.distrust(on),
             Command::Summary(answer) => {

@@ -78,7 +78,7 @@ async fn gone(config: &Config) {
     }
 }
 
-fn confirm(question: &str) -> bool {
+pub(super) fn confirm(question: &str) -> bool {
     use std::io::Write as _;
     if !std::io::stdin().is_terminal() {
         return false;

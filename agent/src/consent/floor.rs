@@ -19,5 +19,6 @@ pub fn rank_floor(task: &TaskSpec, capability: &CapabilitySpec, levels: &BTreeSe
     // `core.*` starts no process, so nothing has to hold it.
     let is_process = task.uses.plugin() != "core";
     let lite = is_process && task.sandbox.profile == Profile::Strict && !levels.contains(&Level::L3);
-    declared.max(asked).max(own).max(if lite { Rank::D } else { Rank::E })
+    let rank = declared.max(asked).max(own).max(if lite { Rank::D } else { Rank::E });
+    if rank == Rank::A && task.fans_out() { Rank::S } else { rank }
 }

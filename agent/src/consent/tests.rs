@@ -40,6 +40,7 @@ fn manifests() -> Vec<Manifest> {
 
 fn standing() -> Standing {
     Standing {
+        organism: OrganismId::from_bits(1),
         agent: AgentId::from_bits(5),
         name: "nas".parse().unwrap(),
         labels: Labels::from([("region".to_owned(), "home".to_owned())]),
@@ -48,8 +49,12 @@ fn standing() -> Standing {
         levels: BTreeSet::from([Level::L0, Level::L1, Level::L3]),
         catalogue: Arc::new(Catalogue::new(&manifests()).0),
         disabled: BTreeSet::new(),
+        signed_from: Rank::A,
+        roster: None,
     }
 }
+
+const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
 fn sealed(tasks: Vec<TaskSpec>) -> Sealed {
     let header = PlanHeader {
@@ -71,6 +76,7 @@ fn known(sealed: &Sealed) -> KnownPlan {
         header: sealed.header.clone().into(),
         tasks_root: sealed.tasks_root,
         size: sealed.leaves.len() as u64,
+        decisions: Vec::new(),
     };
     KnownPlan::open(&notice).unwrap()
 }
@@ -89,12 +95,13 @@ fn order(sealed: &Sealed, index: usize) -> Order {
         rank: Rank::E,
         traceparent: String::new(),
         idempotency_key: "key".to_owned(),
+        decisions: Vec::new(),
     }
 }
 
 fn consider(standing: &Standing, task: TaskSpec) -> Result<Consented, Refusal> {
     let sealed = sealed(vec![task]);
-    standing.consider(&order(&sealed, 0), &mut known(&sealed)).map_err(|refused| refused.reason)
+    standing.consider(&order(&sealed, 0), &mut known(&sealed), NOW).map_err(|refused| refused.reason)
 }
 
 #[test]
@@ -118,6 +125,12 @@ fn the_floor_is_computed_here() {
     assert_eq!(rank(|t| t["sandbox"] = json!("user")), Rank::B);
     assert_eq!(rank(|t| t["sandbox"] = json!("none")), Rank::A);
     assert_eq!(rank(|t| t["effects"] = json!({"network": true})), Rank::C);
+    let many: fn(&mut Value) = |t| {
+        t["sandbox"] = json!("none");
+        t["for_each"] = json!({"in": "[1]", "max": 10});
+        t["on"] = json!({"agents": (0..10).map(AgentId::from_bits).collect::<Vec<_>>()});
+    };
+    assert_eq!(rank(many), Rank::S);
     let mut lite = standing();
     lite.levels = BTreeSet::from([Level::L0, Level::L3Lite]);
     assert_eq!(consider(&lite, task(|_| {})).unwrap().job.rank, Rank::D);
@@ -131,14 +144,22 @@ fn each_refusal_has_its_reason() {
     assert_eq!(refusal(&here, |t| t["on"] = json!({"agent": "other"})), Refusal::SelectorDiffers);
     assert_eq!(refusal(&here, |t| t["on"] = json!({"labels": {"region": "moon"}})), Refusal::SelectorDiffers);
     assert_eq!(refusal(&here, |t| t["sandbox"] = json!("network")), Refusal::SandboxUnavailable);
-    assert_eq!(refusal(&here, |t| t["sandbox"] = json!("none")), Refusal::MissingConsent);
+    assert_eq!(refusal(&here, |t| t["sandbox"] = json!("none")), Refusal::SelectorDiffers);
+    let grave = |t: &mut Value| {
+        t["sandbox"] = json!("none");
+        t["on"] = json!({"agents": [AgentId::from_bits(5)]});
+    };
+    assert_eq!(refusal(&here, grave), Refusal::MissingConsent);
     assert_eq!(refusal(&here, |t| t["with"] = json!({"script": 3})), Refusal::ParametersInvalid);
     assert_eq!(refusal(&here, |t| t["with"] = json!({"script": "${{ 1 }}"})), Refusal::ParametersInvalid);
     assert_eq!(
         refusal(&here, |t| t["with"] = json!({"script": "", "cwd": "${{ 1 }}"})),
         Refusal::ParametersDiffer
     );
-    let pay = |t: &mut Value| t["uses"] = json!("pay.bill");
+    let pay = |t: &mut Value| {
+        t["uses"] = json!("pay.bill");
+        t["on"] = json!({"agents": [AgentId::from_bits(5)]});
+    };
     assert_eq!(refusal(&here, pay), Refusal::MissingConsent);
     let loose = |t: &mut Value| {
         t["uses"] = json!("box.run");
@@ -188,6 +209,7 @@ fn a_plan_that_is_not_its_digest_is_not_believed() {
         header: serde_json::to_vec(&header).unwrap().into(),
         tasks_root: sealed.tasks_root,
         size: 1,
+        decisions: Vec::new(),
     };
     assert_eq!(KnownPlan::open(&notice).unwrap_err().source, ProofError::Digest);
 }
@@ -198,7 +220,7 @@ fn input_names_stay_in_their_folder() {
     for name in ["", ".", "..", "a/b", "a\\b", "a\0b"] {
         let mut order = order(&sealed, 0);
         order.inputs = vec![OrderInput { name: name.to_owned(), digest: Digest::of(b""), size: 0 }];
-        let refused = standing().consider(&order, &mut known(&sealed)).unwrap_err();
+        let refused = standing().consider(&order, &mut known(&sealed), NOW).unwrap_err();
         assert_eq!(refused.reason, Refusal::ParametersInvalid, "{name:?}");
     }
 }
@@ -233,7 +255,7 @@ proptest! {
             2 => order.proof.push(Digest::of(b"more")),
             _ => order.plan_digest = Digest::of(b"another plan"),
         }
-        let refused = standing().consider(&order, &mut known(&sealed)).unwrap_err();
+        let refused = standing().consider(&order, &mut known(&sealed), NOW).unwrap_err();
         prop_assert_eq!(refused.reason, Refusal::BadProof);
     }
 
@@ -248,7 +270,7 @@ proptest! {
         let sealed = sealed(vec![task(|t| t["sandbox"] = json!(profile))]);
         let mut order = order(&sealed, 0);
         order.rank = Rank::from_level(stated).unwrap();
-        if let Ok(consented) = here.consider(&order, &mut known(&sealed)) {
+        if let Ok(consented) = here.consider(&order, &mut known(&sealed), NOW) {
             let rank = consented.job.rank;
             prop_assert!(rank >= order.rank);
             prop_assert!(rank >= consented.job.spec.sandbox.rank_floor(false));

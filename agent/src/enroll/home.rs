@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, OrganismId};
 use nexusmon_shared::join_token::Address;
 use nexusmon_shared::message::CertificateIssued;
@@ -18,6 +19,7 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::{SharedClock, Timestamp};
 use nexusmon_shared::tls::{ClientCredential, Connector, Trust};
+use nexusmon_shared::trust::key::KeyId;
 
 use super::EnrollError;
 
@@ -41,6 +43,14 @@ pub struct Membership {
     pub authority: String,
     /// Hexadecimal; all zero until there is one.
     pub owner_key: String,
+}
+
+impl Membership {
+    /// The owner key named by the token; `None`: there was none yet.
+    pub fn owner_key(&self) -> Option<KeyId> {
+        let digest: Digest = self.owner_key.parse().ok()?;
+        (digest != Digest::from_bytes([0; 32])).then_some(KeyId(digest))
+    }
 }
 
 /// Changes with each certificate; written as one file, so that key, certificate and counter always belong together.

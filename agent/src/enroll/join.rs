@@ -78,7 +78,8 @@ pub async fn join(
         labels: all_labels,
         max_rank: response.max_rank,
         authority: hex::encode(&authority),
-        owner_key: hex::encode(response.owner_key),
+        // What the person's line says, never what the coordinator says now.
+        owner_key: hex::encode(token.owner_key()),
     };
     let credential = Credential {
         chain: response.certificate.chain.iter().map(hex::encode).collect(),

@@ -120,6 +120,7 @@ impl Session<'_> {
             paused: held.paused,
             facts: parts.facts.clone(),
             checkpoint_size: parts.witness.size(),
+            roster: held.roster,
         }
     }
 
@@ -161,6 +162,7 @@ impl Session<'_> {
                 CoordinatorMessage::Drain { on } => Command::Drain(on),
                 CoordinatorMessage::Flags { disabled_capabilities } => Command::Flags(disabled_capabilities),
                 CoordinatorMessage::Halt(notice) => Command::Halt(notice),
+                CoordinatorMessage::Roster(signed) => Command::Roster(signed),
                 CoordinatorMessage::Certificate(certificate) => {
                     let _ = issued.send(certificate).await;
                     continue;

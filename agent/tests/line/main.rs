@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod consent;
 mod enrollment;
 mod fake;
 mod plan;
@@ -71,14 +72,35 @@ impl Stage {
         Actor { agent, worker, lifecycle }
     }
 
+    /// With another configuration.
+    pub(crate) async fn agent_as(
+        &self,
+        config: Config,
+        act: impl Fn(&nexusmon_agent::run::Job) -> Act + Send + Sync + 'static,
+    ) -> Actor {
+        let worker = Arc::new(SimulatedWorker::new(Arc::new(self.clock.clone()), act));
+        let given: Arc<dyn Worker> = Arc::clone(&worker) as Arc<dyn Worker>;
+        let (agent, lifecycle) = self.start_as(config, given, None).await;
+        Actor { agent, worker, lifecycle }
+    }
+
     pub(crate) async fn start(
         &self,
         worker: Arc<dyn Worker>,
         spool: Option<Arc<dyn LogSpool>>,
     ) -> (Agent, Lifecycle) {
+        self.start_as(config(self.folder.path()), worker, spool).await
+    }
+
+    async fn start_as(
+        &self,
+        config: Config,
+        worker: Arc<dyn Worker>,
+        spool: Option<Arc<dyn LogSpool>>,
+    ) -> (Agent, Lifecycle) {
         let lifecycle = Lifecycle::new();
         let ingredients = Ingredients {
-            config: config(self.folder.path()),
+            config,
             home: Arc::new(Home::open(self.folder.path()).unwrap()),
             worker,
             spool,

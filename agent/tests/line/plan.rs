@@ -26,10 +26,15 @@ pub(crate) fn task(id: &str, change: impl FnOnce(&mut Value)) -> TaskSpec {
 
 impl Sample {
     pub(crate) fn new(tasks: Vec<TaskSpec>) -> Self {
+        Self::by(Author::Person(PrincipalId::from_bits(2)), "g", tasks)
+    }
+
+    /// A plan of somebody; another goal makes it another plan.
+    pub(crate) fn by(author: Author, goal: &str, tasks: Vec<TaskSpec>) -> Self {
         let header = PlanHeader {
             mission: MissionId::from_bits(1),
-            goal: "g".to_owned(),
-            author: Author::Person(PrincipalId::from_bits(2)),
+            goal: goal.to_owned(),
+            author,
             input_digests: Vec::new(),
             playbook: None,
             policy_digest: Digest::of(b"policy"),
@@ -40,11 +45,16 @@ impl Sample {
     }
 
     pub(crate) fn notice(&self) -> CoordinatorMessage {
+        self.notice_with(Vec::new())
+    }
+
+    pub(crate) fn notice_with(&self, decisions: Vec<Bytes>) -> CoordinatorMessage {
         CoordinatorMessage::Plan(PlanNotice {
             digest: self.0.digest,
             header: self.0.header.clone().into(),
             tasks_root: self.0.tasks_root,
             size: self.0.leaves.len() as u64,
+            decisions,
         })
     }
 
@@ -63,6 +73,7 @@ impl Sample {
             rank: Rank::E,
             traceparent: String::new(),
             idempotency_key: format!("key-{index}"),
+            decisions: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ mod capabilities;
 mod expressions;
 mod fields;
 mod graph;
+mod machines;
 mod mission_body;
 mod parameters;
 mod schema;
@@ -15,7 +16,7 @@ mod task_body;
 mod task_checks;
 mod unbuilt;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use nexusmon_shared::id::AgentId;
 use nexusmon_shared::plan::{Budget, TaskDraft, TaskSpec};
@@ -30,6 +31,7 @@ pub use schema::mission_schema;
 pub use unbuilt::refuse_unbuilt;
 
 use crate::risk::Assessment;
+use crate::schedule::AgentView;
 
 /// One thing wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -64,6 +66,8 @@ pub struct PlanFacts<'a> {
     pub catalog: &'a Catalog,
     /// Every enrolled agent by name.
     pub agents: &'a BTreeMap<String, AgentId>,
+    /// What each of them offers: A and S work names the machines it is for.
+    pub fleet: &'a HashMap<AgentId, AgentView>,
 }
 
 /// A task of a bound plan: its leaf and what was worked out beside it.
@@ -92,7 +96,7 @@ impl BoundTask {
     /// Whether it holds values known only at run time and, being A or S, waits as `gated` for an approval over them
     /// ([`crate::task::gate`]) when they are known.
     pub fn needs_instance_approval(&self) -> bool {
-        self.rank.needs_approval() && (self.open || self.spec.for_each.is_some())
+        (self.rank.needs_approval() || self.requires_approval) && self.spec.is_open()
     }
 }
 
@@ -122,7 +126,7 @@ pub(crate) fn resolve_agent(text: &str, agents: &BTreeMap<String, AgentId>) -> O
 }
 
 pub(crate) type Parameters = Map<String, Value>;
-pub(crate) type Places<'a> = std::collections::HashMap<&'a str, usize>;
+pub(crate) type Places<'a> = HashMap<&'a str, usize>;
 
 #[cfg(test)]
 mod tests;

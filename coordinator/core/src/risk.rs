@@ -17,7 +17,7 @@ pub use blast::BlastRadius;
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct RankReason {
     pub rank: Rank,
-    /// Stable: `manifest`, `sandbox`, `effects`, `effect_flow`, `requested`.
+    /// Stable: `manifest`, `sandbox`, `effects`, `effect_flow`, `fan_out`, `requested`.
     pub code: &'static str,
     pub message: String,
 }

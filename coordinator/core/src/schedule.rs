@@ -116,8 +116,9 @@ pub struct Offer {
     pub max_rank: Rank,
     /// Capabilities its own config allows; `None` allows all.
     pub allowed: Option<BTreeSet<Capability>>,
-    /// Its own config accepts A, S and `requires_approval` work without signatures.
-    pub unsigned_consent: bool,
+    /// It takes A, S and `requires_approval` work: it holds a roster to check signatures with, or its own config wants
+    /// none.
+    pub consents: bool,
 }
 
 /// Live leases under a concurrency key, or counted starts under a rate.

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use nexusmon_shared::join_token::JoinToken;
 use nexusmon_shared::lifecycle::termination;
 use nexusmon_shared::time::{Clock as _, Span, SystemClock, Timestamp};
 use serde_json::{Value, json};
 
 use super::agents::parse_labels;
 use super::client::{Client, CommandError};
-use super::render;
+use super::{key, render};
 
 /// How often `--keep` looks whether a token was taken.
 const PACE: Duration = Duration::from_secs(2);
@@ -80,7 +81,22 @@ async fn create(client: &Client, arguments: &InviteArgs, name: &str) -> Result<V
         "max_rank": arguments.max_rank,
         "ttl": arguments.ttl,
     });
-    client.post("/v1/fleet/invites", &body).await
+    let answer = client.post("/v1/fleet/invites", &body).await?;
+    check_owner_key(&answer)?;
+    Ok(answer)
+}
+
+/// A machine believes the owner key its token names: where the owner's own key lies here, it must be that one.
+fn check_owner_key(answer: &Value) -> Result<(), CommandError> {
+    let Some(mine) = key::local_id() else { return Ok(()) };
+    let token: Option<JoinToken> = answer["token"].as_str().and_then(|token| token.parse().ok());
+    let named = token.map(|token| hex::encode(token.owner_key()));
+    match named {
+        Some(named) if named != mine && named != "0".repeat(64) => Err(CommandError::Failed(format!(
+            "the coordinator's token names the owner key {named}, and yours is {mine}: do not use it unless you know why"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 async fn print(client: &Client, arguments: &InviteArgs) -> Result<(), CommandError> {

@@ -114,11 +114,16 @@ fn change(edit: impl FnOnce(&mut Value)) -> Result<PathBuf, CommandError> {
 }
 
 fn tokens_file() -> Option<PathBuf> {
+    Some(folder()?.join("tokens.json"))
+}
+
+/// Where this program keeps what belongs to the person who uses it.
+pub(super) fn folder() -> Option<PathBuf> {
     let config = std::env::var_os("XDG_CONFIG_HOME")
         .filter(|folder| !folder.is_empty())
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")))?;
-    Some(config.join("nexusmon").join("tokens.json"))
+    Some(config.join("nexusmon"))
 }
 
 fn ask() -> Result<String, CommandError> {
@@ -142,7 +147,7 @@ fn ask() -> Result<String, CommandError> {
 }
 
 /// Reads a line with the terminal's echo off.
-fn hidden_line() -> Result<String, CommandError> {
+pub(super) fn hidden_line() -> Result<String, CommandError> {
     let input = std::io::stdin();
     let before = rustix::termios::tcgetattr(&input).ok();
     if let Some(before) = &before {

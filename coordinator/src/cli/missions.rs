@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, CommandError, escape};
-use super::{log, render, watch};
+use super::{approve, log, render, watch};
 
 #[derive(Debug, Subcommand)]
 pub enum MissionCommand {
@@ -118,6 +118,14 @@ pub struct DecideArgs {
     /// Follow it until it ends
     #[arg(long)]
     watch: bool,
+    /// The approval meant, where several wait
+    #[arg(long, value_name = "APPROVAL")]
+    approval: Option<String>,
+    /// How long the signature counts, at most 7 days; what has not begun by then asks again
+    #[arg(long, default_value = "24h")]
+    valid_for: nexusmon_shared::time::Span,
+    #[command(flatten)]
+    place: super::key::Place,
 }
 
 pub(super) async fn run(client: &Client, command: MissionCommand) -> Result<(), CommandError> {
@@ -289,12 +297,31 @@ fn task_row(task: &Value) -> Vec<String> {
 
 async fn decide(client: &Client, arguments: &DecideArgs, verdict: &str) -> Result<(), CommandError> {
     let path = format!("/v1/engine/missions/{}", escape(&arguments.mission));
-    let digest = match &arguments.digest {
-        Some(digest) => Value::String(digest.clone()),
-        None => client.get(&path).await?["plan"]["digest"].take(),
+    let (approval, signature) = if verdict == "approve" {
+        let DecideArgs { mission, approval, valid_for, place, .. } = arguments;
+        let wanted = approve::Wanted { mission, approval: approval.as_deref(), place, valid_for: *valid_for };
+        let (approval, signature) = approve::sign(client, &wanted).await?;
+        (Some(approval), signature)
+    } else {
+        (None, None)
     };
-    let body = json!({ "digest": digest, "verdict": verdict, "comment": arguments.comment });
-    let answer = client.post(&format!("{path}/approve"), &body).await?;
+    let digest = match (&arguments.digest, &approval) {
+        (Some(digest), _) => Value::String(digest.clone()),
+        (None, Some(approval)) => approval["digest"].clone(),
+        (None, None) => client.get(&path).await?["plan"]["digest"].take(),
+    };
+    let mut body = json!({ "digest": digest, "verdict": verdict, "comment": arguments.comment });
+    if let Some(signature) = signature {
+        body["signature"] = signature;
+    }
+    let answer = match &approval {
+        Some(approval) => {
+            let id = approval["id"].as_str().unwrap_or_default();
+            client.post(&format!("/v1/governance/approvals/{}/decisions", escape(id)), &body).await?;
+            client.get(&path).await?
+        }
+        None => client.post(&format!("{path}/approve"), &body).await?,
+    };
     if arguments.watch && verdict == "approve" {
         return watch::mission(client, &arguments.mission).await;
     }

@@ -38,6 +38,16 @@ pub(super) fn folder(config: &Config) -> Vec<Check> {
     checks
 }
 
+/// A key on this host can be used by whoever has this host.
+pub(super) fn signing_key() -> Option<Check> {
+    let path = crate::service::roster::usual_key_file().filter(|path| path.exists())?;
+    Some(
+        Check::warn("signing key", format!("{} lies on the coordinator's own host", path.display()))
+            .because("whoever breaks into this host may use it: signatures add nothing against that")
+            .advise("move it to a device of yours, and approve from there with `nexusmon --url … mission approve`"),
+    )
+}
+
 fn writable(folder: &Path) -> Check {
     const NAME: &str = "data folder";
     let probe = folder.join(format!(".doctor-{}", std::process::id()));

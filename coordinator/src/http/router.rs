@@ -15,7 +15,8 @@ use super::problem::Problem;
 use super::{Web, admission, envelope, health, metrics, openapi, pages};
 use crate::http::v1::{
     agents, approvals, artifact_content, artifacts, audit, audit_log, auth, cognition, events, flags, fleet,
-    halt, house, logs, mission_acts as acts, missions, organism, policies, principals, reviews, stats, tasks,
+    halt, house, logs, mission_acts as acts, missions, organism, plans, policies, principals, reviews, roster,
+    stats, tasks,
 };
 
 /// The whole of HTTP: routes, layers, and the document of the routes (kept in `web`).
@@ -49,6 +50,7 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("mission.pause", routes!(acts::pause)))
         .routes(may("mission.resume", routes!(acts::resume)))
         .routes(may("mission.rerun", routes!(acts::rerun)))
+        .routes(may("mission.read", routes!(plans::get)))
         .routes(may("mission.plan", routes!(acts::replace_plan)))
         .routes(may("stats.read", routes!(stats::get)))
         .routes(may("stats.read", routes!(house::get)))
@@ -89,6 +91,8 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("review.read", routes!(reviews::list)))
         .routes(may("review.read", routes!(reviews::get)))
         .routes(may("review.decide", routes!(reviews::decide)))
+        .routes(may("roster.read", routes!(roster::get)))
+        .routes(may("roster.change", routes!(roster::put)))
         .routes(may("audit.read", routes!(audit::list)))
         .routes(may("policy.read", routes!(policies::get)))
         .routes(may("policy.change", routes!(policies::change)))

@@ -2,19 +2,23 @@
 
 mod decide;
 mod instance;
+mod signature;
 
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{ApprovalId, MissionId, PrincipalId, TaskId};
 use nexusmon_shared::plan::Author;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{ApprovalRow, ApprovalState, Connection, DecisionVerdict};
+use nexusmon_store::{ApprovalRow, ApprovalState, ApprovalSubject, Connection, DecisionVerdict};
 use serde_json::json;
 
 use super::missions::{self, MissionView};
+use super::roster;
 use super::{Caller, Page, PageRequest};
 use crate::app::App;
 use crate::error::{Error, Result};
+
+pub use signature::GivenSignature;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -64,8 +68,16 @@ pub struct ApprovalView {
     pub decide_by: Timestamp,
     pub decided_at: Option<Timestamp>,
     pub decisions: Vec<DecisionView>,
-    /// Canonical JSON (RFC 8785) of what a signature would cover, without verdict, validity and nonce.
+    /// Whether agents want signatures for it.
+    pub signature_needed: bool,
+    /// Until when the signatures hold that it rests on.
+    pub valid_until: Option<Timestamp>,
+    /// What a signature covers, without verdict, validity and nonce.
     pub to_sign: serde_json::Value,
+    /// For a `task_instance`: what its digest is made of.
+    pub instance: Option<serde_json::Value>,
+    /// What whoever approves should know.
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -74,6 +86,10 @@ pub struct ApprovalFilter {
     pub mission: Option<MissionId>,
 }
 
+/// Said while the key's file lies beside the coordinator.
+pub(crate) const KEY_HERE: &str = "the key lies on the coordinator's own host: signatures add nothing against that host \
+until the key moves to another device";
+
 /// What a person decides; `digest` must be the approval's.
 #[derive(Debug, Clone)]
 pub struct NewDecision {
@@ -81,6 +97,15 @@ pub struct NewDecision {
     pub digest: Digest,
     /// Required for A and S.
     pub comment: Option<String>,
+    /// Required to approve A and S.
+    pub signature: Option<GivenSignature>,
+}
+
+/// How many persons have to approve.
+pub(super) fn needed(app: &App, rank: Rank, author: &Author) -> u32 {
+    let needed =
+        app.roster.get().map_or(1, |known| known.roster.needed(rank, known.roster.eligible(author).len()));
+    u32::try_from(needed).unwrap_or(u32::MAX)
 }
 
 /// Newest first.
@@ -133,10 +158,25 @@ async fn view(app: &App, read: &mut Connection, row: ApprovalRow) -> Result<Opti
     }
     let to_sign = json!({
         "organism": app.organism,
-        "subject_kind": row.subject_kind.as_str(),
+        "subject": signature::subject(row.subject_kind),
         "digest": row.digest,
         "mission": row.mission,
     });
+    let signature_needed = signature::is_needed(&row);
+    let waits = row.state == ApprovalState::Pending;
+    let mut notes = Vec::new();
+    if signature_needed && waits {
+        if app.roster.get().is_none() {
+            notes.push(roster::NO_ROSTER.to_owned());
+        } else if roster::key_shares_host() {
+            notes.push(KEY_HERE.to_owned());
+        }
+    }
+    let instance = match row.subject_kind {
+        ApprovalSubject::TaskInstance => instance::values(read, &row).await?,
+        _ => None,
+    };
+    let needed = if signature_needed && waits { needed(app, row.rank, &row.author.0) } else { row.needed };
     Ok(Some(ApprovalView {
         id: row.id,
         subject_kind: row.subject_kind.as_str().to_owned(),
@@ -145,14 +185,18 @@ async fn view(app: &App, read: &mut Connection, row: ApprovalRow) -> Result<Opti
         goal,
         digest: row.digest,
         rank: row.rank,
-        needed: row.needed,
+        needed,
         author: row.author.0,
         status: row.state.as_str().to_owned(),
         created_at: row.created_at,
         decide_by: row.decide_by,
         decided_at: row.decided_at,
         decisions,
+        signature_needed,
+        valid_until: row.valid_until,
         to_sign,
+        instance,
+        notes,
     }))
 }
 
@@ -196,7 +240,17 @@ pub async fn decide_mission(
     missions::get(app, mission).await
 }
 
-/// Nobody decided on a task's values in time: the task fails. Mission plans expire with their mission.
-pub(super) async fn expire_instance(app: &App, id: ApprovalId) -> Result<()> {
-    instance::expire(app, id).await
+/// Nobody decided on a task's values in time, or on the plan of a running mission anew: what waits for it fails. Plans of
+/// missions that have not begun expire with their mission.
+pub(super) async fn expire_late(app: &App, approval: &ApprovalRow) -> Result<bool> {
+    match approval.subject_kind {
+        ApprovalSubject::TaskInstance => instance::expire(app, approval.id).await.map(|()| true),
+        ApprovalSubject::MissionPlan => instance::expire_again(app, approval.id).await,
+        _ => Ok(false),
+    }
+}
+
+/// The signatures of a given approval have ended.
+pub(super) async fn lapsed(app: &App, id: ApprovalId) -> Result<()> {
+    instance::lapsed(app, id).await
 }

@@ -21,6 +21,7 @@ use nexusmon_shared::task::TaskStatus;
 use nexusmon_store::{GrantRow, GrantedTask, MissionRow, TaskRow};
 use serde_json::json;
 
+use super::consent::{self, Shown};
 use super::flags;
 use super::unit::{SYSTEM, Unit, attempt_of, task_subject};
 use crate::app::App;
@@ -170,6 +171,8 @@ impl Claim {
 #[derive(Debug)]
 pub(super) struct Granted {
     tasks: Vec<GrantedTask>,
+    /// Signatures that A and S orders rest on.
+    shown: HashMap<TaskId, Shown>,
     live: Vec<Arc<AgentLive>>,
     /// Classes that had fewer ready tasks than asked for.
     drained: Vec<(ClassId, u64)>,
@@ -210,7 +213,7 @@ impl Granted {
         app.advance_virtual_time(self.newest_tag);
         let tasks = std::mem::take(&mut self.tasks);
         app.running.granted(tasks.iter().map(|one| (one.task.id, one.task.mission)));
-        orders::send(app, &self.live, tasks).await;
+        orders::send(app, &self.live, tasks, &self.shown).await;
     }
 }
 
@@ -253,6 +256,7 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
     for one in &found {
         *by_class.entry(ClassId(one.class.0)).or_default() += 1;
     }
+    let shown = approved(unit, input, &mut found).await?;
     // The order of fairness, over all classes.
     found.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.tag.cmp(&b.tag)).then(a.id.cmp(&b.id)));
     let mut rates = Rates::lock(unit, input).await?;
@@ -293,18 +297,50 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
         let row = &granted.task;
         unit.moved(row.mission, TaskStatus::Ready, TaskStatus::Leased);
         unit.delta(row.mission).attempts += 1;
-        let body = json!({
+        let mut body = json!({
             "task": row.key, "item_index": row.item_index, "attempt": row.attempt, "fence": row.fence().to_string(),
             "agent": row.agent, "session": row.session, "rank": row.rank, "plan_digest": granted.plan_digest,
             "leaf_index": row.leaf_index, "offline_until": row.offline_until,
         });
+        if let (Some(shown), Some(body)) = (shown.get(&row.id), body.as_object_mut()) {
+            // The use of an approval stands where the grant stands, and commits with it.
+            let counted: Vec<_> = shown
+                .evidence
+                .counted
+                .iter()
+                .map(|one| json!({"person": one.person, "key": one.key, "nonce": one.nonce}))
+                .collect();
+            body.insert("approved_by".to_owned(), counted.into());
+        }
         if !nexusmon_shared::planted::planted("grant-unaudited") {
             unit.audit(SYSTEM, "task.granted", task_subject(row.id), Some(row.mission), body);
         }
     }
-    let granted = Granted { tasks, live: input.live.clone(), drained, left, newest_tag };
+    let granted = Granted { tasks, shown, live: input.live.clone(), drained, left, newest_tag };
     granted.reserve();
     Ok(granted)
+}
+
+/// Takes A and S work out that is not approved any more, and has it asked about; gives the signatures for the rest.
+async fn approved(
+    unit: &mut Unit<'_>,
+    input: &Claim,
+    found: &mut Vec<nexusmon_store::Candidate>,
+) -> Result<HashMap<TaskId, Shown>> {
+    let is_grave = |one: &nexusmon_store::Candidate| {
+        input.classes.get(&ClassId(one.class.0)).is_some_and(|class| consent::is_grave(class))
+    };
+    let grave: Vec<TaskId> = found.iter().filter(|one| is_grave(one)).map(|one| one.id).collect();
+    if grave.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let checked = consent::check(unit, &grave).await?;
+    if !checked.refused.is_empty() {
+        found.retain(|one| !checked.refused.contains(&one.id));
+        let refused: Vec<_> = checked.refused.into_iter().collect();
+        consent::ask_again(unit, &refused, "there are not enough valid signatures").await?;
+    }
+    Ok(checked.shown)
 }
 
 /// What the decision rests on, read and locked.

@@ -107,7 +107,7 @@ pub async fn join(app: &App, request: JoinRequest, exporter: [u8; 32]) -> Result
         certificate: certificate(issued, row.join_counter),
         labels: row.labels.0,
         max_rank: row.max_rank,
-        owner_key: [0; 32],
+        owner_key: super::agents::owner_key(app),
     })
 }
 

@@ -12,7 +12,7 @@ use nexusmon_core::task::{self, Ended};
 use nexusmon_shared::id::AgentId;
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::outcome::Cause;
-use nexusmon_store::{ApprovalState, ApprovalSubject, MissionRow, TaskRow, TaskUpdate, Tx};
+use nexusmon_store::{ApprovalState, MissionRow, TaskRow, TaskUpdate, Tx};
 use serde_json::json;
 
 use super::agents::{Changes, end_lease};
@@ -128,12 +128,13 @@ pub(super) async fn end_all(unit: &mut Unit<'_>, rows: Vec<TaskRow>) -> Result<(
 /// Backoffs that are over, missions whose start time, deadline or `decide_by` has come.
 pub async fn due(app: &App) -> Result<TimerResult> {
     let now = app.clock.now();
-    let (missions, instances, next) = {
+    let (missions, late, lapsed, next) = {
         let mut read = app.store.read().await?;
         let missions = read.missions_due(now, MOST).await?;
         let approvals = read.approvals_due(now, MOST).await?;
+        let lapsed = read.approvals_lapsed(now, MOST).await?;
         let next = read.next_backoff().await?;
-        (missions, approvals, next)
+        (missions, approvals, lapsed, next)
     };
     let mut backoffs = 0;
     // Looking costs nothing; writing only where something is due.
@@ -162,11 +163,12 @@ pub async fn due(app: &App) -> Result<TimerResult> {
         after.run(app);
         handled += 1;
     }
-    for approval in instances {
-        if approval.subject_kind == ApprovalSubject::TaskInstance {
-            approvals::expire_instance(app, approval.id).await?;
-            handled += 1;
-        }
+    for approval in late {
+        handled += usize::from(approvals::expire_late(app, &approval).await?);
+    }
+    for approval in lapsed {
+        approvals::lapsed(app, approval.id).await?;
+        handled += 1;
     }
     Ok(TimerResult { handled, next_in: next.map(|at| at.since(app.clock.now())) })
 }

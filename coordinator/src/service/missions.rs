@@ -3,6 +3,7 @@
 mod actions;
 mod create;
 mod dry_run;
+mod plan;
 mod prepare;
 mod read;
 mod replace;
@@ -32,6 +33,7 @@ use super::{Caller, Page, PageRequest};
 use crate::app::App;
 use crate::error::{Error, Result};
 pub(crate) use create::{Created, Prepared, insert_batch};
+pub use plan::{WholePlan, whole_plan};
 pub(super) use read::counts;
 pub(super) use rerun::draft_again;
 pub(super) use views::task_views;

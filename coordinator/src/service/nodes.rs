@@ -126,6 +126,7 @@ async fn look(app: &App, heard: &mut Heard, fleet: &mut FleetWatch) -> Result<()
     }
     if taken(&mut heard.fleet) {
         fleet.wanted = true;
+        super::roster::refresh(app).await?;
         shut_out(app).await?;
     }
     let begun = app.clock.boot();

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::unit::{Actor, After, Unit, attempt_of, task_subject};
 use super::unlock::{Missions, Over};
-use super::{dispatch, finish, unlock, vault};
+use super::{consent, dispatch, finish, unlock, vault};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -99,6 +99,9 @@ async fn settle(app: &App, tx: &mut Tx, batch: &[Arrived]) -> Result<After> {
         }
     }
     work.write(&mut unit, &rows).await?;
+    if !work.gated.is_empty() {
+        consent::ask_again(&mut unit, &work.gated, "an agent did not believe it was approved").await?;
+    }
     for mission in unit.flush_counters().await? {
         missions.insert(mission.id, mission);
     }
@@ -129,6 +132,8 @@ struct Work {
     released: BTreeSet<TaskId>,
     over: Vec<Over>,
     bars: Vec<BarRow>,
+    /// Back to people: an agent did not believe what they are said to have approved.
+    gated: Vec<TaskId>,
     past: Vec<nexusmon_store::AttemptRow>,
     produced: Vec<vault::ProducedBy>,
     trust: Vec<(Option<ClassId>, AgentId, bool)>,
@@ -199,6 +204,7 @@ fn after_settling(
     match row.state {
         TaskStatus::Ready if !row.held => unit.after.ready.extend(class),
         TaskStatus::Backoff => unit.timer(),
+        TaskStatus::Gated => work.gated.push(row.id),
         _ => {}
     }
     if let (Some(bar), Some(class)) = (settlement.bar, row.class) {

@@ -22,6 +22,7 @@ pub(crate) async fn prepare(app: &App) -> Result<()> {
     policies::load(app).await?;
     agents::refresh_fleet(app).await?;
     super::restored::begin(app).await?;
+    super::roster::refresh(app).await?;
     let mut read = app.store.read().await?;
     for row in read.classes().await? {
         app.classes.learn(nexusmon_core::schedule::ClassId(row.id.0), &row.key);

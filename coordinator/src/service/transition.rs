@@ -124,6 +124,7 @@ pub(super) async fn enter(
                     decide_by,
                     decided_at: None,
                     version: 1,
+                    valid_until: None,
                 };
                 unit.tx.insert_approvals(&[approval]).await?;
                 audit_approval(unit, row, id, needed, &digest);

@@ -285,6 +285,12 @@ async fn apply(
                 budget: format!("tasks: {} children are more than what is left", children.len()),
             })
         }
+        (Outcome::Ready(parameters), _) => {
+            match instance::inexact(spec, class.map(|(_, class)| class), parameters.as_deref()) {
+                Some(cause) => Outcome::Fail(cause),
+                None => Outcome::Ready(parameters),
+            }
+        }
         (outcome, _) => outcome,
     };
     let inputs = found.and_then(|found| found.as_ref().ok()).cloned();
@@ -356,7 +362,7 @@ async fn make_ready(
     row.tag = tag;
     row.held = held;
     row.ready_at = Some(unit.now);
-    if instance::wants_approval(row, spec, class) {
+    if instance::wants_approval(spec, class) {
         row.state = TaskStatus::Gated;
         instance::open_approval(unit, mission, row, spec).await?;
     } else {
@@ -402,6 +408,10 @@ async fn expand(
             inputs: inputs.clone(),
             ..parent.clone()
         };
+        let inexact = parameters.as_ref().ok().and_then(|parameters| {
+            instance::inexact(spec, class.map(|(_, class)| class), parameters.as_deref())
+        });
+        let parameters = inexact.map_or(parameters, Err);
         match parameters {
             Ok(parameters) => {
                 child.params = parameters;

@@ -121,6 +121,25 @@ impl LocalAgent {
         }
     }
 
+    /// Has it believe this owner key, unless it believes one already.
+    pub(super) async fn believe(&self, owner_key: &str) -> Result<(), AgentError> {
+        let failed = |source| AgentError::Start { path: self.binary.clone(), source };
+        let shown = self.command(&["roster", "show", "--json"]).output().await.map_err(failed)?;
+        let said: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+        if !said["owner_key"].is_null() {
+            return Ok(());
+        }
+        let reset = self.command(&["roster", "reset", "--yes", "--owner-key", owner_key]).output().await;
+        let reset = reset.map_err(failed)?;
+        if reset.status.success() {
+            tracing::info!(owner_key, "the agent of this machine believes the owner key");
+        } else {
+            let reason = String::from_utf8_lossy(&reset.stderr).trim().to_owned();
+            tracing::warn!(reason, "the agent of this machine could not be told the owner key");
+        }
+        Ok(())
+    }
+
     /// Keeps it running until [`Self::stop`]; a dead one is started again, later each time.
     pub(super) async fn supervise(&self) -> Result<(), AgentError> {
         let mut backoff = FIRST_BACKOFF;

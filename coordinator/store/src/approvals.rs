@@ -58,6 +58,8 @@ record! {
         pub decide_by: Timestamp,
         pub decided_at: Option<Timestamp>,
         pub version: i64,
+        /// When the first of the signatures it rests on ends.
+        pub valid_until: Option<Timestamp>,
     }
 
     /// One principal's decision; one each.

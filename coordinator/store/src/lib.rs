@@ -35,6 +35,7 @@ mod principals;
 mod record;
 mod reviews;
 mod rider;
+mod rosters;
 mod search;
 mod sessions;
 mod singletons;
@@ -87,6 +88,7 @@ pub use principals::{LoginKind, LoginSessionRow, PrincipalKind, PrincipalRow, Ro
 pub use record::Json;
 pub use reviews::{ReviewFilter, ReviewRow, ReviewState};
 pub use rider::{Rider, riding};
+pub use rosters::{RosterRow, SignedRow};
 pub use search::DocumentRow;
 pub use sessions::{AgentSessionRow, OpenedSession, Renewal};
 pub use singletons::SingletonRow;

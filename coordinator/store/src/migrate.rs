@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = migrations![
     11 "0011_rates",
     12 "0012_policies",
     13 "0013_audit_tree",
+    14 "0014_consent",
 ];
 
 record! {

@@ -17,6 +17,8 @@ pub struct PlanNotice {
     pub tasks_root: Digest,
     /// Number of leaves.
     pub size: u64,
+    /// Signed decisions on the plan, each as JSON (`trust::approval::SignedDecision`). Sent again when there are others.
+    pub decisions: Vec<Bytes>,
 }
 
 /// One grant.
@@ -40,6 +42,8 @@ pub struct Order {
     pub traceparent: String,
     /// The same for every attempt of the task.
     pub idempotency_key: String,
+    /// Signed decisions on this instance, each as JSON.
+    pub decisions: Vec<Bytes>,
 }
 
 /// Why evaluated parameters cannot be read.
@@ -66,7 +70,8 @@ impl Order {
         let inputs: usize = self.inputs.iter().map(|input| input.name.len() + 56).sum();
         let parameters = self.parameters.as_ref().map_or(0, Bytes::len);
         let texts = self.traceparent.len() + self.idempotency_key.len();
-        160 + self.leaf.len() + parameters + self.proof.len() * 34 + inputs + texts
+        let decisions: usize = self.decisions.iter().map(|decision| decision.len() + 4).sum();
+        160 + decisions + self.leaf.len() + parameters + self.proof.len() * 34 + inputs + texts
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Hello {
     pub facts: Facts,
     /// Entries under the newest head of the audit log that this agent has cosigned; 0 for none.
     pub checkpoint_size: u64,
+    /// Number of the roster it has verified and keeps; 0: none.
+    pub roster: u64,
 }
 
 /// The machine's own veto, told for the scheduler's information; the agent enforces it anyway.
@@ -150,6 +152,8 @@ pub enum CoordinatorMessage {
     },
     Halt(HaltNotice),
     Checkpoint(Box<CheckpointNotice>),
+    /// A signed roster as canonical JSON (`trust::roster::SignedRoster`): the first, or the next.
+    Roster(Bytes),
 }
 
 /// A head of the audit log, to be verified, kept and cosigned.

@@ -10,7 +10,7 @@ mod standing;
 use ed25519_dalek::SigningKey;
 
 pub use closing::{OpenLeafError, close};
-pub use enough::{Claim, Counted, Evidence, Fault, MAX_DECISIONS, Reason, Refusal, enough};
+pub use enough::{Claim, Counted, Evidence, Fault, MAX_DECISIONS, Reason, Refusal, enough, rounds};
 pub use instance::{Inexact, Instance};
 pub use standing::{InvalidStanding, MAX_STANDING_BYTES, NearMiss, StandingApproval, Use, shape};
 

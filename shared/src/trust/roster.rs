@@ -108,6 +108,12 @@ impl Roster {
         })
     }
 
+    /// Whether somebody who may approve signs with a key of the command line.
+    pub fn has_cli_key(&self) -> bool {
+        let may = self.persons.values().filter(|person| person.role.may_approve());
+        may.flat_map(|person| &person.keys).any(|key| matches!(key, PersonKey::Cli { .. }))
+    }
+
     /// The one who signs the next roster.
     pub fn owner(&self) -> Option<(PrincipalId, &Person)> {
         self.persons.iter().find(|(_, person)| person.role == Role::Owner).map(|(id, person)| (*id, person))

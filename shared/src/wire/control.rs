@@ -9,6 +9,7 @@ use crate::message::{
     Cancel, CoordinatorMessage, Goodbye, GoodbyeCode, HaltLevel, HaltNotice, MAX_BATCH_ITEMS,
     MAX_HELD_ATTEMPTS, Welcome,
 };
+use crate::trust::roster::MAX_ROSTER_BYTES;
 
 const MAX_TEXT_BYTES: usize = 2048;
 const MAX_CAPABILITIES: usize = 4096;
@@ -53,6 +54,9 @@ impl TryFrom<proto::CoordinatorMessage> for CoordinatorMessage {
                 Self::Halt(HaltNotice { level: HaltLevel::parse(&level).unwrap_or(HaltLevel::Stop), number })
             }
             Kind::Checkpoint(head) => Self::Checkpoint(Box::new(checkpoint::notice(head)?)),
+            Kind::Roster(proto::Roster { signed }) => {
+                Self::Roster(field::blob("roster.signed", signed, MAX_ROSTER_BYTES)?)
+            }
         })
     }
 }
@@ -83,6 +87,7 @@ impl From<CoordinatorMessage> for proto::CoordinatorMessage {
                 Kind::Halt(proto::Halt { level: level.as_str().to_owned(), number })
             }
             Message::Checkpoint(head) => Kind::Checkpoint((*head).into()),
+            Message::Roster(signed) => Kind::Roster(proto::Roster { signed }),
         };
         Self { kind: Some(kind) }
     }

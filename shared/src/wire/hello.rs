@@ -131,6 +131,7 @@ impl TryFrom<proto::Hello> for Hello {
             paused,
             facts,
             checkpoint_size,
+            roster_number,
         } = hello;
         let capabilities = capabilities.ok_or_else(|| WireError::missing("capabilities"))?;
         Ok(Self {
@@ -146,6 +147,7 @@ impl TryFrom<proto::Hello> for Hello {
             paused,
             facts: field::required("facts", facts)?,
             checkpoint_size,
+            roster: roster_number,
         })
     }
 }
@@ -171,6 +173,7 @@ impl From<Hello> for proto::Hello {
             paused,
             facts,
             checkpoint_size,
+            roster,
         } = hello;
         Self {
             protocol: Some(protocol.into()),
@@ -185,6 +188,7 @@ impl From<Hello> for proto::Hello {
             paused,
             facts: Some(facts.into()),
             checkpoint_size,
+            roster_number: roster,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::report::attempt;
 use crate::digest::Digest;
 use crate::message::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Order, OrderInput, Orders, PlanNotice};
 use crate::plan::MAX_PARAMETER_BYTES;
+use crate::trust::approval::{MAX_DECISION_BYTES, MAX_DECISIONS};
 
 /// Depth of a tree over as many leaves as a `u64` can count.
 const MAX_PROOF: usize = 64;
@@ -18,8 +19,9 @@ impl TryFrom<proto::Plan> for PlanNotice {
     type Error = WireError;
 
     fn try_from(plan: proto::Plan) -> Read<Self> {
-        let proto::Plan { digest, header, tasks_root, size } = plan;
+        let proto::Plan { digest, header, tasks_root, size, decisions } = plan;
         Ok(Self {
+            decisions: read_decisions(decisions)?,
             digest: field::digest("digest", &digest)?,
             header: field::blob("header", header, MAX_BATCH_BYTES)?,
             tasks_root: field::digest("tasks_root", &tasks_root)?,
@@ -30,14 +32,24 @@ impl TryFrom<proto::Plan> for PlanNotice {
 
 impl From<PlanNotice> for proto::Plan {
     fn from(plan: PlanNotice) -> Self {
-        let PlanNotice { digest, header, tasks_root, size } = plan;
+        let PlanNotice { digest, header, tasks_root, size, decisions } = plan;
         Self {
             digest: field::digest_bytes(&digest),
             header,
             tasks_root: field::digest_bytes(&tasks_root),
             size,
+            decisions,
         }
     }
+}
+
+/// What they say is for whoever verifies them.
+fn read_decisions(decisions: Vec<bytes::Bytes>) -> Read<Vec<bytes::Bytes>> {
+    field::bounded("decisions", decisions.len(), MAX_DECISIONS)?;
+    for decision in &decisions {
+        field::bounded("decisions", decision.len(), MAX_DECISION_BYTES)?;
+    }
+    Ok(decisions)
 }
 
 impl TryFrom<proto::Orders> for Orders {
@@ -79,6 +91,7 @@ impl TryFrom<proto::Order> for Order {
             rank,
             traceparent,
             idempotency_key,
+            decisions,
         } = order;
         field::bounded("proof", proof.len(), MAX_PROOF)?;
         let proof: Vec<Digest> =
@@ -99,6 +112,7 @@ impl TryFrom<proto::Order> for Order {
             rank: field::parse("rank", &rank)?,
             traceparent: field::text("traceparent", traceparent, MAX_TRACEPARENT_BYTES)?,
             idempotency_key: field::text("idempotency_key", idempotency_key, MAX_IDEMPOTENCY_KEY_BYTES)?,
+            decisions: read_decisions(decisions)?,
         })
     }
 }
@@ -124,6 +138,7 @@ fn order(order: Order, arena: &mut Arena) -> proto::Order {
         rank,
         traceparent,
         idempotency_key,
+        decisions,
     } = order;
     proto::Order {
         attempt: Some(attempt(reference, arena)),
@@ -145,6 +160,7 @@ fn order(order: Order, arena: &mut Arena) -> proto::Order {
         rank: rank.letter().to_owned(),
         traceparent,
         idempotency_key,
+        decisions,
     }
 }
 

@@ -85,6 +85,7 @@ fn ending() -> impl Strategy<Value = Ending> {
         prop::sample::select(vec![
             Refusal::LocalPolicy,
             Refusal::MissingConsent,
+            Refusal::BadSignature,
             Refusal::BadProof,
             Refusal::ParametersDiffer,
             Refusal::SelectorDiffers,
@@ -143,13 +144,14 @@ fn hello() -> impl Strategy<Value = Hello> {
     }));
     let manifest: crate::manifest::Manifest = manifest.unwrap();
     let who = (range(), labels(), any::<u32>(), levels(), any::<u128>(), facts());
-    (who, vec(held, 0..4), policy, any::<bool>(), 0_usize..3).prop_map(
+    (who, vec(held, 0..4), policy, any::<bool>(), 0_usize..3, any::<u64>()).prop_map(
         move |(
             (protocol, labels, slots, sandbox_levels, journal, facts),
             held,
             local_policy,
             paused,
             plugins,
+            roster,
         )| {
             Hello {
                 protocol,
@@ -164,6 +166,7 @@ fn hello() -> impl Strategy<Value = Hello> {
                 paused,
                 facts,
                 checkpoint_size: u64::from(slots) * 7,
+                roster,
             }
         },
     )
@@ -177,10 +180,11 @@ fn order() -> impl Strategy<Value = Order> {
     });
     let place = (attempt(), any::<u32>(), digest(), blob(), any::<u64>(), vec(digest(), 0..17));
     let values = (prop::option::of(any::<u32>()), prop::option::of(blob()), vec(input, 0..3), rank());
-    (place, values).prop_map(
+    (place, values, vec(blob(), 0..3)).prop_map(
         |(
             (attempt, attempt_number, plan_digest, leaf, leaf_index, proof),
             (item_index, parameters, inputs, rank),
+            decisions,
         )| Order {
             attempt,
             attempt_number,
@@ -194,6 +198,7 @@ fn order() -> impl Strategy<Value = Order> {
             rank,
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
             idempotency_key: "key".into(),
+            decisions,
         },
     )
 }
@@ -252,7 +257,7 @@ fn coordinator_message() -> impl Strategy<Value = CoordinatorMessage> {
     prop_oneof![
         welcome().prop_map(|welcome| Message::Welcome(Box::new(welcome))),
         (digest(), blob(), digest(), any::<u64>()).prop_map(|(digest, header, tasks_root, size)| {
-            Message::Plan(PlanNotice { digest, header, tasks_root, size })
+            Message::Plan(PlanNotice { decisions: vec![header.clone()], digest, header, tasks_root, size })
         }),
         (any::<u64>(), any::<u64>(), vec(order(), 0..4)).prop_map(|(heartbeat_number, session, orders)| {
             Message::Orders(Orders { heartbeat_number, session, orders })

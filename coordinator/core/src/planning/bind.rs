@@ -12,7 +12,9 @@ use nexusmon_shared::time::Span;
 
 use super::expressions::{self, Named, ancestor};
 use super::graph::Graph;
-use super::{BoundPlan, BoundTask, Invalid, PlanFacts, PlanRequest, parameters, resolve_agent, task_checks};
+use super::{
+    BoundPlan, BoundTask, Invalid, PlanFacts, PlanRequest, machines, parameters, resolve_agent, task_checks,
+};
 use crate::lease;
 use crate::risk::{Ranked, assess};
 
@@ -94,7 +96,7 @@ fn place(
     let mut refuse = |place: &str, code, message| {
         errors.push(Invalid::new(format!("/tasks/{index}/{place}"), code, message));
     };
-    let mut selector = Selector { labels: draft.on.labels.clone(), agent: None };
+    let mut selector = Selector { labels: draft.on.labels.clone(), agent: None, agents: None };
     if let Some(text) = &draft.on.agent {
         selector.agent = resolve_agent(text, facts.agents);
         if selector.agent.is_none() {
@@ -154,8 +156,11 @@ fn resolve(
             selector: &place.selector,
         })
         .collect();
-    let assessment = assess(&ranked, &graph.order, request.requested);
+    let mut assessment = assess(&ranked, &graph.order, request.requested);
     drop(ranked);
+    let mut places = places;
+    let selectors = places.iter_mut().map(|place| &mut place.selector);
+    machines::name(&mut specs, selectors, &mut assessment, facts.fleet);
     for (((spec, draft), risk), (declared, _)) in
         specs.iter_mut().zip(request.drafts).zip(&assessment.tasks).zip(&declared)
     {

@@ -61,6 +61,7 @@ fn read(object: &Map<String, Value>, pointer: String, errors: &mut Vec<Invalid>)
             labels: fields.read("labels").unwrap_or_default(),
             agent: fields.read("agent"),
             same_as: fields.read("same_as"),
+            agents: std::collections::BTreeSet::new(),
         })
     });
     let effects = nested(object, "effects", &pointer, errors, |fields| {

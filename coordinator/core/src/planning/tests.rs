@@ -1,6 +1,6 @@
 #![expect(clippy::needless_pass_by_value, reason = "tests hand in literals")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use nexusmon_shared::id::AgentId;
 use nexusmon_shared::manifest::Manifest;
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::mission::Start;
 use crate::needs::Condition;
+use crate::schedule::{AgentView, Availability, Offer};
 
 fn manifests() -> Vec<Manifest> {
     let demo = json!({"name": "demo", "version": "1.2.0", "capabilities": [
@@ -32,7 +33,64 @@ fn bound_with(body: &Value) -> Result<BoundPlan, Vec<Invalid>> {
         requested: draft.rank,
         budget: &draft.budget,
     };
-    bind(&request, &PlanFacts { catalog: &catalog, agents: &agents })
+    let fleet = fleet(12);
+    bind(&request, &PlanFacts { catalog: &catalog, agents: &agents, fleet: &fleet })
+}
+
+/// Machines 7 and up that offer shells; every other one is at home.
+fn fleet(count: u8) -> HashMap<AgentId, AgentView> {
+    (0..u128::from(count))
+        .map(|number| {
+            let id = AgentId::from_bits(7 + number);
+            let room = if number % 2 == 0 { "home" } else { "away" };
+            let offer = Offer {
+                name: format!("machine-{number}"),
+                capabilities: BTreeMap::from([("shell.run".parse().unwrap(), "1".to_owned())]),
+                labels: BTreeMap::from([("room".to_owned(), room.to_owned())]),
+                slots: 1,
+                levels: BTreeSet::new(),
+                max_rank: Rank::S,
+                allowed: None,
+                consents: true,
+            };
+            let view = AgentView {
+                id,
+                offer: std::sync::Arc::new(offer),
+                session: 1,
+                availability: Availability::Live,
+                free_slots: 1,
+                prefetch: 0,
+                barred: BTreeSet::new(),
+            };
+            (id, view)
+        })
+        .collect()
+}
+
+#[test]
+fn grave_work_names_its_machines_and_many_machines_make_it_graver() {
+    let plan = bound(json!([
+        task("one", json!({"sandbox": "none", "on": {"agent": "nas"}})),
+        task("home", json!({"sandbox": "none", "on": {"labels": {"room": "home"}}})),
+        task("tame", json!({"on": {"labels": {"room": "home"}}})),
+    ]))
+    .unwrap();
+    let named: Vec<usize> = plan.tasks.iter().map(|task| task.spec.on.agents.len()).collect();
+    assert_eq!(named, [1, 6, 0]);
+    assert_eq!(plan.tasks[1].selector.agents.as_ref().map(BTreeSet::len), Some(6));
+    assert_eq!(plan.tasks[2].selector.agents, None);
+    assert_eq!(plan.assessment.rank, Rank::A);
+
+    let everywhere = json!({"sandbox": "none", "for_each": {"in": "[1]", "max": 10}});
+    let plan = bound(json!([task("all", everywhere)])).unwrap();
+    assert_eq!((plan.assessment.rank, plan.tasks[0].rank), (Rank::S, Rank::S));
+    assert_eq!(plan.assessment.reasons[0].code, "fan_out");
+    let fewer = json!({"sandbox": "none", "for_each": {"in": "[1]", "max": 9}});
+    assert_eq!(bound(json!([task("some", fewer)])).unwrap().assessment.rank, Rank::A);
+    let ten: Vec<_> = (0..10).map(|n| task(&format!("t{n}"), json!({"sandbox": "none"}))).collect();
+    assert_eq!(bound(json!(ten)).unwrap().assessment.rank, Rank::S);
+    let gentle = json!({"for_each": {"in": "[1]", "max": 1000}});
+    assert_eq!(bound(json!([task("many", gentle)])).unwrap().assessment.rank, Rank::E);
 }
 
 fn bound(tasks: Value) -> Result<BoundPlan, Vec<Invalid>> {

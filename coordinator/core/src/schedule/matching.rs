@@ -42,7 +42,7 @@ pub fn fits(id: ClassId, class: &DemandClass, agent: &AgentView) -> Fit {
     if class.rank > offer.max_rank {
         return Fit::Rank;
     }
-    if needs_consent(class) && !offer.unsigned_consent {
+    if needs_consent(class) && !offer.consents {
         return Fit::Consent;
     }
     let allowed = offer.allowed.as_ref().is_none_or(|allowed| allowed.contains(&class.capability));
@@ -58,7 +58,7 @@ pub fn fits(id: ClassId, class: &DemandClass, agent: &AgentView) -> Fit {
     if agent.availability == Availability::Live { Fit::Fits } else { Fit::Availability }
 }
 
-/// A, S and `requires_approval` work runs only where an agent's own config agrees to run it unsigned.
+/// A, S and `requires_approval` work runs only on agents that can check who approved it.
 pub(super) fn needs_consent(class: &DemandClass) -> bool {
     class.rank.needs_approval() || class.requires_approval
 }

@@ -32,7 +32,7 @@ pub enum Reason {
     RankAboveAgentCeiling {
         rank: Rank,
     },
-    /// Only agents whose own config says `unsigned_consent` run this, and none that fits does.
+    /// Only agents that hold a roster run this, and none that fits does.
     ConsentRequired {
         rank: Rank,
     },
@@ -139,7 +139,8 @@ impl Reason {
                 format!("every agent that fits has a rank ceiling below {rank}")
             }
             Self::ConsentRequired { rank } => format!(
-                "rank {rank} work needs consent: no agent that fits has `unsigned_consent = true` in its own config"
+                "rank {rank} work needs signatures, and no agent that fits holds a roster to check them with: make a key \
+                 with `nexusmon key make`; on agents that joined before that, `nexusmon-agent roster reset --owner-key …`"
             ),
             Self::RefusedBy { agents } => format!("refused by the local policy of {}", list(agents)),
             Self::AgentsBusy { agents } => format!("all slots of the {agents} agents that fit are busy"),

@@ -20,7 +20,7 @@ fn agent(id: u128, slots: u32) -> AgentView {
             levels: BTreeSet::from([Level::L0, Level::L3]),
             max_rank: Rank::C,
             allowed: None,
-            unsigned_consent: false,
+            consents: false,
         }),
         session: 1,
         availability: Availability::Live,
@@ -76,8 +76,11 @@ fn work_spreads_over_the_least_loaded() {
 
 #[test]
 fn every_reason_is_told_apart() {
-    let labelled =
-        Selector { labels: BTreeMap::from([("region".to_owned(), "home".to_owned())]), agent: None };
+    let labelled = Selector {
+        labels: BTreeMap::from([("region".to_owned(), "home".to_owned())]),
+        agent: None,
+        agents: None,
+    };
     let changed = |change: fn(&mut AgentView)| {
         let mut agent = agent(1, 1);
         change(&mut agent);
@@ -166,7 +169,7 @@ fn only_what_may_be_prefetched_is() {
 fn grave_work_runs_only_where_consent_is_given() {
     let mut willing = agent(2, 1);
     let offer = Arc::make_mut(&mut willing.offer);
-    offer.unsigned_consent = true;
+    offer.consents = true;
     offer.max_rank = Rank::S;
     let grave = DemandClass { rank: Rank::A, ..class() };
     let answer = plan(&of(1, grave, vec![agent(1, 9), willing]));

@@ -40,6 +40,7 @@ pub fn ending() -> impl Strategy<Value = Ending> {
     let refusals = [
         Refusal::LocalPolicy,
         Refusal::MissingConsent,
+        Refusal::BadSignature,
         Refusal::BadProof,
         Refusal::ParametersDiffer,
         Refusal::SelectorDiffers,
@@ -108,7 +109,7 @@ fn agent(id: u128) -> impl Strategy<Value = AgentView> {
         Availability::Draining,
     ]);
     (availability, 0_u32..4, 0_u32..3, 0_u8..6, any::<bool>(), 0_u8..4, prop::option::of(0_i64..3)).prop_map(
-        move |(availability, free_slots, prefetch, rank, unsigned_consent, features, barred)| {
+        move |(availability, free_slots, prefetch, rank, consents, features, barred)| {
             let mut capabilities = BTreeMap::new();
             for name in ["shell.run", "demo.x"].into_iter().take(1 + usize::from(features & 1)) {
                 if let Ok(name) = name.parse() {
@@ -126,7 +127,7 @@ fn agent(id: u128) -> impl Strategy<Value = AgentView> {
                     levels: BTreeSet::from([Level::L3, Level::L0]),
                     max_rank: Rank::from_level(rank).unwrap_or_default(),
                     allowed: None,
-                    unsigned_consent,
+                    consents,
                 }),
                 session: 3,
                 availability,
@@ -152,7 +153,7 @@ fn class() -> impl Strategy<Value = DemandClass> {
             DemandClass {
                 capability: if demo { "demo.x" } else { "shell.run" }.parse().expect("a capability"),
                 plugin: None,
-                selector: Selector { labels, agent: None },
+                selector: Selector { labels, agent: None, agents: None },
                 profile: if rank >= 4 { Profile::None } else { Profile::Strict },
                 rank: Rank::from_level(rank).unwrap_or_default(),
                 requires_approval: requires_approval && rank > 2,

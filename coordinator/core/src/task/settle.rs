@@ -127,7 +127,7 @@ fn refused(
             Settlement { bar, ..again(task, mood) }
         }
         Refusal::Draining => again(task, mood),
-        Refusal::BadProof | Refusal::ParametersDiffer => {
+        Refusal::BadProof | Refusal::BadSignature | Refusal::ParametersDiffer => {
             let alert = Some(format!("an agent refused an order as forged ({reason:?}): {detail}"));
             let settlement = match mood {
                 MissionMood::Cancelling => again(task, mood),

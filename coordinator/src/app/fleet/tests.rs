@@ -19,7 +19,7 @@ fn member(id: u128, version: i64, name: &str, capability: &str) -> Member {
         levels: BTreeSet::new(),
         max_rank: Rank::B,
         allowed: None,
-        unsigned_consent: false,
+        consents: false,
     };
     Member {
         version,

@@ -4,9 +4,15 @@ use axum::Json as Answer;
 use axum::extract::State;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{ApprovalId, MissionId};
+use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::approval::Nonce;
+use nexusmon_shared::trust::ed25519::Signature;
+use nexusmon_shared::trust::key::{KeyId, Proof};
+use nexusmon_shared::trust::passkey::Assertion;
 use serde_json::Value;
 
 use super::shape::{self, Author, maybe, time};
+use crate::error::Error;
 use crate::http::Web;
 use crate::http::access::Known;
 use crate::http::json::Json;
@@ -37,9 +43,19 @@ pub(in crate::http) struct Approval {
     decide_by: String,
     decided_at: Option<String>,
     decisions: Vec<DecisionMade>,
-    /// What a signature covers (RFC 8785), before verdict, validity and nonce are added.
+    /// Whether the agents want signatures for it: then a decision to approve needs one.
+    signature_needed: bool,
+    /// Until when the signatures hold that it rests on.
+    valid_until: Option<String>,
+    /// What a signature covers: these fields with `verdict`, `valid_until` and `nonce` added, in canonical form
+    /// (RFC 8785) behind the line `nexusmon/approval/v1`.
     #[schema(value_type = Object)]
     to_sign: Value,
+    /// For a `task_instance`: what its digest is made of, with the evaluated parameters.
+    #[schema(value_type = Option<Object>)]
+    instance: Option<Value>,
+    /// What whoever decides should know.
+    notes: Vec<String>,
 }
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -70,7 +86,11 @@ impl From<service::ApprovalView> for Approval {
             decide_by,
             decided_at,
             decisions,
+            signature_needed,
+            valid_until,
             to_sign,
+            instance,
+            notes,
         } = approval;
         Self {
             id: id.to_string(),
@@ -87,7 +107,11 @@ impl From<service::ApprovalView> for Approval {
             decide_by: time(decide_by),
             decided_at: maybe(decided_at),
             decisions: decisions.into_iter().map(Into::into).collect(),
+            signature_needed,
+            valid_until: maybe(valid_until),
             to_sign,
+            instance,
+            notes,
         }
     }
 }
@@ -109,6 +133,29 @@ pub(in crate::http) struct Decision {
     verdict: Verdict,
     /// Needed for ranks A and S.
     comment: Option<String>,
+    /// Needed to approve ranks A and S, and whatever agents want signatures for.
+    signature: Option<Given>,
+}
+
+/// A signature over the approval's `to_sign`.
+#[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Given {
+    /// The key's id, as the roster lists it.
+    #[schema(value_type = String)]
+    key: KeyId,
+    /// At most 7 days from now.
+    #[schema(value_type = String)]
+    valid_until: Timestamp,
+    /// 16 random bytes, base64url.
+    #[schema(value_type = String)]
+    nonce: Nonce,
+    /// Of a key of the command line: 64 bytes, base64url.
+    #[schema(value_type = Option<String>)]
+    bytes: Option<Signature>,
+    /// Of a passkey: `client_data`, `authenticator_data` and `signature`, base64url.
+    #[schema(value_type = Option<Object>)]
+    assertion: Option<Assertion>,
 }
 
 #[derive(Debug, Clone, Copy, serde::Deserialize, utoipa::ToSchema)]
@@ -118,14 +165,34 @@ pub(in crate::http) enum Verdict {
     Reject,
 }
 
-impl From<Decision> for service::NewDecision {
-    fn from(decision: Decision) -> Self {
-        let Decision { digest, verdict, comment } = decision;
+impl TryFrom<Decision> for service::NewDecision {
+    type Error = Error;
+
+    fn try_from(decision: Decision) -> Result<Self, Error> {
+        let Decision { digest, verdict, comment, signature } = decision;
         let verdict = match verdict {
             Verdict::Approve => service::Verdict::Approve,
             Verdict::Reject => service::Verdict::Reject,
         };
-        Self { verdict, digest, comment }
+        let signature = signature.map(TryInto::try_into).transpose()?;
+        Ok(Self { verdict, digest, comment, signature })
+    }
+}
+
+impl TryFrom<Given> for service::GivenSignature {
+    type Error = Error;
+
+    fn try_from(given: Given) -> Result<Self, Error> {
+        let Given { key, valid_until, nonce, bytes, assertion } = given;
+        let proof = match (bytes, assertion) {
+            (Some(signature), None) => Proof::Ed25519 { signature },
+            (None, Some(assertion)) => Proof::Passkey(assertion),
+            _ => {
+                let message = "give either `bytes` (a key of the command line) or `assertion` (a passkey)";
+                return Err(Error::field("/signature", "invalid", message));
+            }
+        };
+        Ok(Self { key, valid_until, nonce, proof })
     }
 }
 
@@ -178,6 +245,6 @@ pub(in crate::http) async fn decide(
     Id(id): Id<ApprovalId>,
     Json(decision): Json<Decision>,
 ) -> Result<(http::StatusCode, Answer<Approval>), Problem> {
-    let approval = service::decide(&web.app, &caller, id, decision.into()).await?;
+    let approval = service::decide(&web.app, &caller, id, decision.try_into()?).await?;
     Ok((http::StatusCode::CREATED, Answer(approval.into())))
 }

@@ -35,7 +35,7 @@ pub(in crate::http) async fn approve(
     Id(id): Id<MissionId>,
     Json(decision): Json<Decision>,
 ) -> Result<impl IntoResponse, Problem> {
-    Ok(tagged(approvals::decide_mission(&web.app, &caller, id, decision.into()).await?))
+    Ok(tagged(approvals::decide_mission(&web.app, &caller, id, decision.try_into()?).await?))
 }
 
 /// Start a mission that is held

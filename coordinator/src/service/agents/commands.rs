@@ -44,7 +44,7 @@ pub(super) async fn invite(app: &App, caller: &Caller, invite: NewInvite) -> Res
         None => Address::from(app.agent_address()),
     };
     let pin = app.keyring.authority.pin();
-    let token = JoinToken::new(address, id, secret, pin, [0; 32]).to_string();
+    let token = JoinToken::new(address, id, secret, pin, owner_key(app)).to_string();
     let row = InviteRow {
         id,
         name: invite.name.to_string(),
@@ -82,6 +82,11 @@ pub(super) async fn invite(app: &App, caller: &Caller, invite: NewInvite) -> Res
         command: format!("nexusmon-agent join {token}"),
         token,
     })
+}
+
+/// What new agents pin; all zero until somebody has made a key.
+pub(in crate::service) fn owner_key(app: &App) -> [u8; 32] {
+    app.roster.get().map_or([0; 32], |known| *known.pin.0.as_bytes())
 }
 
 /// What an invite's key is bound to under the master key.

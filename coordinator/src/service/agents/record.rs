@@ -22,6 +22,9 @@ pub(in crate::service) struct HelloRecord {
     pub journal: JournalId,
     pub local_policy: LocalPolicy,
     pub paused: bool,
+    /// Number of the roster it holds; 0: none.
+    #[serde(default)]
+    pub roster: u64,
 }
 
 impl Default for HelloRecord {
@@ -39,6 +42,7 @@ impl Default for HelloRecord {
                 unsigned_consent: false,
             },
             paused: false,
+            roster: 0,
         }
     }
 }
@@ -54,6 +58,7 @@ impl HelloRecord {
             journal: hello.journal,
             local_policy: hello.local_policy.clone(),
             paused: hello.paused,
+            roster: hello.roster,
         }
     }
 
@@ -71,6 +76,7 @@ impl HelloRecord {
             || self.local_policy != other.local_policy
             || self.labels != other.labels
             || self.sandbox_levels != other.sandbox_levels
+            || self.roster != other.roster
     }
 
     pub(super) fn fallback_name() -> Name {

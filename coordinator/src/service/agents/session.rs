@@ -7,7 +7,9 @@ use nexusmon_core::schedule::Offer;
 use nexusmon_core::task::{self, Ended, MissionMood, TaskRules};
 use nexusmon_shared::attempt::{AttemptRef, Lease};
 use nexusmon_shared::id::{AgentId, TaskId};
-use nexusmon_shared::message::{HEARTBEAT, HeldAttempt, Hello, LEASE, ProtocolRange, Welcome};
+use nexusmon_shared::message::{
+    CoordinatorMessage, HEARTBEAT, HeldAttempt, Hello, LEASE, ProtocolRange, Welcome,
+};
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::plan::Retry;
 use nexusmon_shared::task::{Task, TaskState, TaskStatus};
@@ -20,7 +22,7 @@ use crate::app::sessions::{Live, MOST_PREFETCH, Opened, Outgoing, Profile};
 use crate::error::{Error, Result};
 use crate::service::unit::{Actor, After, Unit, attempt_of};
 use crate::service::unlock::Over;
-use crate::service::{finish, settled, unlock};
+use crate::service::{finish, roster, settled, unlock};
 
 /// What a Hello led to.
 struct Agreed {
@@ -29,6 +31,8 @@ struct Agreed {
     stale: Vec<AttemptRef>,
     adopted: Vec<AttemptRef>,
     changed: bool,
+    /// Those the agent has not got.
+    rosters: Vec<bytes::Bytes>,
     after: After,
 }
 
@@ -73,6 +77,9 @@ pub(super) async fn open(app: &App, agent: AgentId, hello: Hello) -> Result<(Liv
     live.hold(agreed.adopted.iter().copied());
     crate::service::halt::greet(app, &live);
     crate::service::flags::tell(app, &live);
+    for signed in agreed.rosters {
+        live.offer(CoordinatorMessage::Roster(signed));
+    }
     agreed.after.run(app);
     super::fleet::learn(app, &agreed.agent);
     super::tell(app, "agent.online", agent, json!({"session": agreed.session, "build": record.build}));
@@ -107,7 +114,7 @@ pub(in crate::service) fn profile(agent: &AgentRow, record: &HelloRecord) -> Pro
         levels: record.sandbox_levels.clone(),
         max_rank: agent.max_rank.min(policy.max_rank),
         allowed: (!policy.capabilities.is_empty()).then(|| policy.capabilities.iter().cloned().collect()),
-        unsigned_consent: policy.unsigned_consent,
+        consents: policy.unsigned_consent || record.roster > 0,
     };
     Profile {
         offer: Arc::new(offer),
@@ -167,12 +174,13 @@ async fn agree(
         ("agent", agent.to_string()),
         None,
         json!({"session": opened.session, "journal": hello.journal, "build": hello.build,
-            "held": hello.held.len(), "stale": reconciled.0.len(), "adopted": reconciled.1.len()}),
+            "roster": hello.roster, "held": hello.held.len(), "stale": reconciled.0.len(), "adopted": reconciled.1.len()}),
     );
     unit.tx.wake(Topic::Fleet);
+    let rosters = roster::lacking(app, unit.tx, hello.roster).await?;
     let after = unit.finish().await?;
     let (stale, adopted) = reconciled;
-    Ok(Agreed { session: opened.session, agent: row, stale, adopted, changed, after })
+    Ok(Agreed { session: opened.session, agent: row, stale, adopted, changed, rosters, after })
 }
 
 /// Held attempts under a current fence are adopted by the new session, others are stale. Leases that are missing end:

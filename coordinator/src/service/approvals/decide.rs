@@ -3,16 +3,20 @@
 use nexusmon_core::mission::{MissionCommand, Start};
 use nexusmon_core::policy::access;
 use nexusmon_shared::id::ApprovalId;
+use nexusmon_shared::mission::{MissionState, ResumeTo};
+use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::plan::Author;
+use nexusmon_shared::trust::approval::SignedDecision;
+use nexusmon_shared::trust::key::Proof;
 use nexusmon_store::{
     ApprovalRow, ApprovalState, ApprovalSubject, DecisionRow, DecisionVerdict, MissionRow, Role, StoreError,
 };
 use serde_json::json;
 
 use super::super::reviews::check_comment;
-use super::super::transition;
 use super::super::unit::{Actor, Unit};
-use super::{NewDecision, Verdict, instance};
+use super::super::{consent, transition};
+use super::{NewDecision, Verdict, instance, signature};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::service::Caller;
@@ -58,14 +62,22 @@ async fn write(unit: &mut Unit<'_>, caller: &Caller, id: ApprovalId, decision: N
         let message = format!("rank {} needs a reason, which is kept with the decision", row.rank);
         return Err(Error::field("/comment", "missing_field", message));
     }
+    let signed = signature::verify(unit, caller, &row, &decision).await?;
     if decision.verdict == Verdict::Approve {
         may_approve(unit, caller, &row).await?;
     }
-    record(unit, caller, &row, &decision).await?;
+    record(unit, caller, &row, &decision, signed.as_ref()).await?;
     match decision.verdict {
         Verdict::Reject => {
             unit.tx.end_approval(id, ApprovalState::Rejected, unit.now).await?;
             rejected(unit, caller, &row).await
+        }
+        Verdict::Approve if signature::is_needed(&row) => {
+            let Some(until) = signature::complete(unit, &row).await? else { return Ok(()) };
+            unit.tx.end_approval(id, ApprovalState::Approved, unit.now).await?;
+            unit.tx.set_valid_until(id, Some(until)).await?;
+            unit.timer();
+            approved(unit, caller, &row).await
         }
         Verdict::Approve => {
             let decisions = unit.tx.decisions(id).await?;
@@ -79,14 +91,15 @@ async fn write(unit: &mut Unit<'_>, caller: &Caller, id: ApprovalId, decision: N
     }
 }
 
-/// Nobody approves what a token of theirs planned above its ceiling, nor their own text while somebody else could.
+/// Nobody approves what a token of theirs planned above its ceiling, nor their own text while somebody else could. Who
+/// signs is held against the roster instead, as agents do it.
 async fn may_approve(unit: &mut Unit<'_>, caller: &Caller, row: &ApprovalRow) -> Result<()> {
     if caller.rank_ceiling.is_some_and(|ceiling| row.rank > ceiling) {
         let detail = format!("this token may not decide on rank {}", row.rank);
         return Err(Error::Forbidden { code: "above_ceiling", detail });
     }
     let own = match row.author.0 {
-        Author::Person(author) => author == caller.principal,
+        Author::Person(author) => author == caller.principal && !signature::is_needed(row),
         Author::Token(author) if author == caller.principal => {
             let detail = "a token does not approve its own plan".to_owned();
             return Err(Error::Forbidden { code: "author_may_not_approve", detail });
@@ -112,7 +125,14 @@ async fn record(
     caller: &Caller,
     row: &ApprovalRow,
     decision: &NewDecision,
+    signed: Option<&SignedDecision>,
 ) -> Result<()> {
+    let method = match signed.map(|signed| &signed.proof) {
+        None => "server",
+        Some(Proof::Ed25519 { .. }) => "key",
+        Some(Proof::Passkey(_)) => "passkey",
+    };
+    let signature = signed.map(serde_json::to_string).transpose().map_err(Error::internal)?;
     let given = DecisionRow {
         approval: row.id,
         principal: caller.principal,
@@ -121,8 +141,8 @@ async fn record(
             Verdict::Reject => DecisionVerdict::Reject,
         },
         comment: decision.comment.clone(),
-        method: "server".to_owned(),
-        signature: None,
+        method: method.to_owned(),
+        signature,
         at: unit.now,
     };
     unit.tx.insert_decision(&given).await.map_err(|error| match error {
@@ -136,7 +156,9 @@ async fn record(
         "rank": row.rank,
         "subject_kind": row.subject_kind.as_str(),
         "subject": row.subject,
-        "method": "server",
+        "method": method,
+        "signed": signed.map(|signed| json!({"key": signed.key, "nonce": signed.statement.nonce,
+            "valid_until": signed.statement.valid_until})),
     });
     let actor = Actor::from(caller);
     unit.audit(actor.0, "approval.decided", ("approval", row.id.to_string()), row.mission, body);
@@ -147,13 +169,16 @@ async fn approved(unit: &mut Unit<'_>, caller: &Caller, row: &ApprovalRow) -> Re
     match row.subject_kind {
         ApprovalSubject::MissionPlan => {
             let mut mission = mission(unit, row).await?;
+            if again(&mission) {
+                return consent::release(unit, mission.id).await;
+            }
             let command = MissionCommand::Approve { digest: row.digest, start: start_of(&mission) };
             let why = json!({"approval": row.id, "digest": row.digest});
             let actor = Actor::from(caller);
             transition::apply(unit, &actor, &mut mission, command, "mission.approved", why).await.map(drop)
         }
         ApprovalSubject::TaskInstance => instance::approve(unit, row).await,
-        _ => Err(not_here(row)),
+        _ => Err(consent::unknown(row)),
     }
 }
 
@@ -161,14 +186,26 @@ async fn rejected(unit: &mut Unit<'_>, caller: &Caller, row: &ApprovalRow) -> Re
     match row.subject_kind {
         ApprovalSubject::MissionPlan => {
             let mut mission = mission(unit, row).await?;
+            if again(&mission) {
+                let cause = Cause::DeniedByPolicy { policies: vec!["rejected".to_owned()] };
+                return consent::lapse(unit, mission.id, &cause).await;
+            }
             let command = MissionCommand::Reject { digest: row.digest, by: caller.principal };
             let why = json!({"approval": row.id, "digest": row.digest});
             let actor = Actor::from(caller);
             transition::apply(unit, &actor, &mut mission, command, "mission.rejected", why).await.map(drop)
         }
         ApprovalSubject::TaskInstance => instance::reject(unit, row).await,
-        _ => Err(not_here(row)),
+        _ => Err(consent::unknown(row)),
     }
+}
+
+/// The mission runs on an earlier approval; this one is for what is left of it.
+fn again(mission: &MissionRow) -> bool {
+    matches!(
+        &mission.state.0,
+        MissionState::Running { .. } | MissionState::Paused { resume_to: ResumeTo::Running { .. }, .. }
+    )
 }
 
 async fn mission(unit: &mut Unit<'_>, row: &ApprovalRow) -> Result<MissionRow> {
@@ -182,9 +219,4 @@ fn start_of(row: &MissionRow) -> Start {
         (nexusmon_store::Start::At, Some(at)) => Start::At(at),
         _ => Start::Auto,
     }
-}
-
-fn not_here(row: &ApprovalRow) -> Error {
-    let detail = format!("a {} is not decided in this version", row.subject_kind.as_str());
-    Error::conflict("not_supported", detail)
 }

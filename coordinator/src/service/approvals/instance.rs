@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use nexusmon_core::task;
 use nexusmon_shared::id::{ApprovalId, TaskId};
+use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::outcome::Cause;
+use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::task::TaskStatus;
-use nexusmon_store::{ApprovalRow, ApprovalState, TaskRow, TaskUpdate};
-use serde_json::json;
+use nexusmon_store::{ApprovalRow, ApprovalState, Connection, TaskRow, TaskUpdate};
+use serde_json::{Value, json};
 
-use super::super::finish;
 use super::super::settled::audit_settled;
 use super::super::unit::{Actor, SYSTEM, Unit};
 use super::super::unlock::{self, Missions, Over};
+use super::super::{consent, finish};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -59,6 +61,65 @@ pub(super) async fn expire(app: &App, id: ApprovalId) -> Result<()> {
         .await?;
     after.run(app);
     Ok(())
+}
+
+/// The plan of a mission that runs was not approved anew in time.
+pub(super) async fn expire_again(app: &App, id: ApprovalId) -> Result<bool> {
+    let unit_app = app.clone();
+    let (after, handled) = app
+        .store
+        .write("approvals.expire", move |tx| {
+            let app = unit_app.clone();
+            Box::pin(async move {
+                let mut unit = Unit::new(&app, tx);
+                let mut handled = false;
+                if let Some(row) = unit.tx.lock_approval(id).await?.filter(|row| row.decide_by <= unit.now)
+                    && let Some(mission) = row.mission
+                    && let Some(found) = unit.tx.mission(mission).await?
+                    && matches!(found.status, MissionStatus::Running | MissionStatus::Paused)
+                    && found.decide_by.is_none()
+                    && unit.tx.end_approval(id, ApprovalState::Expired, unit.now).await?
+                {
+                    let body = json!({"digest": row.digest, "subject": row.subject});
+                    unit.audit(SYSTEM, "approval.expired", ("approval", id.to_string()), row.mission, body);
+                    consent::lapse(&mut unit, mission, &Cause::ApprovalExpired).await?;
+                    handled = true;
+                }
+                Ok::<_, Error>((unit.finish().await?, handled))
+            })
+        })
+        .await?;
+    after.run(app);
+    Ok(handled)
+}
+
+pub(super) async fn lapsed(app: &App, id: ApprovalId) -> Result<()> {
+    let unit_app = app.clone();
+    let after = app
+        .store
+        .write("approvals.lapsed", move |tx| {
+            let app = unit_app.clone();
+            Box::pin(async move {
+                let mut unit = Unit::new(&app, tx);
+                consent::ended(&mut unit, id).await?;
+                unit.finish().await
+            })
+        })
+        .await?;
+    after.run(app);
+    Ok(())
+}
+
+/// What the digest of a task's approval is made of.
+pub(super) async fn values(read: &mut Connection, approval: &ApprovalRow) -> Result<Option<Value>> {
+    let Ok(id) = approval.subject.parse::<TaskId>() else { return Ok(None) };
+    let Some(row) = read.tasks(&[id]).await?.pop() else { return Ok(None) };
+    let Some(leaf) = read.specs_of(&[id]).await?.pop() else { return Ok(None) };
+    let Some(mission) = read.mission(row.mission).await? else { return Ok(None) };
+    let spec: TaskSpec = serde_json::from_str(&leaf.spec).map_err(Error::internal)?;
+    let Some(plan) = mission.plan_digest else { return Ok(None) };
+    let values = consent::Values::of(&row, &spec, &leaf.spec, plan);
+    Ok(Some(serde_json::to_value(values.instance()).map_err(Error::internal)?))
 }
 
 async fn deny(unit: &mut Unit<'_>, approval: &ApprovalRow, cause: Cause) -> Result<()> {

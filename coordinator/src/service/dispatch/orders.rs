@@ -1,11 +1,11 @@
 //! Orders out of committed grants. Whatever goes wrong here loses an order only: the lease, or the next Hello, finds it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::id::{AgentId, MissionId};
+use nexusmon_shared::id::{AgentId, MissionId, TaskId};
 use nexusmon_shared::message::{
     CoordinatorMessage, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Order, OrderInput, Orders, PlanNotice,
 };
@@ -16,10 +16,16 @@ use crate::app::App;
 use crate::app::plans::SealedPlan;
 use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
+use crate::service::consent::Shown;
 use crate::service::unit::attempt_of;
 
 /// Sends what was granted, batched by session; orders whose plan is not in memory last.
-pub(super) async fn send(app: &App, live: &[Arc<AgentLive>], granted: Vec<GrantedTask>) {
+pub(super) async fn send(
+    app: &App,
+    live: &[Arc<AgentLive>],
+    granted: Vec<GrantedTask>,
+    shown: &HashMap<TaskId, Shown>,
+) {
     let mut missing = BTreeMap::new();
     let mut later = Vec::new();
     let mut ready = Vec::new();
@@ -32,7 +38,7 @@ pub(super) async fn send(app: &App, live: &[Arc<AgentLive>], granted: Vec<Grante
             }
         }
     }
-    send_ready(live, ready);
+    send_ready(live, ready, shown);
     if later.is_empty() {
         return;
     }
@@ -44,10 +50,14 @@ pub(super) async fn send(app: &App, live: &[Arc<AgentLive>], granted: Vec<Grante
         }
     }
     let found = |one: GrantedTask| Some((Arc::clone(plans.get(&one.plan_digest)?), one));
-    send_ready(live, later.into_iter().filter_map(found).collect());
+    send_ready(live, later.into_iter().filter_map(found).collect(), shown);
 }
 
-fn send_ready(live: &[Arc<AgentLive>], granted: Vec<(Arc<SealedPlan>, GrantedTask)>) {
+fn send_ready(
+    live: &[Arc<AgentLive>],
+    granted: Vec<(Arc<SealedPlan>, GrantedTask)>,
+    shown: &HashMap<TaskId, Shown>,
+) {
     let mut by_agent = BTreeMap::<AgentId, Vec<(Arc<SealedPlan>, GrantedTask)>>::new();
     for (plan, one) in granted {
         if let Some(agent) = one.task.agent {
@@ -56,28 +66,38 @@ fn send_ready(live: &[Arc<AgentLive>], granted: Vec<(Arc<SealedPlan>, GrantedTas
     }
     for live in live {
         if let Some(tasks) = by_agent.remove(&live.agent) {
-            send_to(live, tasks);
+            send_to(live, tasks, shown);
         }
     }
 }
 
-fn send_to(live: &AgentLive, tasks: Vec<(Arc<SealedPlan>, GrantedTask)>) {
+fn send_to(live: &AgentLive, tasks: Vec<(Arc<SealedPlan>, GrantedTask)>, shown: &HashMap<TaskId, Shown>) {
     if tasks.first().is_some_and(|(_, one)| one.task.session != Some(live.session)) {
         return;
     }
     let mut batch = Vec::new();
     let mut bytes = 0;
     for (plan, one) in tasks {
-        if live.must_announce(plan.digest) {
+        let shown = shown.get(&one.task.id);
+        let of_plan = shown.filter(|shown| shown.of_plan).map_or(&[] as &[Bytes], |shown| &shown.decisions);
+        if live.must_announce(announced(plan.digest, of_plan)) {
+            // What is in the batch was made under the notice before.
+            if !of_plan.is_empty() {
+                flush(live, &mut batch);
+                bytes = 0;
+            }
             live.offer(CoordinatorMessage::Plan(PlanNotice {
                 digest: plan.digest,
                 header: plan.header.clone(),
                 tasks_root: plan.tasks_root,
                 size: plan.tree.len() as u64,
+                decisions: of_plan.to_vec(),
             }));
         }
         let task = one.task.id;
-        let order = match order(&plan, one) {
+        let decisions =
+            shown.filter(|shown| !shown.of_plan).map_or_else(Vec::new, |shown| shown.decisions.clone());
+        let order = match order(&plan, one, decisions) {
             Ok(order) => order,
             Err(error) => {
                 tracing::error!(%error, %task, "an order could not be made");
@@ -95,6 +115,18 @@ fn send_to(live: &AgentLive, tasks: Vec<(Arc<SealedPlan>, GrantedTask)>) {
     flush(live, &mut batch);
 }
 
+/// What a session remembers of an announced plan: which one, and with which decisions.
+fn announced(plan: Digest, decisions: &[Bytes]) -> Digest {
+    if decisions.is_empty() {
+        return plan;
+    }
+    let mut bytes = plan.as_bytes().to_vec();
+    for decision in decisions {
+        bytes.extend_from_slice(Digest::of(decision).as_bytes());
+    }
+    Digest::of(&bytes)
+}
+
 fn flush(live: &AgentLive, batch: &mut Vec<Order>) {
     if batch.is_empty() {
         return;
@@ -107,7 +139,7 @@ fn flush(live: &AgentLive, batch: &mut Vec<Order>) {
     }));
 }
 
-fn order(plan: &SealedPlan, granted: GrantedTask) -> Result<Order> {
+fn order(plan: &SealedPlan, granted: GrantedTask, decisions: Vec<Bytes>) -> Result<Order> {
     let task = granted.task;
     let proof = plan.tree.proof(task.leaf_index as usize);
     let proof = proof.ok_or_else(|| Error::internal(format!("{} is not in its plan's tree", task.id)))?;
@@ -128,6 +160,7 @@ fn order(plan: &SealedPlan, granted: GrantedTask) -> Result<Order> {
         rank: task.rank,
         traceparent: granted.traceparent.unwrap_or_default(),
         idempotency_key: task.id.to_string(),
+        decisions,
     })
 }
 

@@ -350,6 +350,7 @@ pub(in crate::service) async fn prepare(
                     decide_by,
                     decided_at: None,
                     version: 1,
+                    valid_until: None,
                 });
                 prepared.new.mission.decide_by = Some(decide_by);
             }
@@ -420,7 +421,7 @@ fn unlock_simple(app: &App, judged: &Judged, prepared: &mut Prepared, now: Times
             continue;
         }
         let spec = &task.spec;
-        let grave = (task.rank.needs_approval() || task.requires_approval) && task.open;
+        let grave = (task.rank.needs_approval() || task.requires_approval) && spec.is_open();
         let simple = spec.condition.is_none()
             && spec.for_each.is_none()
             && spec.on.same_as.is_none()

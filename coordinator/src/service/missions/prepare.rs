@@ -80,7 +80,7 @@ fn judge_now(
 ) -> Result<Judged> {
     let drafts = draft.tasks.as_deref().unwrap_or_default();
     let request = PlanRequest { drafts, requested: draft.rank, budget: &draft.budget };
-    let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name };
+    let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name, fleet: &fleet.views };
     let bound = bind(&request, &facts)?;
     let policy = app.policy.get();
     let header = PlanHeader {
@@ -100,8 +100,11 @@ fn judge_now(
         principal: caller.principal.to_string(),
         ceiling: caller.rank_ceiling,
         verified_runs: 0,
-        // The roster comes with governance; until then the owner is the one who may approve.
-        eligible: 1,
+        // Without a roster nobody can sign, and the owner is the one who may approve what needs no signature.
+        eligible: app
+            .roster
+            .get()
+            .map_or(1, |known| u32::try_from(known.roster.eligible(&author).len()).unwrap_or(u32::MAX)),
     };
     let question = Question::of(&bound.assessment, &context);
     let decision = policy.set.answer(&question);

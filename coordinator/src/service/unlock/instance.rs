@@ -5,36 +5,46 @@ use nexusmon_core::policy::decide_within;
 use nexusmon_core::schedule::DemandClass;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::ApprovalId;
-use nexusmon_shared::plan::{Input, TaskSpec};
-use nexusmon_shared::trust::{canonical, merkle};
+use nexusmon_shared::outcome::Cause;
+use nexusmon_shared::plan::TaskSpec;
+use nexusmon_shared::trust::approval::Instance;
+use nexusmon_shared::trust::canonical;
 use nexusmon_store::{ApprovalRow, ApprovalState, ApprovalSubject, MissionRow, TaskRow};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::unit::{SYSTEM, Unit};
+use super::super::{approvals, consent};
 use crate::error::{Error, Result};
 
 /// Whether the task may run only after an approval of its own.
-pub(super) fn wants_approval(row: &TaskRow, spec: &TaskSpec, class: &DemandClass) -> bool {
-    let grave = row.rank.needs_approval() || class.requires_approval;
-    let fetched = spec.inputs.iter().any(|input| matches!(input, Input::FromTask(_)));
-    grave && (row.params.is_some() || row.item_index.is_some() || fetched)
+pub(super) fn wants_approval(spec: &TaskSpec, class: &DemandClass) -> bool {
+    consent::is_grave(class) && spec.is_open()
 }
 
-/// What is approved.
-pub(super) fn digest(row: &TaskRow, spec: &TaskSpec) -> Result<Digest> {
-    let leaf = canonical::to_bytes(spec).map_err(Error::internal)?;
-    let read = |text: &Option<String>| -> Value {
-        text.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+/// Why values cannot be approved exactly, where they would have to be.
+pub(super) fn inexact(
+    spec: &TaskSpec,
+    class: Option<&DemandClass>,
+    parameters: Option<&str>,
+) -> Option<Cause> {
+    if !class.is_some_and(|class| wants_approval(spec, class)) {
+        return None;
+    }
+    let parameters = match parameters {
+        Some(text) => serde_json::from_str(text).unwrap_or_default(),
+        None => spec.with.clone(),
     };
-    let instance = json!({
-        "kind": "nexusmon/task-instance/v1",
-        "leaf": merkle::leaf_hash(&leaf).to_string(),
-        "leaf_index": row.leaf_index,
-        "item_index": row.item_index,
-        "parameters": read(&row.params),
-        "inputs": read(&row.inputs),
-    });
-    canonical::digest(&instance).map_err(Error::internal)
+    let nothing = Digest::from_bytes([0; 32]);
+    let instance = Instance {
+        plan_digest: nothing,
+        leaf_index: 0,
+        leaf: nothing,
+        item_index: None,
+        parameters: &parameters,
+        inputs: &[],
+    };
+    let inexact = instance.subject().err()?;
+    Some(Cause::BadParameters { detail: inexact.to_string() })
 }
 
 pub(super) async fn open_approval(
@@ -43,7 +53,10 @@ pub(super) async fn open_approval(
     row: &TaskRow,
     spec: &TaskSpec,
 ) -> Result<()> {
-    let digest = digest(row, spec)?;
+    let leaf = canonical::of(spec).map_err(Error::internal)?;
+    let plan = mission.plan_digest.ok_or_else(|| Error::internal("a mission without a plan has tasks"))?;
+    // Whatever cannot be approved exactly was failed before.
+    let digest = consent::instance(row, spec, &leaf, plan).map_err(Error::internal)?;
     let now = unit.now;
     let id = unit.app.rng.with(|rng| ApprovalId::new(now, rng));
     let approval = ApprovalRow {
@@ -53,7 +66,7 @@ pub(super) async fn open_approval(
         mission: Some(mission.id),
         digest,
         rank: row.rank,
-        needed: 1,
+        needed: approvals::needed(unit.app, row.rank, &mission.author.0),
         author: mission.author.clone(),
         state: ApprovalState::Pending,
         policies: nexusmon_store::Json(Vec::new()),
@@ -61,6 +74,7 @@ pub(super) async fn open_approval(
         decide_by: now + decide_within(row.rank),
         decided_at: None,
         version: 1,
+        valid_until: None,
     };
     unit.tx.insert_approvals(&[approval]).await?;
     unit.timer();

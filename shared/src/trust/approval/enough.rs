@@ -1,6 +1,6 @@
 //! Whether signed decisions are enough for a piece of work. Whatever is not counted says why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Nonce, SignedDecision, Statement, SubjectKind, Verdict};
@@ -9,7 +9,7 @@ use crate::id::{MissionId, OrganismId, PrincipalId};
 use crate::plan::Author;
 use crate::rank::Rank;
 use crate::time::Timestamp;
-use crate::trust::key::{KeyId, ProofError};
+use crate::trust::key::{KeyId, PersonKey, ProofError};
 use crate::trust::roster::Roster;
 use crate::trust::signable::Signable as _;
 
@@ -110,6 +110,8 @@ pub enum Reason {
     NotSigned(ProofError),
     #[error("its signer has been counted already")]
     SamePerson,
+    #[error("it is by a passkey, and rank S wants a key of the command line where somebody has one")]
+    NeedsCliKey,
 }
 
 fn list(faults: &[Fault]) -> String {
@@ -143,7 +145,7 @@ pub fn enough(
     let mut faults = Vec::new();
     let mut approved: BTreeMap<PrincipalId, Counted> = BTreeMap::new();
     for (place, decision) in decisions.iter().enumerate() {
-        match judge(roster, decision, claim, now) {
+        match judge(roster, decision, claim, Some(now)) {
             Ok((person, Verdict::Reject)) => return Err(Refusal::Rejected { person }),
             Ok((person, Verdict::Approve)) => {
                 let Statement { nonce, valid_until, .. } = decision.statement;
@@ -175,12 +177,28 @@ pub fn enough(
     }
 }
 
-/// What is cheap to see comes before the signature.
+/// How many times over the claim has been approved: each time as many persons as are needed signed anew. Work may start
+/// 1 + `retry.max` times for each. Counts expired decisions too, so that a new approval adds to what was used up; and
+/// more persons than needed are not more times.
+pub fn rounds(roster: &Roster, decisions: &[SignedDecision], claim: &Claim<'_>) -> u32 {
+    let mut nonces: BTreeMap<PrincipalId, BTreeSet<Nonce>> = BTreeMap::new();
+    for decision in decisions.iter().take(MAX_DECISIONS) {
+        if let Ok((person, Verdict::Approve)) = judge(roster, decision, claim, None) {
+            nonces.entry(person).or_default().insert(decision.statement.nonce);
+        }
+    }
+    let needed = roster.needed(claim.rank, roster.eligible(claim.author).len());
+    let mut counts: Vec<usize> = nonces.values().map(BTreeSet::len).collect();
+    counts.sort_unstable_by_key(|count| std::cmp::Reverse(*count));
+    counts.get(needed - 1).map_or(0, |count| u32::try_from(*count).unwrap_or(u32::MAX))
+}
+
+/// What is cheap to see comes before the signature. Without `now` it may have expired.
 fn judge(
     roster: &Roster,
     decision: &SignedDecision,
     claim: &Claim<'_>,
-    now: Timestamp,
+    now: Option<Timestamp>,
 ) -> Result<(PrincipalId, Verdict), Reason> {
     let Statement { organism, subject, digest, mission, verdict, valid_until, nonce: _ } = decision.statement;
     if organism != claim.organism {
@@ -195,11 +213,13 @@ fn judge(
     if mission != claim.mission {
         return Err(Reason::OtherMission);
     }
-    if valid_until <= now {
-        return Err(Reason::Expired);
-    }
-    if valid_until.since(now) > subject.longest_validity() + CLOCK_DIFFERENCE {
-        return Err(Reason::ValidTooLong);
+    if let Some(now) = now {
+        if valid_until <= now {
+            return Err(Reason::Expired);
+        }
+        if valid_until.since(now) > subject.longest_validity() + CLOCK_DIFFERENCE {
+            return Err(Reason::ValidTooLong);
+        }
     }
     let holder = roster.holder(&decision.key).ok_or(Reason::UnknownKey)?;
     if !holder.person.role.may_approve() {
@@ -207,6 +227,15 @@ fn judge(
     }
     if !roster.eligible(claim.author).contains(&holder.id) {
         return Err(Reason::ByTheAuthor);
+    }
+    // A page of the coordinator's could have shown a person something else than what the passkey signs. A rejection needs
+    // no such care.
+    if claim.rank == Rank::S
+        && verdict == Verdict::Approve
+        && matches!(holder.key, PersonKey::Passkey(_))
+        && roster.has_cli_key()
+    {
+        return Err(Reason::NeedsCliKey);
     }
     holder.key.verify(&decision.statement.to_sign(), &decision.proof).map_err(Reason::NotSigned)?;
     Ok((holder.id, verdict))

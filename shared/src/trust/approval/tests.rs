@@ -66,7 +66,18 @@ fn one_approves_a_and_two_approve_s() {
     let evidence = enough(&roster, &[by(2), by(3)], &claim(&planner, Rank::S), NOW).unwrap();
     assert_eq!(persons(&evidence), [principal(2), principal(3)]);
     let mixed = [by_passkey(statement(1)), by(3)];
-    assert!(enough(&roster, &mixed, &claim(&planner, Rank::S), NOW).is_ok());
+    assert!(enough(&roster, &mixed, &claim(&planner, Rank::A), NOW).is_ok());
+    let refusal = enough(&roster, &mixed, &claim(&planner, Rank::S), NOW).unwrap_err();
+    let faults = vec![Fault { place: 0, reason: Reason::NeedsCliKey }];
+    assert_eq!(refusal, Refusal::NotEnough { needed: 2, persons: vec![principal(3)], faults });
+    // Nobody is shut out where there are passkeys only.
+    let mut pages = roster;
+    for person in pages.persons.values_mut() {
+        person.keys.retain(|key| matches!(key, PersonKey::Passkey(_)));
+    }
+    let claimed = claim(&planner, Rank::S);
+    let refusal = enough(&pages, &mixed[..1], &claimed, NOW).unwrap_err();
+    assert!(matches!(refusal, Refusal::NotEnough { needed: 2, faults, .. } if faults.is_empty()));
 }
 
 #[test]
@@ -74,9 +85,14 @@ fn two_keys_of_one_person_are_one_person() {
     let (roster, planner) = (roster(), planner());
     let both = [by(1), by_passkey(statement(11))];
     let refusal = enough(&roster, &both, &claim(&planner, Rank::S), NOW).unwrap_err();
-    let faults = vec![Fault { place: 1, reason: Reason::SamePerson }];
+    let faults = vec![Fault { place: 1, reason: Reason::NeedsCliKey }];
     assert_eq!(refusal, Refusal::NotEnough { needed: 2, persons: vec![principal(1)], faults });
     assert!(enough(&roster, &both, &claim(&planner, Rank::A), NOW).is_ok());
+    let mut careful = roster;
+    careful.need.a = 2;
+    let refusal = enough(&careful, &both, &claim(&planner, Rank::A), NOW).unwrap_err();
+    let faults = vec![Fault { place: 1, reason: Reason::SamePerson }];
+    assert_eq!(refusal, Refusal::NotEnough { needed: 2, persons: vec![principal(1)], faults });
 }
 
 #[test]
@@ -95,6 +111,24 @@ fn one_person_alone_approves_what_they_typed_and_two_do_not() {
     two.persons.retain(|id, _| *id <= principal(2));
     assert!(enough(&two, &[by(2)], &claim(&author, Rank::S), NOW).is_ok());
     assert!(enough(&two, &[by(2)], &claim(&planner(), Rank::S), NOW).is_err());
+}
+
+#[test]
+fn each_time_enough_persons_sign_anew_is_a_round() {
+    let (roster, planner) = (roster(), planner());
+    let rounds = |decisions: &[SignedDecision], rank| rounds(&roster, decisions, &claim(&planner, rank));
+    let again = |seed: u8| {
+        Statement { nonce: Nonce::from_bytes([seed + 100; 16]), ..statement(seed) }.sign(&signing(seed))
+    };
+    assert_eq!(rounds(&[], Rank::A), 0);
+    assert_eq!(rounds(&[by(1), by(2), by(3)], Rank::A), 1, "more persons are not more times");
+    assert_eq!(rounds(&[by(1), by(1)], Rank::A), 1, "the same signature twice is one");
+    assert_eq!(rounds(&[by(1), by(2), again(1)], Rank::A), 2);
+    assert_eq!(rounds(&[by(1), by(2), again(1)], Rank::S), 1);
+    assert_eq!(rounds(&[by(1), by(2), again(1), again(2)], Rank::S), 2);
+    assert_eq!(rounds(&[by(1), by(50)], Rank::S), 0);
+    let expired = Statement { valid_until: NOW, ..statement(1) }.sign(&signing(1));
+    assert_eq!(rounds(&[expired, again(1)], Rank::A), 2, "what was used up is not forgotten");
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl World {
                     levels: BTreeSet::from([Level::L3]),
                     max_rank: Rank::B,
                     allowed: None,
-                    unsigned_consent: false,
+                    consents: false,
                 }),
                 session: agent.session,
                 availability: if agent.connected { Availability::Live } else { Availability::Offline },

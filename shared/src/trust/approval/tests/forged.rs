@@ -186,7 +186,7 @@ const TABLE: &str = "
 40  under-signed: by one who may not approve -> its signer may not approve
 40  under-signed: nothing at all -> 0 signed, more are needed
 40  under-signed: two by one key -> its signer has been counted already
-40  under-signed: two keys of one person -> its signer has been counted already
+40  under-signed: two keys of one person -> it is by a passkey, and rank S wants a key of the command line where somebody has one
 ";
 
 #[test]

@@ -37,7 +37,11 @@ fn standing() -> StandingApproval {
             "type": "object", "required": ["target"], "additionalProperties": false,
             "properties": {"target": {"enum": ["staging", "production"]}, "number": {"type": "integer", "maximum": 9}}
         }),
-        selector: Selector { labels: Labels::from([("region".to_owned(), "home".to_owned())]), agent: None },
+        selector: Selector {
+            labels: Labels::from([("region".to_owned(), "home".to_owned())]),
+            agent: None,
+            agents: None,
+        },
         max_rank: Rank::A,
         expires_at: NOW + HOUR * 24 * 90,
         uses: 100,

@@ -1,0 +1,137 @@
+//! Whether enough persons agreed to what an order wants: the roster's word against the coordinator's.
+
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::message::Order;
+use nexusmon_shared::outcome::Refusal;
+use nexusmon_shared::plan::TaskSpec;
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::approval::{
+    Claim, Instance, MAX_DECISIONS, SignedDecision, SubjectKind, enough, rounds,
+};
+use nexusmon_shared::trust::merkle::leaf_hash;
+use serde_json::{Map, Value};
+
+use super::{KnownPlan, Offered, Refused, Standing, refused};
+
+/// The work as this agent understood it.
+pub(super) struct Wanted<'a> {
+    pub(super) order: &'a Order,
+    pub(super) plan: &'a KnownPlan,
+    pub(super) spec: &'a TaskSpec,
+    pub(super) parameters: &'a Map<String, Value>,
+    /// The higher of what was stated and what was computed here.
+    pub(super) rank: Rank,
+}
+
+/// What can be read of what was sent; the rest would not have counted.
+pub(super) fn read(decisions: &[bytes::Bytes]) -> Vec<SignedDecision> {
+    decisions.iter().take(MAX_DECISIONS).filter_map(|bytes| SignedDecision::read(bytes).ok()).collect()
+}
+
+impl Standing {
+    /// Gives what starts are counted by, and how many the approvals cover, where signatures are needed.
+    pub(super) fn check_approved(
+        &self,
+        wanted: &Wanted<'_>,
+        offered: &Offered,
+        now: Timestamp,
+    ) -> Result<Option<(Digest, u32)>, Refused> {
+        let grave = wanted.rank.needs_approval() || offered.spec.requires_approval;
+        if !grave && wanted.rank < self.signed_from {
+            return Ok(None);
+        }
+        let once = wanted.spec.retry.max.saturating_add(1);
+        if self.policy.unsigned_consent {
+            return Ok(Some((counted_by(wanted.order), once)));
+        }
+        if grave {
+            self.check_named(wanted.spec)?;
+        }
+        check_shape(wanted)?;
+        let Some(roster) = &self.roster else {
+            let detail = format!(
+                "rank {} work needs signatures, and this agent holds no roster to check them with: make a key \
+                 with `nexusmon key make`; where the agent joined before that, name the key to it with \
+                 `nexusmon-agent roster reset --owner-key …`",
+                wanted.rank
+            );
+            return refused(Refusal::MissingConsent, detail);
+        };
+        let header = wanted.plan.header();
+        let open = wanted.spec.is_open();
+        let (subject, digest) = if open {
+            (SubjectKind::TaskInstance, instance(wanted)?)
+        } else {
+            (SubjectKind::MissionPlan, wanted.plan.digest())
+        };
+        let own = if open { read(&wanted.order.decisions) } else { Vec::new() };
+        let decisions = if open { &own } else { &wanted.plan.decisions };
+        let claim = Claim {
+            organism: self.organism,
+            subject,
+            digest,
+            mission: Some(header.mission),
+            rank: wanted.rank,
+            author: &header.author,
+        };
+        if let Err(refusal) = enough(roster, decisions, &claim, now) {
+            return refused(Refusal::BadSignature, refusal.to_string());
+        }
+        let starts = once.saturating_mul(rounds(roster, decisions, &claim));
+        Ok(Some((counted_by(wanted.order), starts)))
+    }
+
+    /// A and S work was approved for machines by their ids: labels are the coordinator's to give.
+    fn check_named(&self, spec: &TaskSpec) -> Result<(), Refused> {
+        if spec.on.agents.contains(&self.agent) {
+            return Ok(());
+        }
+        let detail = "the plan does not name this agent among the machines this work is for";
+        refused(Refusal::SelectorDiffers, detail)
+    }
+}
+
+/// What an order adds to its leaf must be what the leaf leaves open.
+fn check_shape(wanted: &Wanted<'_>) -> Result<(), Refused> {
+    let Wanted { order, spec, .. } = wanted;
+    let agrees = order.inputs.len() == spec.inputs.len()
+        && match (&spec.for_each, order.item_index) {
+            (None, None) => true,
+            (Some(list), Some(index)) => index < list.max,
+            _ => false,
+        };
+    if agrees {
+        return Ok(());
+    }
+    refused(
+        Refusal::ParametersDiffer,
+        "the order has other inputs or another place in the list than its leaf",
+    )
+}
+
+fn instance(wanted: &Wanted<'_>) -> Result<Digest, Refused> {
+    let Wanted { order, plan, parameters, .. } = wanted;
+    let inputs: Vec<Digest> = order.inputs.iter().map(|input| input.digest).collect();
+    let Ok(leaf_index) = u32::try_from(order.leaf_index) else {
+        return refused(Refusal::BadProof, "no plan has so many tasks");
+    };
+    let instance = Instance {
+        plan_digest: plan.digest(),
+        leaf_index,
+        leaf: leaf_hash(&order.leaf),
+        item_index: order.item_index,
+        parameters,
+        inputs: &inputs,
+    };
+    instance.subject().or_else(|inexact| refused(Refusal::ParametersInvalid, inexact.to_string()))
+}
+
+/// The leaf's place in its plan, and the element of its list.
+fn counted_by(order: &Order) -> Digest {
+    let mut bytes = b"nexusmon/instance/v1\n".to_vec();
+    bytes.extend_from_slice(order.plan_digest.as_bytes());
+    bytes.extend_from_slice(&order.leaf_index.to_be_bytes());
+    bytes.extend_from_slice(&order.item_index.map_or(u64::MAX, u64::from).to_be_bytes());
+    Digest::of(&bytes)
+}

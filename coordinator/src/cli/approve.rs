@@ -1,0 +1,171 @@
+//! `nexusmon mission approve`: shows what is to be approved, computes its digest from what was shown, and signs that.
+//!
+//! A coordinator in the wrong hands could show one plan and have another signed; so nothing it says about digests counts.
+
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::{MissionId, OrganismId};
+use nexusmon_shared::plan::{Plan, PlanHeader, TaskSpec};
+use nexusmon_shared::time::{Clock as _, Span, SystemClock};
+use nexusmon_shared::trust::approval::{Instance, Nonce, SignedDecision, Statement, SubjectKind, Verdict};
+use nexusmon_shared::trust::canonical;
+use nexusmon_shared::trust::key::Proof;
+use nexusmon_shared::trust::merkle::leaf_hash;
+use nexusmon_shared::trust::plan_digest;
+use serde_json::{Value, json};
+
+use super::client::{Client, CommandError, escape};
+use super::key::{Place, randomness};
+use super::render;
+
+/// What waits, and how to decide it.
+pub(super) struct Wanted<'a> {
+    pub(super) mission: &'a str,
+    /// `apr_…`, where several wait.
+    pub(super) approval: Option<&'a str>,
+    pub(super) place: &'a Place,
+    pub(super) valid_for: Span,
+}
+
+/// The pending approval, and its signature if it needs one.
+pub(super) async fn sign(
+    client: &Client,
+    wanted: &Wanted<'_>,
+) -> Result<(Value, Option<Value>), CommandError> {
+    let approval = pending(client, wanted).await?;
+    if approval["signature_needed"] != true {
+        return Ok((approval, None));
+    }
+    let digest = shown(client, wanted.mission, &approval).await?;
+    for note in approval["notes"].as_array().into_iter().flatten() {
+        eprintln!("note: {}", render::text(note));
+    }
+    let to_sign = &approval["to_sign"];
+    let statement = Statement {
+        organism: read::<OrganismId>(&to_sign["organism"], "organism")?,
+        subject: read::<SubjectKind>(&to_sign["subject"], "subject")?,
+        digest,
+        mission: Some(read::<MissionId>(&approval["mission"], "mission")?),
+        verdict: Verdict::Approve,
+        valid_until: SystemClock.now() + wanted.valid_for.0,
+        nonce: Nonce::random(&mut randomness()),
+    };
+    let key = wanted.place.open()?;
+    let SignedDecision { statement, key, proof } = statement.sign(key.signing_key());
+    let Proof::Ed25519 { signature } = proof else {
+        return Err(CommandError::Failed("a key in a file signs with Ed25519".to_owned()));
+    };
+    let given = json!({"key": key, "valid_until": statement.valid_until, "nonce": statement.nonce, "bytes": signature});
+    Ok((approval, Some(given)))
+}
+
+async fn pending(client: &Client, wanted: &Wanted<'_>) -> Result<Value, CommandError> {
+    if let Some(id) = wanted.approval {
+        return client.get(&format!("/v1/governance/approvals/{}", escape(id))).await;
+    }
+    let path = format!("/v1/governance/approvals?status=pending&mission={}", escape(wanted.mission));
+    let mut found = client.list(&path, 200).await?;
+    match found.len() {
+        0 => Err(CommandError::Usage(format!("nothing of {} waits for approval", wanted.mission))),
+        1 => Ok(found.remove(0)),
+        _ => {
+            let ids: Vec<_> = found.iter().map(|one| render::text(&one["id"])).collect();
+            Err(CommandError::Usage(format!("several wait; name one with --approval: {}", ids.join(", "))))
+        }
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: &Value, what: &str) -> Result<T, CommandError> {
+    serde_json::from_value(value.clone())
+        .map_err(|error| CommandError::Failed(format!("the coordinator's `{what}` cannot be read: {error}")))
+}
+
+/// Prints what is to be approved and gives its digest, computed here.
+async fn shown(client: &Client, mission: &str, approval: &Value) -> Result<Digest, CommandError> {
+    let answer = client.get(&format!("/v1/engine/missions/{}/plan", escape(mission))).await?;
+    let plan = Plan {
+        header: read::<PlanHeader>(&answer["header"], "header")?,
+        tasks: read::<Vec<TaskSpec>>(&answer["tasks"], "tasks")?,
+    };
+    if plan.header.mission.to_string() != approval["mission"].as_str().unwrap_or_default() {
+        return Err(CommandError::Failed("the plan is another mission's: do not sign it".to_owned()));
+    }
+    let sealed = plan_digest::seal(&plan).map_err(|error| CommandError::Failed(error.to_string()))?;
+    let digest = if approval["subject_kind"] == "task_instance" {
+        instance(&plan, sealed.digest, &approval["instance"])?
+    } else {
+        print_plan(&plan);
+        sealed.digest
+    };
+    let said = approval["digest"].as_str().unwrap_or_default();
+    if digest.to_string() != said {
+        let text = format!(
+            "what the coordinator shows has the digest {digest}, and it asks for a signature over {said}: do not sign"
+        );
+        return Err(CommandError::Failed(text));
+    }
+    eprintln!("digest   {digest}");
+    Ok(digest)
+}
+
+fn instance(plan: &Plan, digest: Digest, values: &Value) -> Result<Digest, CommandError> {
+    let leaf_index: u32 = read(&values["leaf_index"], "leaf_index")?;
+    let spec = plan.tasks.get(leaf_index as usize);
+    let spec = spec.ok_or_else(|| CommandError::Failed("the plan has no such task".to_owned()))?;
+    let parameters: serde_json::Map<String, Value> = read(&values["parameters"], "parameters")?;
+    let inputs: Vec<Digest> = read(&values["inputs"], "inputs")?;
+    let leaf = canonical::to_bytes(spec).map_err(|error| CommandError::Failed(error.to_string()))?;
+    let instance = Instance {
+        plan_digest: digest,
+        leaf_index,
+        leaf: leaf_hash(&leaf),
+        item_index: read(&values["item_index"], "item_index")?,
+        parameters: &parameters,
+        inputs: &inputs,
+    };
+    eprintln!("goal     {}", render::text(&plan.header.goal.clone().into()));
+    print_task(spec, &parameters);
+    for input in &inputs {
+        eprintln!("  input    {input}");
+    }
+    instance.subject().map_err(|error| CommandError::Failed(error.to_string()))
+}
+
+/// On standard error, so that standard output stays a program's.
+fn print_plan(plan: &Plan) {
+    eprintln!("goal     {}", render::text(&plan.header.goal.clone().into()));
+    let author = serde_json::to_value(&plan.header.author).unwrap_or_default();
+    eprintln!("author   {} {}", render::text(&author["kind"]), render::text(&author["id"]));
+    for spec in &plan.tasks {
+        print_task(spec, &spec.with);
+    }
+}
+
+fn print_task(spec: &TaskSpec, parameters: &serde_json::Map<String, Value>) {
+    let profile = spec.sandbox.profile.as_str();
+    eprintln!("task     {}  {}  sandbox {profile}", render::text(&spec.id.to_string().into()), spec.uses);
+    if let Some(list) = &spec.for_each {
+        eprintln!("  for each of {} (at most {})", render::text(&list.list.clone().into()), list.max);
+    }
+    let machines: Vec<String> = spec.on.agents.iter().map(ToString::to_string).collect();
+    match machines.as_slice() {
+        [] => {}
+        few if few.len() <= 10 => eprintln!("  on       {}", few.join(" ")),
+        many => eprintln!("  on       {} machines", many.len()),
+    }
+    for path in &spec.sandbox.paths {
+        let how = if path.write { "writes" } else { "reads" };
+        eprintln!("  {how}   {}", render::text(&path.path.clone().into()));
+    }
+    for (name, value) in parameters {
+        match value {
+            // Line by line: what cannot be seen cannot be approved.
+            Value::String(text) => {
+                eprintln!("  {name}:");
+                for line in text.lines() {
+                    eprintln!("    | {}", render::text(&line.to_owned().into()));
+                }
+            }
+            other => eprintln!("  {name}: {}", render::text(&other.to_string().into())),
+        }
+    }
+}
