@@ -19,6 +19,7 @@ mod verify;
 
 pub use bad::Bad;
 pub use export::{Exporter, Header};
+pub use question::MOST_SETS;
 pub use verify::{Known, Trusted, UnusableTrust, Verified, Verifier};
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::bad::Bad;
 use crate::policy::{PolicySet, Question, Verdict};
 
 /// Policy sets that an export may bring.
-const MOST_SETS: usize = 64;
+pub const MOST_SETS: u32 = 200;
 
 /// As `mission.created` and `mission.planned` record it.
 #[derive(serde::Deserialize)]
@@ -33,7 +33,7 @@ impl Default for Sets {
 
 impl Sets {
     pub(super) fn read(texts: &[String]) -> Result<Self, String> {
-        if texts.len() > MOST_SETS {
+        if texts.len() > MOST_SETS as usize {
             return Err(format!("the header brings {} policy sets, more than {MOST_SETS}", texts.len()));
         }
         let mut sets = Self::default();

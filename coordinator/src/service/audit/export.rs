@@ -2,10 +2,10 @@
 
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use nexusmon_core::audit::{Exporter, Header};
+use nexusmon_core::audit::{Exporter, Header, MOST_SETS};
 use nexusmon_shared::trust::checkpoint::origin;
 use nexusmon_shared::trust::note::{Algorithm, VerifierKey};
-use nexusmon_store::{AuditRow, CheckpointRow, WitnessRow, numbered_audit_entry};
+use nexusmon_store::{AuditRow, CheckpointRow, PageRequest, WitnessRow, numbered_audit_entry};
 
 use super::publish;
 use crate::app::App;
@@ -30,9 +30,11 @@ pub async fn export(app: &App) -> Result<BoxStream<'static, Result<String>>> {
     let last = read.newest_checkpoint().await?;
     let last = last.ok_or_else(|| Error::unavailable("the audit log has no signed head yet"))?;
     let witnesses = read.audit_witnesses().await?;
+    let sets = read.policy_sets(&PageRequest::first(MOST_SETS)).await?.items;
     drop(read);
     let key = log_key(app);
-    let header = Header { organism: app.organism, key: &key, policies: &[app.policy.text()] };
+    let policies: Vec<&str> = sets.iter().map(|set| set.text.as_str()).collect();
+    let header = Header { organism: app.organism, key: &key, policies: &policies };
     let mut first = String::new();
     let exporter = Exporter::begin(&header, &mut first);
     let export = Export { app: app.clone(), exporter, last, witnesses, ended: false };
