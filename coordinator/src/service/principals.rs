@@ -221,8 +221,8 @@ async fn change(
             let app = unit_app.clone();
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
-                let row = unit.tx.principal(id).await?.ok_or_else(|| Error::not_found("principal", id))?;
-                let mut row = row;
+                let found = unit.tx.principal(id).await?;
+                let mut row = found.ok_or_else(|| Error::not_found("principal", id))?;
                 if matches!(row.role, nexusmon_store::Role::Owner) || row.kind == PrincipalKind::System {
                     let detail = "the owner and the system itself stay as they are";
                     return Err(Error::conflict("not_to_be_changed", detail));

@@ -33,12 +33,21 @@ impl Connection {
 }
 
 impl Tx {
-    /// Log-ins, invites, agents' sessions and uploads of before are void; leases and approvals are ended by the
+    /// Log-ins, tokens, invites, agents' sessions and uploads of before are void; leases and approvals are ended by the
     /// coordinator that starts next, since missions follow from them.
     pub async fn begin_epoch(&mut self, epoch: u32, now: Timestamp) -> Result<(), StoreError> {
         self.execute(sql!("UPDATE organism SET epoch = $1"), args![epoch]).await?;
         self.execute(sql!("UPDATE login_sessions SET revoked_at = $1 WHERE revoked_at IS NULL"), args![now])
             .await?;
+        // One that was taken away since the backup would be good again.
+        self.execute(
+            sql!(
+                "UPDATE principals SET revoked_at = $1, version = version + 1 \
+                 WHERE kind = 'token' AND revoked_at IS NULL"
+            ),
+            args![now],
+        )
+        .await?;
         self.execute(
             sql!("UPDATE invites SET revoked_at = $1 WHERE used_at IS NULL AND revoked_at IS NULL"),
             args![now],
