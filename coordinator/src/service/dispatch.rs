@@ -182,8 +182,15 @@ pub(super) struct Granted {
 }
 
 impl Granted {
-    const fn none() -> Self {
-        Self { tasks: Vec::new(), live: Vec::new(), drained: Vec::new(), left: false, newest_tag: 0 }
+    fn none() -> Self {
+        Self {
+            tasks: Vec::new(),
+            shown: HashMap::new(),
+            live: Vec::new(),
+            drained: Vec::new(),
+            left: false,
+            newest_tag: 0,
+        }
     }
 
     /// Marks the places of these leases as taken.

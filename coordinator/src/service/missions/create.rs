@@ -328,7 +328,7 @@ pub(in crate::service) async fn prepare(
     prepared.new.tasks = rows.tasks;
     prepared.new.edges = rows.edges;
     prepared.policies.clone_from(&judged.decision.policies);
-    prepared.judged = prepare::recorded(app, &judged);
+    prepared.judged = prepare::recorded(&judged);
     prepared.prediction = Some(prediction_row(&prepared.new.mission, &judged, &ids, now));
     for effect in effects {
         match effect {

@@ -167,7 +167,7 @@ pub(in crate::service) fn gate(judged: &Judged, start: Start) -> Gate {
 }
 
 /// The decision as the audit trail keeps it: with its question, so that anybody can ask again.
-pub(in crate::service) fn recorded(app: &App, judged: &Judged) -> Value {
+pub(in crate::service) fn recorded(judged: &Judged) -> Value {
     json!({"policy_set": judged.policy_digest, "question": judged.question, "answer": judged.decision.verdict})
 }
 

@@ -79,7 +79,7 @@ async fn put(unit: &mut Unit<'_>, actor: &Actor, mut row: MissionRow, judged: &J
         row.id,
         json!({"from": row.status.as_str(), "to": transition.state.status().as_str(), "rank": row.rank,
             "plan_digest": row.plan_digest, "replaces": before, "revision": row.plan_revision,
-            "policies": judged.decision.policies, "judged": prepare::recorded(unit.app, judged),
+            "policies": judged.decision.policies, "judged": prepare::recorded(judged),
             "author": row.author.0}),
     );
     transition::enter(unit, &mut row, transition.state, transition.effects, Some(&judged.decision.policies))

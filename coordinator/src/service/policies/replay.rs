@@ -151,7 +151,7 @@ async fn judge(
     let work = move || {
         let drafts = draft.tasks.as_deref().unwrap_or_default();
         let request = PlanRequest { drafts, requested: draft.rank, budget: &draft.budget };
-        let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name };
+        let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name, fleet: &fleet.views };
         let bound = bind(&request, &facts).map_err(|errors| match errors.first() {
             Some(first) => format!("{}: {}", first.pointer, first.message),
             None => "its plan no longer fits".to_owned(),
