@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "service/consent.rs"]
+mod consent;
 #[path = "service/flags.rs"]
 mod flags;
 #[path = "service/halt.rs"]

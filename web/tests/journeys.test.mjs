@@ -83,57 +83,37 @@ test('a mission made elsewhere appears, by itself, in every tab', async () => {
 
 const grave = (goal) => system.api('POST', '/v1/engine/missions', { goal, tasks: [{ id: 'who', uses: 'shell.run', sandbox: 'none', with: { script: 'id' } }] });
 
-test('approve with a reason and two seconds', async () => {
+test('grave work says how it is signed, and the page follows when it was', async () => {
   const mission = await grave('needs a person');
   const context = await system.browser.newContext(phone);
   const { page, errors } = await system.open(context, `/organism/approve/${mission.approval.id}`);
   await page.getByText(/If you approve, who runs/).waitFor();
   await page.getByText('outside of any sandbox').waitFor();
-  const hold = page.getByRole('button', { name: /Hold 2 s/ });
-  const { x, y, width, height } = await hold.boundingBox();
-  await page.mouse.move(x + width / 2, y + height / 2);
-  await page.mouse.down();
-  await page.getByText('Rank A needs a reason').waitFor();
-  await page.mouse.up();
-  await page.getByLabel(/Reason/).fill('read it, fine');
-  const box = await hold.boundingBox();
-  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
-  await page.mouse.down();
-  await page.getByText('Keep holding').waitFor();
-  // Letting go too early decides nothing.
-  await page.mouse.up();
-  assert.equal((await system.api('GET', `/v1/engine/missions/${mission.id}`)).status, 'awaiting_approval');
-  await page.mouse.down();
+  await page.getByText('nexusmon key make').waitFor();
+  await page.getByText(`nexusmon mission approve ${mission.id}`, { exact: false }).waitFor();
+  assert.equal(await page.getByRole('button', { name: /Hold 2 s/ }).count(), 0);
+  await system.command('key', 'make');
+  await system.command('mission', 'approve', mission.id, '--comment', 'read it, fine');
   await page.getByText('approved', { exact: false }).first().waitFor();
-  await page.mouse.up();
   await system.until(mission.id, 'succeeded', 'running', 'failed');
   assert.deepEqual(errors, []);
   await context.close();
 });
 
-test('approve and deny by keyboard alone', async () => {
-  const [first, second] = [await grave('by keyboard'), await grave('to be denied')];
+test('deny by keyboard alone', async () => {
+  const mission = await grave('to be denied');
   const context = await system.browser.newContext(desk);
   const { page } = await system.open(context, '/organism/missions');
   await page.locator('a.row-link').first().waitFor();
   await page.keyboard.press('g');
   await page.keyboard.press('a');
   await page.waitForURL(/approvals/);
-  await page.goto(`${system.origin}/organism/approvals/${first.approval.id}`);
+  await page.goto(`${system.origin}/organism/approvals/${mission.approval.id}`);
   await page.getByText(/If you approve/).waitFor();
-  await page.keyboard.press('a');
-  await page.getByText('Rank A needs a reason').waitFor();
-  await page.keyboard.type('seen');
-  await page.keyboard.press('Tab');
-  await page.keyboard.press('Enter');
-  await page.getByText('Press Enter to approve').waitFor();
-  await page.keyboard.press('Enter');
-  await system.until(first.id, 'succeeded', 'running', 'failed');
-  await page.goto(`${system.origin}/organism/approvals/${second.approval.id}`);
   await page.getByLabel(/Reason/).fill('no');
   await page.getByRole('button', { name: /Deny/ }).focus();
   await page.keyboard.press('Enter');
-  await system.until(second.id, 'rejected');
+  await system.until(mission.id, 'rejected');
   await context.close();
 });
 

@@ -45,8 +45,18 @@ export async function start() {
   const front = await served(ready.http);
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
 
+  /** The command line, as the owner whose key lies in another home. */
+  async function command(...args) {
+    const mine = path.join(home, 'owner');
+    const env = { PATH: process.env.PATH, HOME: mine, OPERATOR_KEY: ready.operator_key, NEXUSMON_URL: ready.http, NEXUSMON_KEY_PASSPHRASE: 'a passphrase of the tests' };
+    const child = spawn(binary, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
+    const code = await new Promise((resolve, reject) => child.once('exit', resolve).once('error', reject));
+    assert.equal(code, 0, `nexusmon ${args.join(' ')}`);
+  }
+
   return {
     api,
+    command,
     ready,
     origin: front.origin,
     browser,

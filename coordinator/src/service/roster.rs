@@ -18,6 +18,9 @@ use crate::app::roster::KnownRoster;
 use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
 
+/// Bytes of a roster that an audit entry takes.
+const MOST_AUDITED: usize = 256 * 1024;
+
 /// A roster as people see it.
 #[derive(Debug, Clone)]
 pub struct RosterView {
@@ -173,8 +176,10 @@ async fn keep(unit: &mut Unit<'_>, caller: &Caller, signed: &SignedRoster, text:
         StoreError::Unique { .. } => Error::conflict("known", "this roster is kept already"),
         other => other.into(),
     })?;
+    // In full, for whoever verifies signatures by the log alone; a fleet's keys would make it too large.
+    let kept = (text.len() <= MOST_AUDITED).then_some(signed);
     let body = json!({"number": row.number, "digest": row.digest, "in_force_at": row.in_force_at,
-        "persons": roster.persons.len(), "agents": roster.agents.len(), "recovered": in_force_at > now});
+        "persons": roster.persons.len(), "agents": roster.agents.len(), "recovered": in_force_at > now, "signed": kept});
     let actor = Actor::from(caller);
     unit.audit(actor.0, "roster.changed", ("roster", row.number.to_string()), None, body);
     unit.tx.wake(Topic::Governance);

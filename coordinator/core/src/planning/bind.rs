@@ -199,6 +199,7 @@ fn leaf(draft: &TaskDraft, declared: &CapabilitySpec, place: &Place) -> TaskSpec
     let retry = draft.retry.clone().unwrap_or_default();
     let RetryDraft { max, backoff, jitter, on } = retry;
     let mut on_agent = draft.on.clone();
+    on_agent.agents.clear();
     if let Some(agent) = place.selector.agent {
         // A name could be given to another machine later; an id never is.
         on_agent.agent = Some(agent.to_string());
