@@ -11,7 +11,6 @@ mod starts;
 mod streams;
 #[path = "agent_port/versions.rs"]
 mod versions;
-#[path = "agent_port/witness.rs"]
 
 use nexusmon_coordinator::service::Caller;
 use nexusmon_coordinator::service::agents::{self, AgentCommand};

@@ -61,6 +61,8 @@ fn fleet(count: u8) -> HashMap<AgentId, AgentView> {
                 free_slots: 1,
                 prefetch: 0,
                 barred: BTreeSet::new(),
+                disabled: BTreeSet::new(),
+                rate: None,
             };
             (id, view)
         })
