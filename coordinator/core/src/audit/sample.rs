@@ -98,7 +98,7 @@ impl Log<'_> {
     }
 
     fn mission(&mut self, number: u64, policies: &PolicySet) {
-        let grave = number % 5 == 0;
+        let grave = number.is_multiple_of(5);
         let mission = MissionId::from_bits(u128::from(number) << 32);
         let tasks = self.rng.random_range(1_u32..6);
         let rank = if grave { Rank::A } else { Rank::E };

@@ -58,7 +58,9 @@ on_both! {
         assert_eq!(whole.root(), Tree::new(all.iter().map(nexusmon_store::LeafRow::hash).collect()).root());
         assert!(stored::consistency_nodes(300, 307).contains(&Node { level: 2, index: 74 }));
     }
+}
 
+on_both! {
     async fn heads_and_cosignatures_are_found_and_old_heads_are_thinned(store: Store) {
         let heads: Vec<CheckpointRow> = (1..=10_i64)
             .map(|size| CheckpointRow {
