@@ -11,6 +11,8 @@ mod starts;
 mod streams;
 #[path = "agent_port/versions.rs"]
 mod versions;
+#[path = "agent_port/witness.rs"]
+mod witness;
 
 use nexusmon_coordinator::service::Caller;
 use nexusmon_coordinator::service::agents::{self, AgentCommand};

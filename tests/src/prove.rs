@@ -128,6 +128,7 @@ pub const KEPT: &[Target] = &[
     none("missions_doubled"),
     none("miscounted"),
     none("unaudited"),
+    none("audit_broken"),
     none("stuck"),
     none("uncertain_unexplained"),
 ];

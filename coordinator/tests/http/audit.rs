@@ -20,7 +20,8 @@ async fn missions(served: &Served, count: usize) -> Result<()> {
         assert_eq!(status, 201, "{answer:#}");
         if grave {
             let path = format!("/v1/engine/missions/{}/approve", answer["id"].as_str().context("an id")?);
-            let decision = json!({"digest": answer["plan"]["digest"], "verdict": "approve"});
+            let decision =
+                json!({"digest": answer["plan"]["digest"], "verdict": "approve", "comment": "looked at"});
             let (status, answer) = served.call("POST", &path, Some(&decision)).await?;
             assert!(status.is_success(), "{answer:#}");
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
+use nexusmon_core::audit::{Trusted, Verifier};
 use nexusmon_shared::time::{Clock as _, SystemClock};
 use serde_json::Value;
 
@@ -56,12 +57,29 @@ pub(super) async fn judge(world: &mut World) -> Result<()> {
             task_holds(world, task, &trails, &effects);
         }
     }
+    audit_holds(world).await?;
     world.findings.count("stale_reports", trails.values().map(|trail| trail.stale).sum());
     world.findings.count("stale_of_older_fences", trails.values().map(|trail| trail.older).sum());
     for (task, trail) in trails.iter().filter(|(_, trail)| trail.accepted > 0) {
         world
             .findings
             .violation("stale_accepted", format!("{task}: {} reports of older fences", trail.accepted));
+    }
+    Ok(())
+}
+
+/// Whatever was done to the cluster, an export of its log holds, also for what the entries mean.
+async fn audit_holds(world: &mut World) -> Result<()> {
+    let export = world.api.bytes("/v1/governance/audit/export", "application/x-ndjson").await?;
+    let verify = move || {
+        let mut verifier = Verifier::new(Trusted::default());
+        let mut lines = export.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.try_for_each(|line| verifier.line(line))?;
+        verifier.finish()
+    };
+    match tokio::task::spawn_blocking(verify).await? {
+        Ok(verified) => world.findings.count("audit_entries_verified", verified.entries),
+        Err(bad) => world.findings.violation("audit_broken", bad.to_string()),
     }
     Ok(())
 }
