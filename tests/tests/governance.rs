@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 fn ticking(folder: &std::path::Path) -> Value {
     let script =
         format!("cd {}; while [ ! -e gate ]; do date +%s%N > pulse; sleep 0.05; done", folder.display());
-    json!({"goal": "tick", "tasks": [{"id": "a", "uses": "shell.run", "timeout": "300s",
+    json!({"goal": "tick", "tasks": [{"id": "a", "uses": "shell.run", "timeout": "300s", "idempotent": true,
         "sandbox": {"profile": "user", "paths": [{"path": folder, "write": true}]}, "with": {"script": script}}]})
 }
 

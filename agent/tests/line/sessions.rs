@@ -108,13 +108,14 @@ async fn slots_bound_what_runs_and_recall_gives_back_the_rest() {
     assert!(cancelled[0].started_at.is_some());
 
     session.send(CoordinatorMessage::Halt(HaltNotice { level: HaltLevel::Stop, number: 5 })).await;
-    let stopped = session.reports(1).await;
-    assert_eq!((stopped[0].attempt, &stopped[0].ending), (attempt(1, 1), &Ending::Cancelled));
+    // The answer comes ahead of the report it speaks of.
     let ack = session.until(|message| match message {
         AgentMessage::HaltAck(ack) if ack.running == 0 => Some(ack),
         _ => None,
     });
     assert_eq!(ack.await, HaltAck { level: HaltLevel::Stop, number: 5, running: 0 });
+    let stopped = session.reports(1).await;
+    assert_eq!((stopped[0].attempt, &stopped[0].ending), (attempt(1, 1), &Ending::Cancelled));
     session.send(orders(session.session, vec![plan.order(5, 1)])).await;
     assert_eq!(session.reports(1).await[0].ending, Ending::Returned, "nothing starts while halted");
     actor.kill().await;

@@ -2,8 +2,9 @@
 
 use nexusmon_coordinator::error::Error;
 use nexusmon_coordinator::service::{agents, halt, missions};
-use nexusmon_shared::message::{CoordinatorMessage, HaltAck, HaltLevel, HaltNotice};
+use nexusmon_shared::message::{CoordinatorMessage, HaltAck, HaltLevel, HaltNotice, Order};
 use nexusmon_shared::outcome::Ending;
+use nexusmon_shared::plan::TaskSpec;
 use serde_json::{Value, json};
 
 use crate::harness::{Agent, World, both, succeed};
@@ -148,14 +149,16 @@ both! {
         let create = async |body: Value| world.create(body).await.summary.id;
         let running = create(mission("probe.run")).await;
         world.tick().await;
-        let order = agent.orders().remove(0);
+        let mut given = agent.orders();
         let paused = create(mission("probe.run")).await;
         missions::pause(&world.app, &owner, paused).await.unwrap();
         let uncertain = create(mission("probe.effect")).await;
         agent.live.set_credit(4);
         world.tick().await;
-        let effect = agent.orders().remove(0);
-        agent.report(effect.attempt, Ending::Unknown).await;
+        given.extend(agent.orders());
+        let uses = |order: &Order| serde_json::from_slice::<TaskSpec>(&order.leaf).unwrap().uses;
+        let effect = given.iter().position(|order| uses(order).as_str() == "probe.effect").unwrap();
+        agent.report(given.remove(effect).attempt, Ending::Unknown).await;
         let before = [
             (running, "running"),
             (paused, "paused"),
@@ -170,10 +173,10 @@ both! {
             assert_eq!(world.status(id).await, state);
             missions::cancel(&world.app, &owner, id).await.unwrap();
         }
-        agent.report(order.attempt, Ending::Cancelled).await;
-        // What was given out before the pull, along with other work.
-        for order in agent.orders() {
-            agent.report(order.attempt, Ending::Returned).await;
+        // Whatever was given out before the pull, along with other work on one node.
+        given.extend(agent.orders());
+        for order in given {
+            agent.report(order.attempt, Ending::Cancelled).await;
         }
         for (id, state) in before {
             assert_eq!(world.status(id).await, "cancelled", "it was {state}");
