@@ -110,7 +110,7 @@ async fn tokens_are_scoped_expire_and_are_taken_away() -> Result<()> {
     for (wrong, pointer) in [
         (json!({"name": "a", "role": "approver"}), "/role"),
         (json!({"name": "a", "role": "owner"}), "/role"),
-        (json!({"name": "a", "ttl": "366d"}), "/ttl"),
+        (json!({"name": "a", "ttl": "8784h"}), "/ttl"),
         (json!({"name": "../a"}), "/name"),
     ] {
         let (status, answer) = make(wrong.clone()).await?;
@@ -120,6 +120,12 @@ async fn tokens_are_scoped_expire_and_are_taken_away() -> Result<()> {
             "{wrong}: {answer}"
         );
     }
+    // A repeated request is not answered from what is kept: a secret is kept nowhere.
+    let once = || {
+        let request = served.authorized("POST", "/v1/governance/tokens").header("idempotency-key", "k-1");
+        request.json(&json!({"name": "once"})).send()
+    };
+    assert_eq!((once().await?.status().as_u16(), once().await?.status().as_u16()), (201, 409));
     let (_, made) = make(json!({"name": "robot", "rank_ceiling": "E"})).await?;
     let (id, token) =
         (made["principal"]["id"].as_str().context("an id")?, made["secret"].as_str().context("a token")?);

@@ -40,6 +40,25 @@ async fn answer(world: &World, agent: &Agent, notice: HaltNotice, running: u32) 
     halt::acknowledged(&world.app, &agent.live, ack).await.unwrap();
 }
 
+/// What was written down, newest first, once there are so many: PostgreSQL numbers entries after their commit.
+async fn halt_acts(world: &World, count: usize) -> Vec<String> {
+    let looking = async {
+        let mut pace = tokio::time::interval(std::time::Duration::from_millis(20));
+        loop {
+            pace.tick().await;
+            let (filter, page) =
+                (nexusmon_store::AuditFilter::default(), nexusmon_store::PageRequest::first(200));
+            let entries = world.app.store.read().await.unwrap().audit_list(&filter, &page).await.unwrap();
+            let acts = entries.items.into_iter().map(|entry| entry.action);
+            let acts: Vec<String> = acts.filter(|action| action.starts_with("halt.")).collect();
+            if acts.len() >= count {
+                return acts;
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), looking).await.expect("entries in time")
+}
+
 fn code(error: &Error) -> &'static str {
     error.code()
 }
@@ -135,12 +154,7 @@ both! {
         let late = halt::release(app, &caller, "why".to_owned()).await;
         assert_eq!(code(&late.unwrap_err()), "log_in_again");
         assert_eq!(release(&world).await.number, 3);
-        let kept = |entry: &nexusmon_store::AuditRow| entry.action.starts_with("halt.").then(|| entry.action.clone());
-        let page = nexusmon_store::PageRequest::first(200);
-        let filter = nexusmon_store::AuditFilter::default();
-        let entries = app.store.read().await.unwrap().audit_list(&filter, &page).await.unwrap();
-        let acts: Vec<_> = entries.items.iter().filter_map(kept).collect();
-        assert_eq!(acts, ["halt.released", "halt.pulled", "halt.pulled"], "newest first");
+        assert_eq!(halt_acts(&world, 3).await, ["halt.released", "halt.pulled", "halt.pulled"], "newest first");
     }
 
     async fn cancel_works_in_every_state_under_it(world) {
