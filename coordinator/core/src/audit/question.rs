@@ -9,7 +9,7 @@ use super::bad::Bad;
 use crate::policy::{PolicySet, Question, Verdict};
 
 /// Policy sets that an export may bring.
-const MOST_SETS: usize = 64;
+const MOST_SETS: usize = 1_024;
 
 /// As `mission.created` and `mission.planned` record it.
 #[derive(serde::Deserialize)]
