@@ -130,7 +130,7 @@ fn tell(verified: &Verified, json: bool) {
     } = verified;
     if json {
         render::json(&json!({"holds": true, "organism": organism.to_string(), "entries": entries,
-            "root": root.to_string(), "checkpoints": checkpoints, "key": key.to_string(),
+            "root": root.to_string(), "checkpoints": checkpoints, "key": key,
             "key_was_known": key_was_known, "known_heads": known_heads, "witnesses": witnesses,
             "witnesses_apart": witnesses_apart, "dispatches": dispatches, "completions": completions,
             "verdicts": verdicts, "unjudged": unjudged}));
@@ -149,8 +149,10 @@ fn tell(verified: &Verified, json: bool) {
         println!("contains {known_heads} of {known_heads} heads you knew");
     }
     if !key_was_known {
-        println!("signed by {key}: compare it with the key you know, or give it with --key;");
-        println!("until then the file only vouches for itself");
+        println!("signed by {}", render::plain(key));
+        println!(
+            "compare that with the key you know, or give yours with --key; until then the file vouches for itself"
+        );
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Meaning {
     pub(super) completions: u64,
     pub(super) dispatches: u64,
     pub(super) verdicts: u64,
+    /// The kill switch is pulled.
+    halted: bool,
     /// Of the newest restore.
     pub(super) epoch: Option<u32>,
 }
@@ -96,6 +98,10 @@ impl Meaning {
                 self.mission(entry)?.approvals.decide(id, actor, &decision)
             }
             "mission.approved" => self.approved(entry),
+            "halt.pulled" | "halt.released" => {
+                self.halted = body::<Moved>(entry)?.to.is_none_or(|level| level != "none");
+                Ok(())
+            }
             "organism.restored" => {
                 self.epoch = Some(body::<Restored>(entry)?.epoch);
                 Ok(())
@@ -166,6 +172,9 @@ impl Meaning {
     fn granted(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
         let task = subject::<TaskId>(entry)?;
         let granted: task::Granted<'_> = body(entry)?;
+        if self.halted {
+            return Err(Bad::new("halt", "a dispatch while the kill switch was pulled"));
+        }
         let mission = self.mission(entry)?;
         let plan = granted.plan_digest;
         if mission.plan != Some(plan) {

@@ -26,8 +26,8 @@ pub struct Verified {
     pub entries: u64,
     pub root: Digest,
     pub checkpoints: u64,
-    /// Public key that signed them.
-    pub key: PublicKey,
+    /// Verifier key of the log, as the header names it.
+    pub key: String,
     /// Whether that key, or a head signed by it, was known beforehand. Otherwise the file vouches for itself.
     pub key_was_known: bool,
     /// Heads known beforehand that this log contains.
@@ -73,6 +73,7 @@ pub struct Verifier {
 struct Head {
     organism: OrganismId,
     key: PublicKey,
+    named: String,
 }
 
 impl Verifier {
@@ -136,7 +137,7 @@ impl Verifier {
             entries: self.frontier.size(),
             root: self.frontier.root(),
             checkpoints: self.checkpoints,
-            key: head.key,
+            key: head.named,
             key_was_known: self.trusted.key.is_some() || self.known_heads > 0,
             known_heads: self.known_heads,
             witnesses: of(false),
@@ -180,11 +181,12 @@ impl Verifier {
             return Err(Bad::new("format", format!("the format is `{found}`; this program reads {FORMAT}")));
         }
         let organism = line.organism.ok_or_else(|| lacks("organism"))?;
-        let key = self.trusted.judge(organism, &line.key.ok_or_else(|| lacks("key"))?)?;
+        let named = line.key.ok_or_else(|| lacks("key"))?.into_owned();
+        let key = self.trusted.judge(organism, &named)?;
         let sets =
             Sets::read(&line.policies.unwrap_or_default()).map_err(|reason| Bad::new("policies", reason))?;
         self.meaning = Meaning::with(sets);
-        self.header = Some(Head { organism, key });
+        self.header = Some(Head { organism, key, named });
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Tampered;
 use super::parts::{Parts, fresh_id};
 
-pub(super) const LIES: [&str; 9] = [
+pub(super) const LIES: [&str; 10] = [
     "old_fence",
     "other_agent",
     "reported_twice",
@@ -19,6 +19,7 @@ pub(super) const LIES: [&str; 9] = [
     "verdict_changed",
     "rank_lowered",
     "dispatched_early",
+    "dispatched_while_halted",
 ];
 
 pub(super) fn lie(
@@ -58,6 +59,17 @@ pub(super) fn lie(
             }
             parts.remove(place);
             (place..parts.entries()).find(|place| parts.entry(*place).value()["subject"] == task)?
+        }
+        "dispatched_while_halted" => {
+            let place = pick(&parts, "task.granted", rng)?;
+            let (mut copy, mut value) = (parts.entry(place).clone(), parts.entry(place).value());
+            value["id"] = fresh_id(rng).into();
+            value["action"] = "halt.pulled".into();
+            value["mission"] = Value::Null;
+            value["body"] = json!({"from": "none", "to": "halt", "number": 1});
+            copy.set(&value);
+            parts.insert(place, copy);
+            place + 1
         }
         "unapproved" => {
             let place = pick(&parts, "approval.decided", rng)?;
