@@ -6,6 +6,16 @@ use nexusmon_tests::process::Process;
 use nexusmon_tests::{Api, Cluster, Options, binaries};
 use serde_json::{Value, json};
 
+/// What was signed and done is in the audit log, and whoever has an export of it can tell that it was allowed.
+async fn holds(cluster: &Cluster) -> Result<()> {
+    let path = cluster.path().join("export.ndjson");
+    let path = path.to_str().context("UTF-8")?;
+    cluster.commanded(&["audit", "export", "--output", path]).await?;
+    let verified = cluster.commanded(&["audit", "verify", path]).await?;
+    anyhow::ensure!(verified.starts_with("holds:"), "{verified}");
+    Ok(())
+}
+
 fn unconfined(goal: &str, on: &Value) -> Value {
     json!({"goal": goal, "tasks": [
         {"id": "a", "uses": "shell.run", "sandbox": "none", "on": on, "with": {"script": "echo done"}}]})
@@ -66,7 +76,7 @@ async fn without_a_key_grave_work_says_what_to_do_and_with_one_it_runs() -> Resu
     let granted =
         cluster.api.list(&format!("/v1/governance/audit?mission={mission}&action=task.granted")).await?;
     assert_eq!(granted[0]["body"]["approved_by"].as_array().map(Vec::len), Some(1), "{granted:#?}");
-    Ok(())
+    holds(&cluster).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +103,7 @@ async fn values_of_run_time_are_approved_when_they_are_known() -> Result<()> {
     assert!(output.status.success() && shown.contains("hello"), "{shown}");
     let done = cluster.api.finished(&mission).await?;
     assert_eq!(done["status"], "succeeded", "{done:#}");
-    Ok(())
+    holds(&cluster).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

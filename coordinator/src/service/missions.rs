@@ -32,6 +32,7 @@ use serde_json::{Map, Value};
 use super::{Caller, Page, PageRequest};
 use crate::app::App;
 use crate::error::{Error, Result};
+pub(super) use prepare::eligible;
 pub(crate) use create::{Created, Prepared, insert_batch};
 pub use plan::{WholePlan, whole_plan};
 pub(super) use read::counts;

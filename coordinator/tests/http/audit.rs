@@ -21,7 +21,7 @@ async fn missions(served: &Served, count: usize) -> Result<()> {
         if grave {
             let path = format!("/v1/engine/missions/{}/approve", answer["id"].as_str().context("an id")?);
             let decision =
-                json!({"digest": answer["plan"]["digest"], "verdict": "approve", "comment": "looked at"});
+                json!({"digest": answer["plan"]["digest"], "verdict": "reject", "comment": "looked at"});
             let (status, answer) = served.call("POST", &path, Some(&decision)).await?;
             assert!(status.is_success(), "{answer:#}");
         }

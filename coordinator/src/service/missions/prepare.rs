@@ -100,11 +100,7 @@ fn judge_now(
         principal: caller.principal.to_string(),
         ceiling: caller.rank_ceiling,
         verified_runs: 0,
-        // Without a roster nobody can sign, and the owner is the one who may approve what needs no signature.
-        eligible: app
-            .roster
-            .get()
-            .map_or(1, |known| u32::try_from(known.roster.eligible(&author).len()).unwrap_or(u32::MAX)),
+        eligible: eligible(app, &author),
     };
     let question = Question::of(&bound.assessment, &context);
     let decision = policy.set.answer(&question);
@@ -164,6 +160,13 @@ pub(in crate::service) fn gate(judged: &Judged, start: Start) -> Gate {
         decide_within: decide_within(judged.bound.assessment.rank),
         start,
     }
+}
+
+/// How many people may approve what this author wrote. Without a roster nobody can sign, and the owner is the one who may
+/// approve what needs no signature.
+pub(in crate::service) fn eligible(app: &App, author: &Author) -> u32 {
+    let known = app.roster.get();
+    known.map_or(1, |known| u32::try_from(known.roster.eligible(author).len()).unwrap_or(u32::MAX))
 }
 
 /// The decision as the audit trail keeps it: with its question, so that anybody can ask again.

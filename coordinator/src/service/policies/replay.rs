@@ -145,7 +145,7 @@ async fn judge(
         principal: row.created_by.to_string(),
         ceiling,
         verified_runs: 0,
-        eligible: 1,
+        eligible: missions::eligible(app, &row.author.0),
     };
     let draft = Arc::new(draft);
     let work = move || {

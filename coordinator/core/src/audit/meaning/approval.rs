@@ -92,8 +92,9 @@ impl Approvals {
 
     /// A task whose run-time values wait for approval is not dispatched before.
     pub(super) fn instance_allows(&self, task: TaskId) -> Result<(), Bad> {
-        let waits = self.0.values().find(|approval| approval.task == Some(task) && !approval.is_given());
-        match waits {
+        // Asked again once signatures had ended, the newest counts; ids grow with time.
+        let newest = self.0.values().rfind(|approval| approval.task == Some(task));
+        match newest.filter(|approval| !approval.is_given()) {
             Some(_) => Err(Bad::new("approval", "a dispatch before the values of this task were approved")),
             None => Ok(()),
         }
