@@ -3,6 +3,7 @@
 mod host;
 mod line;
 mod sandbox;
+mod signatures;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub(super) async fn doctor(config: &Config, as_json: bool) -> Result<ExitCode, A
             let membership = home.membership();
             report.add(Check::ok("identity", format!("{} (`{}`)", membership.agent, membership.name)));
             report.checks.extend(line::certificate(&home));
+            report.add(signatures::look(config, membership, clock.now()));
             report.add(line::reach(config, &home, Arc::clone(&clock)).await);
         }
         Err(error) => report.add(

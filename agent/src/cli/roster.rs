@@ -78,7 +78,7 @@ fn show(believed: &mut Believed, json: bool) {
     match believed.owner_key() {
         Some(id) => output::line(format_args!("owner key  {id}")),
         None => {
-            output::line("owner key  none: this machine joined before there was one, and refuses A and S")
+            output::line("owner key  none: this machine joined before there was one, and refuses A and S");
         }
     }
     let Some(roster) = roster else {

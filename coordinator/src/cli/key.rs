@@ -51,12 +51,16 @@ pub(super) async fn run(client: &Client, command: KeyCommand) -> Result<(), Comm
 
 async fn make(client: &Client, place: &Place) -> Result<(), CommandError> {
     let path = place.path()?;
+    // Asked before anything is made: a coordinator that is away must leave nothing half done.
+    let first = roster::first(client).await?;
+    if let (true, Some(first)) = (path.exists(), &first) {
+        // An earlier try came this far.
+        return roster::begin(client, first, &place.open()?, &mut randomness()).await;
+    }
     if path.exists() {
         let text = format!("{} exists already; `nexusmon key show` says whose it is", path.display());
         return Err(CommandError::Usage(text));
     }
-    // Asked before anything is made: a coordinator that is away must leave nothing half done.
-    let first = roster::first(client).await?;
     let passphrase = new_passphrase()?;
     let mut rng = randomness();
     let key = OwnerKey::generate(&mut rng);
@@ -64,7 +68,7 @@ async fn make(client: &Client, place: &Place) -> Result<(), CommandError> {
     write(&path, &text)?;
     say(client, &key.person_key(), PublicKey::of(key.signing_key()), &path);
     match first {
-        Some(first) => roster::begin(client, first, &key, &mut rng).await,
+        Some(first) => roster::begin(client, &first, &key, &mut rng).await,
         None if client.json => Ok(()),
         None => {
             println!("\nThere is a roster already: hand the line above to the owner, who runs");

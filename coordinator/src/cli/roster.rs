@@ -95,11 +95,12 @@ fn parse<T: std::str::FromStr>(value: &Value, what: &str) -> Result<T, CommandEr
 /// Signs and sends roster 1, and shows the recovery words.
 pub(super) async fn begin(
     client: &Client,
-    first: First,
+    first: &First,
     key: &OwnerKey,
     rng: &mut StdRng,
 ) -> Result<(), CommandError> {
     let First { organism, owner, name } = first;
+    let (organism, owner, name) = (*organism, *owner, name.clone());
     let recovery = RecoveryKey::generate(rng);
     let person = Person { name, role: Role::Owner, keys: [key.person_key()].into() };
     let roster = Roster {
@@ -111,8 +112,9 @@ pub(super) async fn begin(
         agents: std::collections::BTreeMap::new(),
         recovery: Some(PublicKey::of(&recovery.signing_key())),
     };
-    send(client, &SignedRoster::new(roster).signed_by(key.signing_key())).await?;
+    // Before the roster is sent: should its answer get lost, the words must not.
     words(client, &recovery);
+    send(client, &SignedRoster::new(roster).signed_by(key.signing_key())).await?;
     if !client.json {
         println!("\nRoster 1 is signed: you approve A and S work with `nexusmon mission approve`.");
         println!("Machines that join from now on pin your key. On each one that joined before:");

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use nexusmon_shared::message::CoordinatorMessage;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::canonical;
-use nexusmon_shared::trust::roster::{InForce, RosterError, SignedRoster};
+use nexusmon_shared::trust::key::{KeyId, PersonKey};
+use nexusmon_shared::trust::roster::{InForce, InvalidRoster, RosterError, SignedRoster};
 use nexusmon_shared::trust::signable::Signable as _;
 use nexusmon_store::{Connection, RosterRow, StoreError, Topic};
 use serde_json::json;
@@ -26,7 +27,7 @@ const MOST_AUDITED: usize = 256 * 1024;
 pub struct RosterView {
     pub signed: SignedRoster,
     pub digest: nexusmon_shared::digest::Digest,
-    pub owner_key: nexusmon_shared::trust::key::KeyId,
+    pub owner_key: KeyId,
     /// A successor that is not in force yet: its number, and when it will be.
     pub pending: Option<(u64, Timestamp)>,
     /// The owner's key file lies on the coordinator's own host, so that signatures add nothing against that host.
@@ -129,16 +130,12 @@ async fn keep(unit: &mut Unit<'_>, caller: &Caller, signed: &SignedRoster, text:
                 return Err(refused(&RosterError::Number { wanted: 1, offered: roster.number }));
             }
             // The owner key is what the first roster says; what agents pinned decides for them.
-            let key = roster.owner().and_then(|(_, owner)| owner.keys.iter().next()).map(|key| key.id());
-            let by_any = roster
-                .owner()
-                .into_iter()
-                .flat_map(|(_, owner)| owner.keys.iter())
-                .any(|key| signed.verify_first(organism, key.id()).is_ok());
-            if !by_any {
-                let key = key
-                    .ok_or_else(|| Error::field("/roster/persons", "invalid", "name an owner with a key"))?;
-                signed.verify_first(organism, key).map_err(|error| refused(&error))?;
+            let (_, owner) = roster.owner().ok_or_else(|| refused(&InvalidRoster::Owners(0).into()))?;
+            let keys: Vec<KeyId> = owner.keys.iter().map(PersonKey::id).collect();
+            if !keys.iter().any(|key| signed.verify_first(organism, *key).is_ok()) {
+                // The first one says why; an owner without keys is refused for that.
+                let first = keys.first().copied().unwrap_or(KeyId(roster.digest()));
+                signed.verify_first(organism, first).map_err(|error| refused(&error))?;
             }
             now
         }

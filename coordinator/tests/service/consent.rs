@@ -222,7 +222,7 @@ both! {
         world.pass(24 * 3600 + 1).await;
         assert_eq!((world.status(mission).await, status(&world, mission).await), ("failed", "failed"));
         let mission = world.mission(mission).await;
-        assert_eq!(mission.tasks[0].cause.as_ref().map(|cause| cause.kind()), Some("approval_expired"));
+        assert_eq!(mission.tasks[0].cause.as_ref().map(nexusmon_shared::outcome::Cause::kind), Some("approval_expired"));
     }
 
     async fn what_an_agent_does_not_believe_goes_back_to_people(world) {
@@ -266,6 +266,6 @@ both! {
         approve(&world, mission, 3).await;
         agent.work(&world, |_, _| succeed(json!({"x": 9_007_199_254_740_993_u64}))).await;
         let mission = world.mission(mission).await;
-        assert_eq!(mission.tasks[1].cause.as_ref().map(|cause| cause.kind()), Some("bad_parameters"));
+        assert_eq!(mission.tasks[1].cause.as_ref().map(nexusmon_shared::outcome::Cause::kind), Some("bad_parameters"));
     }
 }
