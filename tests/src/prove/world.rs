@@ -197,7 +197,10 @@ impl World {
             }
             if since(begun) > self.calm {
                 for mission in &open {
-                    let state = self.api.get(&format!("/v1/engine/missions/{mission}")).await?;
+                    // One that is gone is lost, which the verdict says.
+                    let Ok(state) = self.api.get(&format!("/v1/engine/missions/{mission}")).await else {
+                        continue;
+                    };
                     let tasks: Vec<String> = state["tasks"]
                         .as_array()
                         .into_iter()
