@@ -231,6 +231,7 @@ impl Agent {
             local_policy: LocalPolicy { max_rank: Rank::S, capabilities: Vec::new(), unsigned_consent: true },
             paused: false,
             facts: Facts::default(),
+            checkpoint_size: 0,
         };
         let (live, welcome, outgoing) = agents::hello(&world.app, id, hello).await.unwrap();
         let mut agent = Self {
