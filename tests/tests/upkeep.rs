@@ -188,6 +188,16 @@ async fn comes_back(postgres: bool) -> Result<()> {
     assert_eq!(code, 0, "{said}");
     let report: Value = serde_json::from_str(&last)?;
     assert!(report["epoch"].as_u64() > report["manifest"]["epoch"].as_u64(), "{report:#}");
+    // The agent may have seen more of the log than came back: its admin says that this is as it should be.
+    let folder_of_agent = cluster.agents[0].folder.display().to_string();
+    let mut accept = Process::start(
+        "accept",
+        &binaries::path("nexusmon-agent"),
+        ["witness", "--accept-new-log", "--data-dir", &folder_of_agent],
+        &[],
+        cluster.path(),
+    )?;
+    assert!(accept.wait().await?.success(), "the machine's admin accepts the restored log");
     cluster.start_coordinator().await?;
 
     // Old authority is void.

@@ -40,7 +40,7 @@ async fn until(site: &Site, wanted: impl Fn(&CheckpointView) -> bool) -> Checkpo
             tokio::task::yield_now().await;
         }
     };
-    within("the cosignature", look).await
+    within("the cosignature", Box::pin(look)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +93,7 @@ async fn one_that_has_seen_more_is_shown_what_there_is_and_its_alarm_is_written_
             tokio::task::yield_now().await;
         }
     };
-    let entry = within("the alert", found).await;
+    let entry = within("the alert", Box::pin(found)).await;
     assert_eq!((entry.actor, entry.subject), (agent.id().to_string(), agent.id().to_string()));
     assert!(entry.body["alert"].as_str().unwrap().contains("has shrunk"));
 }

@@ -35,8 +35,8 @@ pub(super) struct Line<'a> {
     pub(super) agent: Option<AgentId>,
     #[serde(default)]
     pub(super) apart: Option<bool>,
-    #[serde(borrow, default)]
-    pub(super) line: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "line")]
+    pub(super) cosignature: Option<Cow<'a, str>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]

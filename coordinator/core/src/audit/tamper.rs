@@ -71,10 +71,7 @@ pub fn tamper(honest: &str, key: Option<&SigningKey>, rng: &mut StdRng) -> Tampe
 impl Tampered {
     /// What is wrong with what a verifier found; `None` if it found the right thing.
     pub fn judge(&self, found: &Result<super::Verified, Bad>) -> Option<String> {
-        let bad = match found {
-            Ok(_) => return Some(format!("{}: not found", self.kind)),
-            Err(bad) => bad,
-        };
+        let Err(bad) = found else { return Some(format!("{}: not found", self.kind)) };
         let first = self.first?;
         match bad.entries {
             Some((from, to)) if from <= first && first <= to && (!self.exactly || from == to) => None,

@@ -108,7 +108,8 @@ pub(in crate::http) struct Proof {
     size: u64,
     root: String,
     /// From the leaf upwards.
-    proof: Vec<String>,
+    #[serde(rename = "proof")]
+    path: Vec<String>,
     /// The signed head of the tree of `size`; null if none of that size is kept.
     note: Option<String>,
 }
@@ -128,7 +129,7 @@ impl From<service::InclusionView> for Proof {
             from_root: None,
             size,
             root: root.to_string(),
-            proof: hex(&proof),
+            path: hex(&proof),
             note,
         }
     }
@@ -145,7 +146,7 @@ impl From<service::ConsistencyView> for Proof {
             from_root: Some(from_root.to_string()),
             size,
             root: root.to_string(),
-            proof: hex(&proof),
+            path: hex(&proof),
             note,
         }
     }

@@ -79,8 +79,8 @@ on_both! {
                 for row in rows.iter() {
                     tx.insert_checkpoint(row).await?;
                 }
-                tx.put_witnesses(&[witnesses.0.clone()]).await?;
-                tx.put_witnesses(&[witnesses.1.clone()]).await
+                tx.put_witnesses(std::slice::from_ref(&witnesses.0)).await?;
+                tx.put_witnesses(std::slice::from_ref(&witnesses.1)).await
             })
         }).await.unwrap();
         let mut read = store.read().await.unwrap();

@@ -86,7 +86,7 @@ impl Verifier {
 
     pub(super) fn witness(&mut self, line: &Line<'_>, organism: OrganismId) -> Result<(), Bad> {
         let agent = line.agent.ok_or_else(|| lacks("agent"))?;
-        let text = line.line.as_deref().ok_or_else(|| lacks("line"))?;
+        let text = line.cosignature.as_deref().ok_or_else(|| lacks("line"))?;
         let bad = |reason: &str| Bad::new("witness", format!("the cosignature of {agent} {reason}"));
         let (checkpoint, note) = self.newest.as_ref().ok_or_else(|| bad("stands before any checkpoint"))?;
         let key = self.identities.get(&agent).ok_or_else(|| bad("is by nobody who was enrolled"))?;

@@ -68,7 +68,7 @@ impl Trusted {
             return bad(format!("signed by {named}, not by the key you trust ({known})"));
         }
         for note in std::mem::take(&mut self.notes) {
-            let head = self.open(organism, key, &note)?;
+            let head = open(organism, key, &note)?;
             self.heads.push(head);
         }
         self.heads.sort_by_key(|head| head.size);
@@ -76,18 +76,18 @@ impl Trusted {
         self.heads.retain(|head| head.size > 0);
         Ok(key)
     }
+}
 
-    fn open(&self, organism: OrganismId, key: PublicKey, note: &[u8]) -> Result<Known, Bad> {
-        let bad = |reason: String| Bad::new("key", reason);
-        let read = Note::parse(note).ok().and_then(|note| Checkpoint::parse_body(note.text()).ok());
-        let epoch = read.and_then(|checkpoint| epoch_of(&checkpoint.origin, organism));
-        let epoch =
-            epoch.ok_or_else(|| bad("the checkpoint you know is of another organism's log".to_owned()))?;
-        let (checkpoint, _) = Checkpoint::open(note, &log_key(organism, epoch, key)).map_err(|error| {
-            bad(format!("the checkpoint you know is not signed by the key that signed this export: {error}"))
-        })?;
-        Ok(Known { size: checkpoint.size, root: checkpoint.root })
-    }
+fn open(organism: OrganismId, key: PublicKey, note: &[u8]) -> Result<Known, Bad> {
+    let bad = |reason: String| Bad::new("key", reason);
+    let read = Note::parse(note).ok().and_then(|note| Checkpoint::parse_body(note.text()).ok());
+    let epoch = read.and_then(|checkpoint| epoch_of(&checkpoint.origin, organism));
+    let epoch =
+        epoch.ok_or_else(|| bad("the checkpoint you know is of another organism's log".to_owned()))?;
+    let (checkpoint, _) = Checkpoint::open(note, &log_key(organism, epoch, key)).map_err(|error| {
+        bad(format!("the checkpoint you know is not signed by the key that signed this export: {error}"))
+    })?;
+    Ok(Known { size: checkpoint.size, root: checkpoint.root })
 }
 
 /// The log's key under the name of one epoch.
