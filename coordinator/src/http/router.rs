@@ -15,8 +15,8 @@ use super::problem::Problem;
 use super::{Web, admission, envelope, health, metrics, openapi, pages};
 use crate::http::v1::{
     agents, approvals, artifact_content, artifacts, audit, audit_log, auth, cognition, events, flags, fleet,
-    halt, house, logs, mission_acts as acts, missions, organism, plans, policies, principals, reviews, roster,
-    stats, tasks,
+    halt, house, logs, mission_acts as acts, missions, organism, plans, policies, principals, reviews,
+    roster, stats, tasks,
 };
 
 /// The whole of HTTP: routes, layers, and the document of the routes (kept in `web`).

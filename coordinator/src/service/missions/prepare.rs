@@ -128,7 +128,16 @@ fn judge_now(
         tree: sealed.tree,
     };
     let policy_digest = policy.set.digest();
-    Ok(Judged { policy_digest, classes, sealed: Arc::new(sealed), leaves, question, decision, prediction, bound })
+    Ok(Judged {
+        policy_digest,
+        classes,
+        sealed: Arc::new(sealed),
+        leaves,
+        question,
+        decision,
+        prediction,
+        bound,
+    })
 }
 
 /// What a task demands of an agent.
