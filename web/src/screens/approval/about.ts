@@ -18,6 +18,13 @@ export interface About {
 const LOOKED_AT = 40;
 const weight = (rank: Rank) => RANKS.indexOf(rank);
 
+/** As somebody could have typed it: which machines a plan names is decided when it is made, and nobody may say. */
+function typed(task: TaskDetail): object {
+  const spec = task.spec as { on?: Record<string, unknown> };
+  const on = Object.fromEntries(Object.entries(spec.on ?? {}).filter(([name]) => name !== 'agents'));
+  return { ...spec, on };
+}
+
 export async function about(id: string, signal: AbortSignal): Promise<About> {
   const approval = await ok(api.GET('/v1/governance/approvals/{id}', { params: { path: { id } }, signal }));
   const mission = await ok(api.GET('/v1/engine/missions/{id}', { params: { path: { id: approval.mission } }, signal }));
@@ -27,7 +34,7 @@ export async function about(id: string, signal: AbortSignal): Promise<About> {
   const partial = looked.length < planned.length || mission.task_counts.total > mission.tasks.length;
   let judged: DryRun | null = null;
   if (!partial && approval.status === 'pending') {
-    const byPlan = new Map(tasks.map((task) => [task.id, task.spec]));
+    const byPlan = new Map(tasks.map((task) => [task.id, typed(task)]));
     const body = { goal: mission.goal, rank: mission.requested_rank ?? undefined, inputs: Object.keys(mission.inputs).length > 0 ? mission.inputs : undefined, tasks: planned.map((task) => byPlan.get(task.id)) };
     judged = await ok(api.POST('/v1/engine/missions/dry-run', { body: body as never, signal })).catch(() => null);
   }
