@@ -56,7 +56,7 @@ test-web: web ## The console: types, lints, units, and every screen in Chromium 
 
 .PHONY: bench
 bench: ## Measure W1..W13 beside the machine's own limits; W=1 runs one
-	@deploy/setup.sh run
+	@deploy/setup.sh test
 	cargo build --release --bin nexusmon --bin nexusmon-agent --bin nexusmon-bench
 	@exec $(or $(CARGO_TARGET_DIR),target)/release/nexusmon-bench $(if $(W),--only $(W))
 

@@ -12,6 +12,7 @@ use super::measure::Watch;
 use super::workloads::{Cost, latencies, noops};
 use super::{Row, limits};
 use crate::cluster::OPERATOR_KEY;
+use crate::object_store::ObjectStore;
 use crate::process::Process;
 use crate::{Api, binaries};
 
@@ -28,7 +29,7 @@ struct Node {
 }
 
 impl Node {
-    async fn start(number: usize, folder: &Path, url: &str) -> Result<Self> {
+    async fn start(number: usize, folder: &Path, url: &str, objects: &ObjectStore) -> Result<Self> {
         let data = folder.join(format!("node-{number}"));
         let data = data.to_str().context("UTF-8")?.to_owned();
         let environment = [
@@ -39,6 +40,7 @@ impl Node {
             ("RUST_LOG", "info".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value));
+        let environment: Vec<_> = environment.into_iter().chain(objects.environment()).collect();
         let arguments =
             ["serve", "--json", "--data-dir", &data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
         let name = format!("coordinator-{number}");
@@ -119,9 +121,10 @@ pub(super) async fn run() -> Result<Vec<Row>> {
     for count in 1..=3 {
         let folder = tempfile::Builder::new().prefix("nexusmon-nodes-").tempdir()?;
         let url = server.database(&format!("nodes_{count}")).await?;
+        let objects = ObjectStore::start(folder.path()).await?;
         let mut nodes = Vec::new();
         for number in 1..=count {
-            nodes.push(Node::start(number, folder.path(), &url).await?);
+            nodes.push(Node::start(number, folder.path(), &url, &objects).await?);
         }
         let roots = nodes.iter().flat_map(|node| &node.processes).filter_map(Process::id).collect();
         work(&nodes, 1).await?;
