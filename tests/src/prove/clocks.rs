@@ -100,7 +100,7 @@ async fn carry_out(case: Case) -> Result<Findings> {
         findings.count("events", 1);
         fleet.renewed().await?;
         fleet.advance_all(Duration::from_secs(20));
-        fleet.looked_at().await;
+        fleet.looked_at().await?;
         for detail in fleet.overlaps() {
             findings.violation("leases_used_early", format!("after {event:?}: {detail}"));
         }

@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::world::pass;
+
 /// What happens to bytes of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -147,7 +149,7 @@ async fn pump(
         };
         let written = match flow {
             Flow::Late(by) => {
-                tokio::time::sleep(by).await;
+                pass(by).await;
                 to.write_all(&buffer[..length]).await
             }
             Flow::Trickle => trickle(&mut to, &buffer[..length]).await,

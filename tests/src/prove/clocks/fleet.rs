@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nexusmon_agent::agent::{Agent, Ingredients};
 use nexusmon_agent::config::Config as AgentConfig;
 use nexusmon_agent::enroll::{Home, join};
@@ -13,13 +13,15 @@ use nexusmon_agent::run::{Exit, Job};
 use nexusmon_agent::simulated::{Act, SimulatedWorker};
 use nexusmon_agent::worker::{CancelToken, Hooks, Later, Leftover, Worker};
 use nexusmon_coordinator::config::{Config, Settings};
+use nexusmon_coordinator::service::leases;
 use nexusmon_coordinator::{Coordinator, Running};
 use nexusmon_shared::attempt::{AttemptRef, Fence};
+use nexusmon_shared::id::AgentId;
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::manifest::Manifest;
 use nexusmon_shared::outcome::Ending;
 use nexusmon_shared::sandbox::Level;
-use nexusmon_shared::time::{Clock as _, ManualClock, SharedClock, Timestamp};
+use nexusmon_shared::time::{Clock as _, ManualClock, SharedClock, SystemClock, Timestamp};
 use nexusmon_store::testing::TestDatabase;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -252,27 +254,46 @@ impl Fleet {
         gate.set_open(false);
         for _ in 0..6 {
             self.advance_all(lasting / 6);
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            // It has tried in vain, at this time too.
+            gate.refused_again().await?;
         }
         gate.set_open(true);
         Ok(())
     }
 
-    /// Waits, in real time, until every agent has a session and a heartbeat of now has been written.
+    /// Waits until every agent has a session, and a heartbeat that was sent after this was called has been written.
     pub(super) async fn renewed(&self) -> Result<()> {
         let lines: Vec<_> = self.members.iter().map(|member| member.agent.line()).collect();
         until("every agent is connected", || {
             lines.iter().all(|line| matches!(&*line.borrow(), LineState::Connected { .. }))
         })
         .await?;
-        // Heartbeats come every five seconds of real time.
-        tokio::time::sleep(Duration::from_millis(6_500)).await;
-        Ok(())
+        let begun = SystemClock.boot();
+        let mut pace = tokio::time::interval(Duration::from_millis(50));
+        let mut before: Option<Beats> = None;
+        loop {
+            pace.tick().await;
+            ensure!(since(begun) < PATIENCE, "no heartbeats are written any more");
+            // A database that was away may take a moment.
+            let Ok(beats) = self.beats().await else { continue };
+            match &before {
+                None => before = Some(beats),
+                Some(before) if beats.iter().all(|beat| is_newer(beat, before)) => return Ok(()),
+                Some(_) => {}
+            }
+        }
     }
 
-    /// Waits, in real time, until leases have been looked at: that happens every second.
-    pub(super) async fn looked_at(&self) {
-        tokio::time::sleep(Duration::from_millis(2_500)).await;
+    async fn beats(&self) -> Result<Beats> {
+        let rows = self.running.app.store.read().await?.agent_sessions().await?;
+        Ok(rows.into_iter().map(|row| (row.agent, (row.session, row.heartbeat))).collect())
+    }
+
+    /// Leases and timers are looked at, by the clock as it is.
+    pub(super) async fn looked_at(&self) -> Result<()> {
+        leases::expire(&self.running.app).await?;
+        leases::due(&self.running.app).await?;
+        Ok(())
     }
 
     pub(super) fn overlaps(&self) -> Vec<String> {
@@ -305,15 +326,16 @@ impl Fleet {
         self.go.send_replace(true);
         let path = format!("/v1/engine/missions/{}", self.mission);
         let mut state = Value::Null;
-        let begun = nexusmon_shared::time::SystemClock.boot();
+        let begun = SystemClock.boot();
+        let mut pace = tokio::time::interval(Duration::from_millis(300));
         while since(begun) < PATIENCE {
+            pace.tick().await;
             state = self.api.get(&path).await?;
             if state["status"] == "succeeded" {
                 return Ok(Vec::new());
             }
             // Backoffs are counted by the clock that moves when told to.
             self.advance_all(Duration::from_secs(2));
-            tokio::time::sleep(Duration::from_millis(300)).await;
         }
         let tasks = state["tasks"].as_array().cloned().unwrap_or_default();
         let open = tasks.iter().filter(|task| task["status"] != "succeeded");
@@ -327,6 +349,14 @@ impl Fleet {
         self.lifecycle.shutdown(Duration::ZERO).await;
         self.running.stop().await;
     }
+}
+
+/// Session and newest heartbeat of each agent.
+type Beats = BTreeMap<AgentId, (u64, u64)>;
+
+/// Of another session, or the second since: the first may have been on its way already.
+fn is_newer((agent, (session, heartbeat)): (&AgentId, &(u64, u64)), before: &Beats) -> bool {
+    before.get(agent).is_some_and(|known| *session > known.0 || *heartbeat > known.1 + 1)
 }
 
 async fn until(what: &str, done: impl Fn() -> bool) -> Result<()> {
