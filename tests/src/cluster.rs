@@ -134,10 +134,15 @@ impl Cluster {
         Ok(())
     }
 
-    /// Runs the command line as the owner, whose key lies in a folder of its own.
+    /// Runs the command line as the owner.
     pub async fn command(&self, arguments: &[&str]) -> Result<std::process::Output> {
-        let program = binaries::path("nexusmon");
-        let output = tokio::process::Command::new(&program)
+        Ok(self.person(arguments).output().await?)
+    }
+
+    /// The command line as the owner runs it, whose key lies in a folder of its own.
+    pub fn person(&self, arguments: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(binaries::path("nexusmon"));
+        command
             .args(arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -146,9 +151,10 @@ impl Cluster {
             .env("NEXUSMON_URL", &self.api.url)
             .env("NEXUSMON_KEY_PASSPHRASE", "a passphrase of the tests")
             .stdin(std::process::Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        output.await.with_context(|| format!("running {}", program.display()))
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true);
+        command
     }
 
     /// As [`Self::command`]; what it printed, or why it failed.
