@@ -50,6 +50,7 @@ fn standing() -> Standing {
         catalogue: Arc::new(Catalogue::new(&manifests()).0),
         disabled: BTreeSet::new(),
         signed_from: Rank::A,
+        cli_keys_only: false,
         roster: None,
     }
 }

@@ -2,6 +2,7 @@
 //! protocol over real TLS, sends a thousand orders of A and S work, and a real agent carries out none of them.
 
 mod forgery;
+mod passkeys;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -15,8 +15,8 @@ use super::problem::Problem;
 use super::{Web, admission, envelope, health, metrics, openapi, pages};
 use crate::http::v1::{
     agents, approvals, artifact_content, artifacts, audit, audit_log, auth, cognition, events, flags, fleet,
-    halt, house, logs, mission_acts as acts, missions, organism, plans, policies, principals, reviews,
-    roster, stats, tasks,
+    halt, house, logs, mission_acts as acts, missions, oidc, organism, passkeys, plans, policies, principals,
+    reviews, roster, stats, tasks,
 };
 
 /// The whole of HTTP: routes, layers, and the document of the routes (kept in `web`).
@@ -36,6 +36,14 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(own(routes!(auth::refresh)))
         .routes(may("session.end", routes!(auth::logout)))
         .routes(may("session.read", routes!(auth::me)))
+        .routes(open(routes!(auth::methods)))
+        .routes(open(routes!(passkeys::challenge)))
+        .routes(open(routes!(oidc::start)))
+        .routes(open(routes!(oidc::callback)))
+        .routes(may("passkey.read", routes!(passkeys::list)))
+        .routes(may("passkey.change", routes!(passkeys::options)))
+        .routes(may("passkey.change", routes!(passkeys::register)))
+        .routes(may("passkey.change", routes!(passkeys::remove)))
         // Engine.
         .routes(may("mission.create", routes!(missions::create)))
         .routes(may("mission.read", routes!(missions::list)))
@@ -98,6 +106,7 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("policy.change", routes!(policies::change)))
         .routes(may("policy.replay", routes!(policies::replay)))
         .routes(may("principal.read", routes!(principals::people)))
+        .routes(may("principal.read", routes!(passkeys::of_person)))
         .routes(may("principal.change", routes!(principals::create_person)))
         .routes(may("principal.change", routes!(principals::change)))
         .routes(may("principal.change", routes!(principals::revoke_person)))

@@ -29,6 +29,7 @@ mod missions;
 mod notices;
 mod organism;
 mod page;
+mod passkeys;
 mod policies;
 mod postgres;
 mod principals;
@@ -83,6 +84,7 @@ pub use missions::{
 pub use notices::{NoticeKind, NoticeRow};
 pub use organism::{Halt, KeyRow, Organism, SettingRow};
 pub use page::{MAX_PAGE, Page, PageRequest};
+pub use passkeys::{OutsideIdentityRow, PasskeyRow};
 pub use policies::PolicySetRow;
 pub use principals::{LoginKind, LoginSessionRow, PrincipalKind, PrincipalRow, Role};
 pub use record::Json;

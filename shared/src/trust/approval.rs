@@ -10,7 +10,10 @@ mod standing;
 use ed25519_dalek::SigningKey;
 
 pub use closing::{OpenLeafError, close};
-pub use enough::{Claim, Counted, Evidence, Fault, MAX_DECISIONS, Reason, Refusal, enough, rounds};
+pub use enough::{
+    Claim, Counted, Evidence, Fault, MAX_DECISIONS, Reason, Refusal, Signers, enough, enough_by, rounds,
+    rounds_by,
+};
 pub use instance::{Inexact, Instance};
 pub use standing::{InvalidStanding, MAX_STANDING_BYTES, NearMiss, StandingApproval, Use, shape};
 

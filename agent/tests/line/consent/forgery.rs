@@ -85,7 +85,7 @@ impl Forger {
         Order { attempt, rank: Rank::A, ..plan.order(0, 1) }
     }
 
-    fn statement(&mut self, digest: Digest) -> Statement {
+    pub(super) fn statement(&mut self, digest: Digest) -> Statement {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&self.number().to_be_bytes());
         Statement {
@@ -100,7 +100,7 @@ impl Forger {
     }
 
     /// A plan of the model's with one grave task, ordered with these decisions.
-    fn with(
+    pub(super) fn with(
         &mut self,
         what: &'static str,
         decide: impl FnOnce(&mut Self, &Sample) -> Vec<SignedDecision>,
@@ -160,10 +160,26 @@ impl Forger {
 
     /// S work with a good instance approval by these persons.
     fn wide(&mut self, what: &'static str, seeds: &[u8]) -> Forged {
+        let mut nonces = Vec::new();
+        for _ in seeds {
+            nonces.push(self.statement(Digest::of(b"")).nonce);
+        }
+        self.wide_by(what, |statement| {
+            let each = seeds.iter().zip(&nonces);
+            each.map(|(seed, nonce)| Statement { nonce: *nonce, ..statement }.sign(&signing(*seed))).collect()
+        })
+    }
+
+    /// S work with what is decided on the instance.
+    pub(super) fn wide_by(
+        &mut self,
+        what: &'static str,
+        decide: impl FnOnce(Statement) -> Vec<SignedDecision>,
+    ) -> Forged {
         let parameters = json!({"script": "reboot", "env": {"WHICH": 1}});
         let (plan, mut order, digest) = self.instance(grave(wide), Some(0), &parameters);
-        let decisions: Vec<_> = seeds.iter().map(|seed| self.over_instance(digest, *seed)).collect();
-        order.decisions = bytes(&decisions);
+        let statement = self.statement(digest);
+        order.decisions = bytes(&decide(Statement { subject: SubjectKind::TaskInstance, ..statement }));
         Forged { what, plan, decisions: Vec::new(), order }
     }
 

@@ -111,6 +111,7 @@ on_both! {
         }
         write(&store, |tx| Box::pin(async move {
             let session = LoginSessionRow {
+                proved_at: None,
                 id: SessionId::from_bits(1), principal: PrincipalId::from_bits(1), kind: LoginKind::Browser,
                 hash: Some("s".to_owned()), client: None, created_at: NOW, last_seen_at: NOW, expires_at: at(60), revoked_at: None,
             };
