@@ -18,7 +18,8 @@ export const ROOMS: Room[] = [
   { section: 'approvals', title: 'Approvals', short: 'Approvals', icon: 'approvals', keys: 'g a', phone: true },
   { section: 'agents', title: 'Agents', short: 'Agents', icon: 'agents', keys: 'g w', phone: true },
   { section: 'vault', title: 'Vault', short: 'Vault', icon: 'vault', keys: 'g v', phone: true },
-  { section: 'audit', title: 'Audit', short: 'Audit', icon: 'audit', keys: 'g l', gap: true },
+  { section: 'governance', title: 'Governance', short: 'Governance', icon: 'governance', keys: 'g p', gap: true },
+  { section: 'audit', title: 'Audit', short: 'Audit', icon: 'audit', keys: 'g l' },
   { section: 'evolution', title: 'Evolution', short: 'Organism', icon: 'evolution', keys: 'g e', gap: true, phone: true },
   { section: 'cognition', title: 'Cognition', short: 'Cognition', icon: 'cognition', keys: 'g c' },
 ];

@@ -8,6 +8,8 @@ export const ICONS = {
     'M4.5 2.5h7v5h-7zM8 7.5v3M3 13.5l2-3h6l2 3zM6.8 5h.1M9.2 5h.1',
   vault:
     'M2.5 3h11v10h-11zM8 5.6a2.4 2.4 0 1 1 0 4.8 2.4 2.4 0 0 1 0-4.8zM8 5.6V4.4M8 11.6v-1.2',
+  governance:
+    'M3.5 2.5h6l3 3v8h-9zM9.5 2.5v3h3M6 8.5h4M6 11h3',
   audit:
     'M2.5 4h11M2.5 8h7M2.5 12h5M12 9.5v4M10 11.5h4',
   evolution:
