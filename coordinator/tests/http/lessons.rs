@@ -21,7 +21,7 @@ async fn an_approval_is_not_bypassed_through_metadata() -> Result<()> {
     let served = Served::start().await?;
     for more in [
         json!({"metadata": {"approved": true, "approved_by": "owner", "status": "ready"}}),
-        json!({"labels": {"approved": "true", "nexusmon/approved": "true"}}),
+        json!({"labels": {"approved": "true", "nexusmon.approved": "true"}}),
         json!({"metadata": {"rank": "E", "plan": {"author": {"kind": "system"}}}, "rank": "E"}),
         json!({"start": "auto", "metadata": {"policy": "run_unattended"}}),
     ] {

@@ -153,8 +153,8 @@ pub(in crate::http) struct Given {
     /// Of a key of the command line: 64 bytes, base64url.
     #[schema(value_type = Option<String>)]
     bytes: Option<Signature>,
-    /// Of a passkey: `client_data`, `authenticator_data` and `signature`, base64url.
-    #[schema(value_type = Option<Object>)]
+    /// Of a passkey.
+    #[schema(value_type = Option<shape::Assertion>)]
     assertion: Option<Assertion>,
 }
 

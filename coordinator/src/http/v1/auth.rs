@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, StatusCode, header};
 use nexusmon_shared::trust::passkey::Assertion;
 
-use super::shape::{Empty, maybe};
+use super::shape::{self, Empty, maybe};
 use crate::error::Error;
 use crate::http::Web;
 use crate::http::access::{self, Known};
@@ -40,8 +40,7 @@ pub(in crate::http) struct PasskeyAnswer {
     credential_id: CredentialId,
     /// As it came with the challenge.
     ticket: String,
-    /// `client_data`, `authenticator_data` and `signature`, base64url.
-    #[schema(value_type = Object)]
+    #[schema(value_type = shape::Assertion)]
     assertion: Assertion,
 }
 

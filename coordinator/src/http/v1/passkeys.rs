@@ -156,8 +156,7 @@ pub(in crate::http) struct NewPasskey {
     /// To tell yours apart.
     name: String,
     ticket: String,
-    /// `client_data` and `authenticator_data`, base64url.
-    #[schema(value_type = Object)]
+    #[schema(value_type = shape::Registration)]
     registration: Registration,
 }
 

@@ -38,7 +38,8 @@ export async function sign(approval: Approval, verdict: 'approve' | 'reject', ke
   const statement = { ...(approval.to_sign as Record<string, string | null>), verdict, valid_until, nonce };
   const message = new TextEncoder().encode(DOMAIN + canonical(statement));
   const challenge = new Uint8Array(await crypto.subtle.digest('SHA-256', message));
-  const { id, assertion } = await answer(challenge, keys[0].rp_id, keys.map((key) => key.credential_id));
+  const place = keys[0]?.rp_id ?? location.hostname;
+  const { id, assertion } = await answer(challenge, place, keys.map((key) => key.credential_id));
   const used = keys.find((key) => key.credential_id === id);
   if (!used) throw new Error('That was another passkey than the roster lists for you.');
   return { key: used.key, valid_until, nonce, assertion };
