@@ -6,6 +6,7 @@
 mod approved;
 mod catalogue;
 mod floor;
+mod standing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

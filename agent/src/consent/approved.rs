@@ -58,8 +58,12 @@ impl Standing {
             );
             return refused(Refusal::MissingConsent, detail);
         };
+        if let Some(given) = &wanted.order.standing {
+            return self.check_standing(wanted, given, roster, now).map(Some);
+        }
         let header = wanted.plan.header();
-        let open = wanted.spec.is_open();
+        // What the leaf admits was approved with the plan.
+        let open = wanted.spec.admits(wanted.parameters, &wanted.order.inputs).is_err();
         let (subject, digest) = if open {
             (SubjectKind::TaskInstance, instance(wanted)?)
         } else {

@@ -97,6 +97,7 @@ fn order(sealed: &Sealed, index: usize) -> Order {
         traceparent: String::new(),
         idempotency_key: "key".to_owned(),
         decisions: Vec::new(),
+        standing: None,
     }
 }
 

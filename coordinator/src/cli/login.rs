@@ -74,6 +74,25 @@ pub(super) async fn logout(client: &Client) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Calls what may need a log-in of the last minutes, logging in again where the coordinator wants that. Where people sign,
+/// a signature takes its place and nothing is asked here.
+pub(super) async fn fresh(
+    client: &Client,
+    method: reqwest::Method,
+    key_file: Option<&Path>,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, CommandError> {
+    match client.call(method.clone(), path, body).await {
+        Err(CommandError::Refused { status: 403, body: problem }) if problem["code"] == "log_in_again" => {
+            let key = operator_key(key_file)?;
+            client.log_in(key.trim()).await?;
+            client.call(method, path, body).await
+        }
+        other => other,
+    }
+}
+
 pub(super) fn operator_key_from_environment() -> Option<String> {
     let set = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     set("OPERATOR_KEY").or_else(|| {

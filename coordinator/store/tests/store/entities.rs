@@ -196,6 +196,7 @@ on_both! {
             author: Json(Author::Person(principal())), state: ApprovalState::Pending, policies: Json(vec!["rank-a".to_owned()]),
             created_at: NOW, decide_by: at(60), decided_at: None, version: 1,
             valid_until: None,
+ body: None,
         };
         let rows = shared(vec![approval(1), approval(2)]);
         write(&store, move |tx| {
