@@ -79,7 +79,7 @@ impl Standing {
             rank: wanted.rank,
             author: &header.author,
         };
-        let signers = if self.cli_keys_only { Signers::CliOnly } else { Signers::Any };
+        let signers = self.signers();
         if let Err(refusal) = enough_by(roster, decisions, &claim, now, signers) {
             return refused(Refusal::BadSignature, refusal.to_string());
         }
@@ -88,6 +88,11 @@ impl Standing {
     }
 
     /// A and S work was approved for machines by their ids: labels are the coordinator's to give.
+    /// Whose signatures count here.
+    pub(super) fn signers(&self) -> Signers {
+        if self.cli_keys_only { Signers::CliOnly } else { Signers::Any }
+    }
+
     fn check_named(&self, spec: &TaskSpec) -> Result<(), Refused> {
         if spec.on.agents.contains(&self.agent) {
             return Ok(());

@@ -6,7 +6,7 @@ use nexusmon_shared::message::StandingUse;
 use nexusmon_shared::outcome::Refusal;
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_shared::trust::approval::{Claim, StandingApproval, SubjectKind, Use, enough, is_closed};
+use nexusmon_shared::trust::approval::{Claim, StandingApproval, SubjectKind, Use, enough_by, is_closed};
 use nexusmon_shared::trust::plan_digest;
 use nexusmon_shared::trust::roster::Roster;
 use nexusmon_shared::trust::signable::Signable as _;
@@ -34,7 +34,7 @@ impl Standing {
             rank: standing.max_rank,
             author: &standing.author,
         };
-        enough(roster, &read(&given.decisions), &claim, now)
+        enough_by(roster, &read(&given.decisions), &claim, now, self.signers())
             .map_err(|refusal| bad(format!("the standing approval: {refusal}")))?;
         let inputs: Map<String, Value> = serde_json::from_slice(&given.inputs)
             .map_err(|_| bad("the inputs of the standing approval are not a JSON object".to_owned()))?;

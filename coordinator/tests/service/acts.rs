@@ -11,7 +11,6 @@ use nexusmon_coordinator::service::{PageRequest, halt, policies};
 use nexusmon_shared::message::HaltLevel;
 use nexusmon_shared::plan::Budget;
 use nexusmon_shared::time::Clock as _;
-use nexusmon_store::testing::TestDatabase;
 use serde_json::json;
 
 use crate::consent::{decide, second, sign_roster, signature};

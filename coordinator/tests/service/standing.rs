@@ -12,7 +12,6 @@ use nexusmon_shared::id::MissionId;
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::time::Clock as _;
 use nexusmon_shared::trust::approval::{StandingApproval, is_closed};
-use nexusmon_store::testing::TestDatabase;
 use serde_json::{Value, json};
 
 use crate::consent::{decide, sign_roster, signature};
