@@ -14,6 +14,8 @@ const SCREENS = [
   ['new-mission', () => '/organism/missions/new?sample=count', 'text=Starts at once'],
   ['mission', ({ sample }) => `/organism/missions/${sample.id}?tab=graph`, 'svg .node'],
   ['mission-tasks', ({ sample }) => `/organism/missions/${sample.id}?tab=tasks`, '[role=treegrid] [role=row]'],
+  ['mission-timeline', ({ sample }) => `/organism/missions/${sample.id}?tab=timeline`, '.lane .run'],
+  ['mission-timeline-table', ({ sample }) => `/organism/missions/${sample.id}?tab=timeline&as=table`, 'text=Could start'],
   ['mission-running', ({ running }) => `/organism/missions/${running.id}?tab=log`, '.line .text'],
   ['mission-failed', ({ broken }) => `/organism/missions/${broken.id}?tab=graph`, 'svg .node'],
   ['mission-artifacts', ({ sample }) => `/organism/missions/${sample.id}?tab=artifacts`, 'text=out.csv'],
