@@ -87,12 +87,12 @@ impl Standing {
         Ok(Some((counted_by(wanted.order), starts)))
     }
 
-    /// A and S work was approved for machines by their ids: labels are the coordinator's to give.
     /// Whose signatures count here.
     pub(super) fn signers(&self) -> Signers {
         if self.cli_keys_only { Signers::CliOnly } else { Signers::Any }
     }
 
+    /// A and S work was approved for machines by their ids: labels are the coordinator's to give.
     fn check_named(&self, spec: &TaskSpec) -> Result<(), Refused> {
         if spec.on.agents.contains(&self.agent) {
             return Ok(());
