@@ -103,7 +103,7 @@ fn mounts(etc: &[String]) -> Vec<String> {
     }
     add(&["--proc", "/proc", "--dev", "/dev"]);
     // Root's tasks own these files in the kernel's eyes, whatever powers they have lost: the switches of the whole machine.
-    for folder in ["sys", "irq", "bus", "fs", "acpi", "scsi", "driver", "tty", "asound"] {
+    for folder in ["sys", "irq", "bus", "fs", "acpi", "scsi", "driver", "tty", "asound", "pressure"] {
         let folder = format!("/proc/{folder}");
         add(&["--ro-bind-try", &folder, &folder]);
     }
