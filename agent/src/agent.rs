@@ -14,7 +14,7 @@ use crate::attempts::{Attempts, Command, Parts, Summary};
 use crate::config::Config;
 use crate::consent::{Catalogue, Standing};
 use crate::control::{self, Portrait, Status};
-use crate::enroll::Home;
+use crate::enroll::{Home, NeverBehind};
 use crate::error::AgentError;
 use crate::facts;
 use crate::journal::Journal;
@@ -47,6 +47,7 @@ impl Agent {
     /// Ends what an earlier life left behind, then opens the line.
     pub async fn start(ingredients: Ingredients, lifecycle: &Lifecycle) -> Result<Self, AgentError> {
         let Ingredients { config, home, worker, spool, clock, mut rng } = ingredients;
+        let clock: SharedClock = Arc::new(NeverBehind::new(clock, Arc::clone(&home)));
         let folder = config.data_dir.join("journal");
         std::fs::create_dir_all(&folder).map_err(|error| AgentError::io("make", &folder, error))?;
         let opened = Journal::open(&folder, JournalId::new(clock.now(), &mut rng))?;
@@ -68,6 +69,7 @@ impl Agent {
             ceiling: membership.max_rank,
             policy: config.policy(),
             levels: worker.levels(),
+            allow_private: config.allow_private.clone(),
             catalogue: Arc::new(Catalogue::default()),
             disabled: std::collections::BTreeSet::new(),
             signed_from: config.signed_from,
@@ -165,6 +167,11 @@ impl Agent {
             line,
             attempts,
             certificate_expires: home.renewal(0.0).ok().map(|renewal| renewal.expires),
+            sandbox_missing: worker
+                .missing_levels()
+                .into_iter()
+                .map(|(level, why)| (level.as_str().to_owned(), why))
+                .collect(),
             sandbox_levels: worker.levels().iter().map(|level| level.as_str().to_owned()).collect(),
             capabilities: capabilities(&*worker),
             witness: memory.kept(),

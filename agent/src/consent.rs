@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::digest::Digest;
+use nexusmon_shared::egress::Neighbour;
 use nexusmon_shared::expression;
 use nexusmon_shared::id::{AgentId, OrganismId};
 use nexusmon_shared::message::{LocalPolicy, Order, PlanNotice};
@@ -47,6 +48,8 @@ pub struct Standing {
     pub ceiling: Rank,
     pub policy: LocalPolicy,
     pub levels: BTreeSet<Level>,
+    /// What of the neighbourhood this machine's admin opens to tasks that list it.
+    pub allow_private: Vec<Neighbour>,
     pub catalogue: Arc<Catalogue>,
     /// Forbidden fleet-wide.
     pub disabled: BTreeSet<Capability>,
@@ -155,7 +158,7 @@ impl Standing {
         self.check_sandbox(&spec, offered)?;
         let parameters = check_parameters(order, &spec, offered)?;
         check_inputs(order)?;
-        let rank = order.rank.max(rank_floor(&spec, &offered.spec, &self.levels));
+        let rank = order.rank.max(rank_floor(&spec, &offered.spec, &self.levels, &self.allow_private));
         self.check_rank(rank)?;
         let wanted = Wanted { order, plan, spec: &spec, parameters: &parameters, rank };
         let instance = self.check_approved(&wanted, offered, now)?;
@@ -217,6 +220,9 @@ impl Standing {
 
     fn check_sandbox(&self, spec: &TaskSpec, offered: &Offered) -> Result<(), Refused> {
         let profile = spec.sandbox.profile;
+        if let Err(error) = spec.sandbox.hosts() {
+            return refused(Refusal::ParametersInvalid, format!("sandbox.network: {error}"));
+        }
         if let Some(least) = offered.spec.sandbox
             && profile > least
         {

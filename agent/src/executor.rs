@@ -8,9 +8,11 @@ pub(crate) mod collect;
 mod command;
 mod confine;
 mod descriptor;
+mod doorway;
 mod measure;
 mod protocol;
 mod pump;
+mod room;
 mod ruleset;
 mod seccomp;
 mod spawner;
@@ -29,11 +31,12 @@ use nexusmon_shared::outcome::{Cause, Ending, Refusal};
 use nexusmon_shared::sandbox::{Level, Profile};
 use nexusmon_shared::time::{SharedClock, Timestamp};
 
+use crate::egress::{EgressConfig, Gate};
 use crate::run::{Exit, Job};
 use crate::spool::Spool;
 use crate::worker::{CancelToken, Hooks, Leftover};
 use client::{Client, Tree};
-use protocol::{Event, Lease, Reason, Start, Status};
+use protocol::{Event, Lease, Limits, Reason, Start, Status};
 use workspace::{View, Workspace};
 
 pub use client::{Ended, Process};
@@ -57,6 +60,14 @@ pub struct ExecutorConfig {
     pub spool_limit: u64,
     /// Whether to ask the kernel for a process table of the spawner's own.
     pub isolated: bool,
+    /// What the profile `network` lets out.
+    pub egress: EgressConfig,
+    /// Processes and threads one confined attempt may have.
+    pub task_processes: u64,
+    /// Bytes of memory each process of a confined attempt may write to.
+    pub task_memory: u64,
+    /// Bytes of the data folder's disk that tasks must leave free. Absent: a twentieth of it, at most 512 MiB.
+    pub reserve: Option<u64>,
 }
 
 impl ExecutorConfig {
@@ -70,8 +81,23 @@ impl ExecutorConfig {
             path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
             spool_limit: 1024 * 1024 * 1024,
             isolated: true,
+            egress: EgressConfig::default(),
+            task_processes: 1024,
+            task_memory: most_memory(),
+            reserve: None,
         }
     }
+
+    fn limits(&self) -> Limits {
+        // A single file as large as any disk in use; what fills the disk in many is looked for elsewhere.
+        Limits { processes: self.task_processes, memory: self.task_memory, file: 16 << 40 }
+    }
+}
+
+/// Three quarters of the machine's memory.
+fn most_memory() -> u64 {
+    let memory = rustix::system::sysinfo();
+    u64::from(memory.totalram).saturating_mul(u64::from(memory.mem_unit)) / 4 * 3
 }
 
 /// Why processes cannot be run here.
@@ -100,6 +126,7 @@ struct Parts {
     lifecycle: Lifecycle,
     clock: SharedClock,
     spool: Arc<Spool>,
+    room: room::Room,
     levels: Levels,
     client: Mutex<Option<Client>>,
     /// One restart at a time.
@@ -108,12 +135,12 @@ struct Parts {
     live_until: AtomicU64,
 }
 
-/// The hidden subcommands of the agent's binary: the spawner. To be asked before anything else is set up.
+/// The hidden subcommands of the agent's binary: the spawner, and the first program of some sandboxes. To be asked before anything else is set up.
 pub fn hidden_command() -> Option<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((first, rest)) if first == spawner::COMMAND => Some(spawner::main(rest)),
-        _ => None,
+        _ => doorway::main(&arguments),
     }
 }
 
@@ -137,7 +164,9 @@ impl Executor {
         for (level, reason) in &levels.missing {
             tracing::info!(level = level.as_str(), %reason, "this confinement is not available here");
         }
+        let room = room::Room::watch(&config.data_dir, config.reserve, lifecycle);
         let parts = Parts {
+            room,
             host,
             lifecycle: lifecycle.clone(),
             clock,
@@ -164,7 +193,7 @@ impl Executor {
         let has = |level: &Level| self.0.levels.available.contains(level);
         match profile {
             Profile::Strict => [Level::L3, Level::L3Lite].into_iter().find(has),
-            Profile::Network => None,
+            Profile::Network => Some(Level::L2).filter(has),
             Profile::User => Some(Level::L1).filter(has),
             Profile::None => Some(Level::L0).filter(has),
         }
@@ -227,7 +256,11 @@ impl Executor {
         let confinement =
             confine::of(&self.0.config, &self.0.host, level, &job.spec.sandbox, &workspace, &command)
                 .map_err(failed)?;
-        let pipes = pump::Pipes::open().map_err(|error| internal(&error))?;
+        let mut pipes = pump::Pipes::open().map_err(|error| internal(&error))?;
+        let served = match level {
+            Level::L2 => Some(self.gate(&job.spec.sandbox.network, &mut pipes)?),
+            _ => None,
+        };
         let start = Start {
             id: 0,
             key: attempt_key(job.attempt),
@@ -237,6 +270,7 @@ impl Executor {
             cwd: confinement.cwd,
             confinement: confinement.confinement,
             stdin: false,
+            doorway: served.is_some(),
             timeout: Some(millis(job.timeout)),
             grace: millis(self.0.config.grace),
             lease: Lease::Until { offline: millis(job.offline) },
@@ -246,6 +280,16 @@ impl Executor {
         let mut output = pump::Output::new(pipes.inner, log, Arc::clone(&self.0.clock))
             .map_err(|error| internal(&error))?;
         let mut started = Some(hooks.started);
+        let served = async {
+            match served {
+                Some((near, gate)) => doorway::serve(near, gate).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(served);
+        let crowded = self.0.room.crowded_by(workspace.folder());
+        tokio::pin!(crowded);
+        let mut is_crowded = false;
         let ended = loop {
             let asked = tree.asked;
             tokio::select! {
@@ -264,6 +308,11 @@ impl Executor {
                     None => break Ok((Status::Signalled(9), Reason::Lease)),
                 },
                 () = output.turn() => {}
+                () = &mut served => {}
+                () = &mut crowded, if !is_crowded => {
+                    is_crowded = true;
+                    tree.end(Duration::ZERO);
+                }
                 grace = next_cancel(&mut cancel, asked) => {
                     tree.asked = Some(grace);
                     tree.end(grace);
@@ -272,6 +321,9 @@ impl Executor {
         };
         report.log_bytes = output.finish().await.map_err(|error| internal(&error))?;
         let (status, reason) = ended.map_err(failed)?;
+        if is_crowded {
+            return Err(failed(Cause::BudgetExceeded { budget: "disk".to_owned() }));
+        }
         let (answer, finished) = tokio::sync::oneshot::channel();
         let uploads = uploads(&self.0.config.data_dir, job.attempt);
         tokio::task::spawn_blocking(move || {
@@ -280,6 +332,21 @@ impl Executor {
             workspace.remove();
         });
         finished.await.map_err(|error| internal(&error))
+    }
+
+    /// The way out for these hosts; its far end goes with the pipes.
+    fn gate(
+        &self,
+        network: &[String],
+        pipes: &mut pump::Pipes,
+    ) -> Result<(tokio::net::UnixDatagram, Arc<Gate>), Ending> {
+        let hosts = network.iter().map(|text| text.parse()).collect::<Result<_, _>>();
+        let hosts = hosts.map_err(|error: nexusmon_shared::egress::HostError| {
+            failed(Cause::BadParameters { detail: format!("sandbox.network: {error}") })
+        })?;
+        let (near, far) = doorway::Doorway::open().map_err(|error| internal(&error))?.split();
+        pipes.outer.doorway = Some(far);
+        Ok((near, Arc::new(Gate::new(hosts, self.0.config.egress.clone()))))
     }
 
     async fn start_tree(&self, start: Start, outer: pump::Outer) -> Result<Tree, Ending> {
@@ -368,6 +435,7 @@ impl Executor {
             cwd: confinement.cwd,
             confinement: confinement.confinement,
             stdin: true,
+            doorway: false,
             timeout: None,
             grace: millis(self.0.config.grace),
             lease: Lease::Agent,
@@ -412,6 +480,9 @@ fn finish(
         (Reason::Lease, _) => Ending::Unknown,
         (Reason::Asked, _) => Ending::Cancelled,
         (Reason::Timeout, _) => Ending::Failed { cause: Cause::Timeout },
+        (Reason::Processes, _) => {
+            Ending::Failed { cause: Cause::BudgetExceeded { budget: "processes".to_owned() } }
+        }
         (Reason::Itself, Status::Exited(0)) => match workspace.outputs() {
             Ok(outputs) => Ending::Succeeded { outputs },
             Err(cause) => Ending::Failed { cause },

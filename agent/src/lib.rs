@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod consent;
 pub mod control;
+pub mod egress;
 pub mod enroll;
 pub mod error;
 pub mod executor;

@@ -9,6 +9,7 @@ mod approve;
 mod artifacts;
 mod audit;
 mod client;
+mod confirm;
 mod flags;
 mod halt;
 mod invite;

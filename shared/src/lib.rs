@@ -8,6 +8,7 @@ pub mod capability;
 pub mod digest;
 pub mod doctor;
 pub mod effects;
+pub mod egress;
 pub mod expression;
 pub mod id;
 pub mod join_token;

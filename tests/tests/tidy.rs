@@ -146,7 +146,13 @@ const ROOMS: &[Room] = &[
     },
     Room { source: AGENT, module: "simulated", own: &["run", "worker"], outside: &["tokio"] },
     Room { source: AGENT, module: "spool", own: &["worker"], outside: &["tokio"] },
-    Room { source: AGENT, module: "executor", own: &["run", "spool", "worker"], outside: &["tokio"] },
+    Room { source: AGENT, module: "egress", own: &[], outside: &["tokio"] },
+    Room {
+        source: AGENT,
+        module: "executor",
+        own: &["egress", "run", "spool", "worker"],
+        outside: &["tokio"],
+    },
     Room {
         source: AGENT,
         module: "plugins",

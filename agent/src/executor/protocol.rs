@@ -21,14 +21,25 @@ pub(crate) type TreeId = u64;
 /// Agent to spawner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// First: what every confined process may see of the host.
-    Configure { visible: Vec<Visible> },
-    /// With the descriptors of stdout, stderr and, if `stdin`, stdin.
+    /// First: what every confined process may see of the host, and how much it may take.
+    Configure { visible: Vec<Visible>, limits: Limits },
+    /// With the descriptors of stdout, stderr and, if `stdin`, stdin; then the doorway's, if there is one.
     Start(Box<Start>),
     /// Boot-clock milliseconds until which leased trees may live.
     Renew { live_until: u64 },
     /// SIGTERM now, SIGKILL after the grace; a second one can only shorten it.
     End { id: TreeId, grace: u64 },
+}
+
+/// What one confined tree may take of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Limits {
+    /// Processes and threads of a tree.
+    pub(crate) processes: u64,
+    /// Bytes of memory one process may write to.
+    pub(crate) memory: u64,
+    /// Bytes of one file.
+    pub(crate) file: u64,
 }
 
 /// A host path and what may be done beneath it.
@@ -60,6 +71,9 @@ pub(crate) struct Start {
     pub(crate) cwd: String,
     pub(crate) confinement: Confinement,
     pub(crate) stdin: bool,
+    /// The last descriptor is the socket that a [`super::doorway`] hands its listener out by.
+    #[serde(default)]
+    pub(crate) doorway: bool,
     /// From the start of the process.
     pub(crate) timeout: Option<u64>,
     /// Between SIGTERM and SIGKILL when the spawner itself ends the tree.
@@ -128,6 +142,8 @@ pub(crate) enum Reason {
     Timeout,
     /// No renewal came in time.
     Lease,
+    /// More processes than a tree may have.
+    Processes,
 }
 
 /// Larger messages travel in a memory file beside the packet.
@@ -232,6 +248,7 @@ mod tests {
         for length in [0_usize, 10, INLINE - 40, INLINE + 1, 700_000] {
             let request = Request::Configure {
                 visible: vec![Visible { path: "x".repeat(length), access: Access::Read }],
+                limits: Limits { processes: 1, memory: 2, file: 3 },
             };
             let descriptors = [near.as_fd(), far.as_fd()];
             Packet::of(&request).unwrap().send(&near, &descriptors).unwrap();

@@ -42,12 +42,14 @@ pub(crate) struct Outer {
     stdout: OwnedFd,
     stderr: OwnedFd,
     stdin: Option<OwnedFd>,
+    /// Not a pipe, but it goes the same way.
+    pub(crate) doorway: Option<OwnedFd>,
 }
 
 impl Outer {
     /// In the order the spawner takes them.
     pub(crate) fn descriptors(self) -> Vec<OwnedFd> {
-        [self.stdout, self.stderr].into_iter().chain(self.stdin).collect()
+        [self.stdout, self.stderr].into_iter().chain(self.stdin).chain(self.doorway).collect()
     }
 }
 
@@ -64,7 +66,7 @@ impl Pipes {
         let (stderr, outer_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
         Ok(Self {
             inner: Inner { stdout, stderr, stdin: None },
-            outer: Outer { stdout: outer_stdout, stderr: outer_stderr, stdin: None },
+            outer: Outer { stdout: outer_stdout, stderr: outer_stderr, stdin: None, doorway: None },
         })
     }
 

@@ -17,6 +17,7 @@ use nexusmon_shared::task::Outputs;
 use serde_json::Value;
 
 use super::attempt_key;
+use super::birth::NOBODY;
 use super::protocol::{Access, Visible};
 use crate::run::Job;
 
@@ -90,6 +91,10 @@ impl Workspace {
             }
             made => made?,
         }
+        if view == View::Confined && rustix::process::geteuid().is_root() {
+            // Root's confined tasks are nobody, who should own what it works in.
+            let _ = std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY));
+        }
         fs::write(beside(folder, PARAMS), serde_json::to_vec(&job.parameters)?)?;
         let own_inputs = beside(folder, INPUTS);
         let mut inputs = Vec::new();
@@ -119,6 +124,10 @@ impl Workspace {
     /// The working directory as the process names it.
     pub(crate) fn inside(&self) -> &str {
         &self.inside
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The workspace as it is held.

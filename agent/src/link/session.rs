@@ -114,6 +114,7 @@ impl Session<'_> {
             labels: parts.labels.clone(),
             slots: parts.slots,
             sandbox_levels: parts.worker.levels(),
+            sandbox_missing: parts.worker.missing_levels(),
             journal: parts.journal.id(),
             held: attempts,
             local_policy: parts.policy.clone(),

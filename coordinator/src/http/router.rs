@@ -94,6 +94,7 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("agent.read", routes!(agents::list)))
         .routes(may("agent.read", routes!(agents::get)))
         .routes(may("agent.label", routes!(agents::change)))
+        .routes(may("agent.confirm", routes!(agents::confirm)))
         .routes(may("agent.drain", routes!(agents::drain)))
         .routes(may("agent.pause", routes!(agents::pause)))
         .routes(may("agent.resume", routes!(agents::resume)))

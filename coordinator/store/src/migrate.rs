@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = migrations![
     14 "0014_consent",
     15 "0015_standing",
     17 "0017_people",
+    18 "0018_enrollment",
 ];
 
 record! {

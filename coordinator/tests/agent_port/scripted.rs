@@ -148,6 +148,7 @@ impl Scripted {
             paused: false,
             facts: Facts::default(),
             checkpoint_size: 0,
+            sandbox_missing: std::collections::BTreeMap::new(),
             roster: 0,
         }
     }

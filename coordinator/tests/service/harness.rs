@@ -203,6 +203,9 @@ impl World {
             created_at: now,
             revoked_at: None,
             version: 1,
+            words: None,
+            confirmed_at: None,
+            confirmed_by: None,
         };
         let id = row.id;
         self.app
@@ -270,6 +273,7 @@ impl Agent {
             paused: false,
             facts: Facts::default(),
             checkpoint_size: 0,
+            sandbox_missing: std::collections::BTreeMap::new(),
             roster: 0,
         };
         let (live, welcome, outgoing) = agents::hello(&world.app, id, hello).await.unwrap();

@@ -1,6 +1,6 @@
 //! The session stream, both directions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub struct Hello {
     pub slots: u32,
     /// As measured at start.
     pub sandbox_levels: BTreeSet<Level>,
+    /// Why it has not the others.
+    pub sandbox_missing: BTreeMap<Level, String>,
     pub journal: JournalId,
     /// Every attempt the journal knows that is not acknowledged.
     pub held: Vec<HeldAttempt>,

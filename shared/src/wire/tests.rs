@@ -159,6 +159,7 @@ fn hello() -> impl Strategy<Value = Hello> {
                 manifests: vec![manifest.clone(); plugins],
                 labels,
                 slots,
+                sandbox_missing: [(Level::L2, "no bubblewrap".to_owned())].into(),
                 sandbox_levels,
                 journal: JournalId::from_bits(journal),
                 held,
@@ -334,7 +335,7 @@ proptest! {
         prop_assert_eq!(there_and_back::<_, proto::JoinRequest>(join.clone()), Ok(join));
         let joined = JoinResponse {
             agent: AgentId::from_bits(bits), name: "nas".parse().unwrap(), organism: OrganismId::from_bits(!bits),
-            certificate, labels, max_rank, owner_key: key,
+            certificate, labels, max_rank, owner_key: key, log_key: "key".to_owned(), checkpoint: "note".to_owned(),
         };
         prop_assert_eq!(there_and_back::<_, proto::JoinResponse>(joined.clone()), Ok(joined));
         let renew =

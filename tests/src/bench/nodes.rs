@@ -50,7 +50,7 @@ impl Node {
         let api = Api::new(ready["http"].as_str().context("serve --json says http")?, OPERATOR_KEY);
 
         let name = format!("agent-{number}");
-        let invite = json!({"name": name, "labels": {}, "max_rank": "B"});
+        let invite = json!({"name": name, "labels": {}, "max_rank": "C"});
         let invite = api.post("/v1/fleet/invites", invite).await?;
         let token = invite["token"].as_str().context("an invite has a token")?;
         let home = folder.join(&name);

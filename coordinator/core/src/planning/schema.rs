@@ -108,7 +108,9 @@ fn sandbox() -> Value {
             {
                 "type": "object", "additionalProperties": false, "required": ["profile"],
                 "properties": {
-                    "profile": {"enum": ["strict", "user", "none"]},
+                    "profile": {"enum": ["strict", "network", "user", "none"]},
+                    "network": {"type": "array", "maxItems": 64, "items": {"type": "string"},
+                        "description": "Hosts, such as `example.org`, `*.example.org`, `example.org:8443`; ports 80 and 443 where none is named."},
                     "paths": {"type": "array", "items": {
                         "type": "object", "additionalProperties": false, "required": ["path"],
                         "properties": {"path": {"type": "string", "pattern": "^/"}, "write": {"type": "boolean"}},

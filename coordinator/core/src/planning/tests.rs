@@ -206,11 +206,16 @@ fn each_mistake_names_its_place() {
             "/tasks/1/sandbox/paths/0/path",
             "bad_path",
         ),
-        (t(json!({"sandbox": "network"})), "/tasks/1/sandbox", "not_built"),
+        (t(json!({"sandbox": "network"})), "/tasks/1/sandbox/network", "missing_field"),
+        (
+            t(json!({"sandbox": {"profile": "network", "network": ["ok.org", "http://x.org"]}})),
+            "/tasks/1/sandbox/network/1",
+            "bad_host",
+        ),
         (
             t(json!({"sandbox": {"profile": "strict", "network": ["x"]}})),
             "/tasks/1/sandbox/network",
-            "not_built",
+            "not_applicable",
         ),
         (t(json!({"secrets": ["x"]})), "/tasks/1/secrets", "not_built"),
         (t(json!({"spawn": {}})), "/tasks/1/spawn", "not_built"),

@@ -137,6 +137,7 @@ fn sandbox_words(sandbox: &Sandbox, has_inputs: bool) -> String {
             format!("sandbox `{profile}` with {} host paths", sandbox.paths.len())
         }
         Profile::User => "sandbox `user`: open egress".to_owned(),
+        Profile::Network => format!("sandbox `network`: can speak to {}", sandbox.network.join(", ")),
         Profile::Strict if has_inputs => "sandbox `strict` with fetched inputs".to_owned(),
         _ => format!("sandbox `{profile}`"),
     }

@@ -191,6 +191,9 @@ pub(crate) fn agent(n: u128) -> AgentRow {
         created_at: NOW,
         revoked_at: None,
         version: 1,
+        words: None,
+        confirmed_at: None,
+        confirmed_by: None,
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
         seeds: declarations,
         run: nexusmon_agent::plugins::fuzzing::declaration,
     },
+    Target { name: "egress-request", seeds: requests, run: nexusmon_agent::egress::fuzzing::request },
+    Target { name: "egress-host", seeds: hosts, run: nexusmon_agent::egress::fuzzing::host },
     Target { name: "plugin-line", seeds: lines, run: nexusmon_agent::plugins::fuzzing::line },
     Target { name: "journal", seeds: journals, run: nexusmon_agent::journal::fuzzing::replay },
     Target { name: "agent-message", seeds: agent_messages, run: agent_message },
@@ -220,6 +222,18 @@ fn lines() -> Vec<Vec<u8>> {
         r#"{"jsonrpc":"2.0","method":"log","params":{"attempt":"a","text":"x\n"}}"#,
         r#"{"jsonrpc":"2.0","method":"artifact","params":{"attempt":"a","path":"x/y.txt"}}"#,
     ])
+}
+
+fn requests() -> Vec<Vec<u8>> {
+    vec![
+        b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n".to_vec(),
+        b"POST http://[fd00::5]:80/a?b#c HTTP/1.1\r\nContent-Length: 5\r\nConnection: X\r\nX: 1\r\n\r\nhello"
+            .to_vec(),
+    ]
+}
+
+fn hosts() -> Vec<Vec<u8>> {
+    ["example.org", "*.example.org:8443", "[fd00::5]:443", "192.168.1.5:80"].map(Into::into).to_vec()
 }
 
 fn journals() -> Vec<Vec<u8>> {
