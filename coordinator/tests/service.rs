@@ -12,3 +12,7 @@ mod halt;
 mod harness;
 #[path = "service/lifecycle.rs"]
 mod lifecycle;
+#[path = "service/provenance.rs"]
+mod provenance;
+#[path = "service/secrets.rs"]
+mod secrets;

@@ -3,9 +3,13 @@
 //! [`TaskDraft`] is what people write; [`TaskSpec`] is a leaf of the plan. Turning the one into the other, and checking
 //! it, is the coordinator's core (`planning`).
 
+mod secret_use;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+
+pub use secret_use::{MAX_SECRETS, SecretUse, is_variable};
 
 use crate::capability::Capability;
 use crate::digest::Digest;
@@ -55,6 +59,8 @@ pub struct TaskDraft {
     pub offline: Option<Span>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Sandbox>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretUse>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
     /// Globs beneath the workspace to keep.
@@ -155,6 +161,9 @@ pub struct TaskSpec {
     pub idempotent: bool,
     pub offline: Span,
     pub sandbox: Sandbox,
+    /// Absent where there are none, as in every plan sealed before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretUse>,
     pub inputs: Vec<Input>,
     pub artifacts: Vec<String>,
     pub verify: Option<String>,

@@ -122,6 +122,7 @@ const ROOMS: &[Room] = &[
     Room { source: AGENT, module: "facts", own: &[], outside: &[] },
     Room { source: AGENT, module: "run", own: &[], outside: &[] },
     Room { source: AGENT, module: "consent", own: &["run"], outside: &[] },
+    Room { source: AGENT, module: "redact", own: &[], outside: &[] },
     Room { source: AGENT, module: "roster", own: &[], outside: &[] },
     Room { source: AGENT, module: "worker", own: &["run"], outside: &["tokio"] },
     Room { source: AGENT, module: "journal", own: &["run"], outside: &["tokio"] },
@@ -140,7 +141,12 @@ const ROOMS: &[Room] = &[
     },
     Room { source: AGENT, module: "simulated", own: &["run", "worker"], outside: &["tokio"] },
     Room { source: AGENT, module: "spool", own: &["worker"], outside: &["tokio"] },
-    Room { source: AGENT, module: "executor", own: &["run", "spool", "worker"], outside: &["tokio"] },
+    Room {
+        source: AGENT,
+        module: "executor",
+        own: &["redact", "run", "spool", "worker"],
+        outside: &["tokio"],
+    },
     Room {
         source: AGENT,
         module: "plugins",

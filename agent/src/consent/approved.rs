@@ -7,9 +7,10 @@ use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::approval::{
-    Claim, Instance, MAX_DECISIONS, SignedDecision, SubjectKind, enough, rounds,
+    Claim, Counted, Instance, MAX_DECISIONS, SignedDecision, SubjectKind, enough, rounds,
 };
 use nexusmon_shared::trust::merkle::leaf_hash;
+use nexusmon_shared::trust::provenance::ApprovalUsed;
 use serde_json::{Map, Value};
 
 use super::{KnownPlan, Offered, Refused, Standing, refused};
@@ -24,26 +25,34 @@ pub(super) struct Wanted<'a> {
     pub(super) rank: Rank,
 }
 
+/// That the work may run, and by whose leave.
+#[derive(Default)]
+pub(super) struct Approved {
+    /// What starts are counted by, and how many the approvals cover, where signatures are needed.
+    pub(super) instance: Option<(Digest, u32)>,
+    pub(super) approvals: Vec<ApprovalUsed>,
+}
+
 /// What can be read of what was sent; the rest would not have counted.
 pub(super) fn read(decisions: &[bytes::Bytes]) -> Vec<SignedDecision> {
     decisions.iter().take(MAX_DECISIONS).filter_map(|bytes| SignedDecision::read(bytes).ok()).collect()
 }
 
 impl Standing {
-    /// Gives what starts are counted by, and how many the approvals cover, where signatures are needed.
     pub(super) fn check_approved(
         &self,
         wanted: &Wanted<'_>,
         offered: &Offered,
         now: Timestamp,
-    ) -> Result<Option<(Digest, u32)>, Refused> {
+    ) -> Result<Approved, Refused> {
         let grave = wanted.rank.needs_approval() || offered.spec.requires_approval;
         if !grave && wanted.rank < self.signed_from {
-            return Ok(None);
+            return Ok(Approved::default());
         }
         let once = wanted.spec.retry.max.saturating_add(1);
         if self.policy.unsigned_consent {
-            return Ok(Some((counted_by(wanted.order), once)));
+            let instance = Some((counted_by(wanted.order), once));
+            return Ok(Approved { instance, approvals: Vec::new() });
         }
         if grave {
             self.check_named(wanted.spec)?;
@@ -75,11 +84,17 @@ impl Standing {
             rank: wanted.rank,
             author: &header.author,
         };
-        if let Err(refusal) = enough(roster, decisions, &claim, now) {
-            return refused(Refusal::BadSignature, refusal.to_string());
-        }
+        let evidence = match enough(roster, decisions, &claim, now) {
+            Ok(evidence) => evidence,
+            Err(refusal) => return refused(Refusal::BadSignature, refusal.to_string()),
+        };
         let starts = once.saturating_mul(rounds(roster, decisions, &claim));
-        Ok(Some((counted_by(wanted.order), starts)))
+        let used = |one: &Counted| {
+            let Counted { person, key, nonce, .. } = *one;
+            ApprovalUsed { subject, digest, person, key, nonce }
+        };
+        let approvals = evidence.counted.iter().map(used).collect();
+        Ok(Approved { instance: Some((counted_by(wanted.order), starts)), approvals })
     }
 
     /// A and S work was approved for machines by their ids: labels are the coordinator's to give.

@@ -19,6 +19,8 @@ pub fn rank_floor(task: &TaskSpec, capability: &CapabilitySpec, levels: &BTreeSe
     // `core.*` starts no process, so nothing has to hold it.
     let is_process = task.uses.plugin() != "core";
     let lite = is_process && task.sandbox.profile == Profile::Strict && !levels.contains(&Level::L3);
-    let rank = declared.max(asked).max(own).max(if lite { Rank::D } else { Rank::E });
+    // What a secret is bound to only the coordinator knows; that one is handed over, everybody sees.
+    let secret = if task.secrets.is_empty() { Rank::E } else { Rank::C };
+    let rank = declared.max(asked).max(own).max(secret).max(if lite { Rank::D } else { Rank::E });
     if rank == Rank::A && task.fans_out() { Rank::S } else { rank }
 }

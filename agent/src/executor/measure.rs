@@ -76,6 +76,7 @@ async fn attempt(
         cwd: confined.cwd,
         confinement: confined.confinement,
         stdin: false,
+        secrets: Vec::new(),
         timeout: Some(millis(PATIENCE)),
         grace: 0,
         lease: Lease::Agent,

@@ -24,6 +24,7 @@ pub(super) mod policies;
 pub(super) mod principals;
 pub(super) mod reviews;
 pub(super) mod roster;
+pub(super) mod secrets;
 mod shape;
 pub(super) mod stats;
 pub(super) mod task_view;

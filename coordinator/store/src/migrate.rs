@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = migrations![
     12 "0012_policies",
     13 "0013_audit_tree",
     14 "0014_consent",
+    16 "0016_secrets",
 ];
 
 record! {

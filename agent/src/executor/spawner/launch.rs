@@ -30,6 +30,8 @@ pub(crate) struct Streams {
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
     pub(crate) stdin: Option<OwnedFd>,
+    /// In the order of the start's `secrets`.
+    pub(crate) secrets: Vec<OwnedFd>,
 }
 
 /// A first process, with a descriptor that becomes readable when it ends.
@@ -180,14 +182,19 @@ fn confined(cradle: &mut Cradle, null: &File, job: &Job) -> io::Result<Born> {
         }
         _ => None,
     };
-    let Start { program, args, env, cwd, .. } = &*job.start;
+    let Start { program, args, env, cwd, secrets, .. } = &*job.start;
+    // The process inherits them under the numbers they have here, and so does whatever it starts.
+    for (link, held) in secrets.iter().zip(&job.streams.secrets) {
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{}", held.as_raw_fd()), link)?;
+    }
+    let inherited: Vec<BorrowedFd<'_>> = job.streams.secrets.iter().map(|held| held.as_fd()).collect();
     cradle.bear(&Image {
         program,
         arguments: args,
         environment: env,
         cwd,
         streams: job.streams.in_order(null),
-        inherited: &[],
+        inherited: &inherited,
         ruleset: ruleset.as_ref().map(|ruleset| ruleset.as_fd()),
     })
 }
@@ -201,18 +208,25 @@ fn bubblewrap(
     streams: &Streams,
 ) -> io::Result<Born> {
     let filter = memory_file("nexusmon-filter", &seccomp::bytes(filter))?;
-    let listed = memory_file("nexusmon-arguments", &nul_separated(arguments))?;
     let number = |file: &OwnedFd| file.as_raw_fd().to_string();
+    let mut arguments = arguments.to_vec();
+    for (path, held) in start.secrets.iter().zip(&streams.secrets) {
+        // Copied into the confinement's own memory; bubblewrap closes the descriptor.
+        arguments.extend(["--ro-bind-data".to_owned(), number(held), path.clone()]);
+    }
+    let listed = memory_file("nexusmon-arguments", &nul_separated(&arguments))?;
     let mut all = ["--seccomp".to_owned(), number(&filter), "--args".to_owned(), number(&listed)].to_vec();
     all.extend(start.args.iter().cloned());
     let environment = [("NEXUSMON_ATTEMPT".to_owned(), start.key.clone())].into();
+    let inherited: Vec<BorrowedFd<'_>> =
+        [&filter, &listed].into_iter().chain(&streams.secrets).map(|file| file.as_fd()).collect();
     cradle.bear(&Image {
         program: &start.program,
         arguments: &all,
         environment: &environment,
         cwd: "/",
         streams: streams.in_order(null),
-        inherited: &[filter.as_fd(), listed.as_fd()],
+        inherited: &inherited,
         ruleset: None,
     })
 }

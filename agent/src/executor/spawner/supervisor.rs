@@ -148,7 +148,8 @@ impl Supervisor {
             self.events.push(Event::Failed { id, detail: "its output pipes did not arrive".to_owned() });
             return;
         };
-        let streams = Streams { stdout, stderr, stdin: descriptors.next().filter(|_| start.stdin) };
+        let stdin = if start.stdin { descriptors.next() } else { None };
+        let streams = Streams { stdout, stderr, stdin, secrets: descriptors.collect() };
         self.trees.insert(id, Tree::new(&start, now()));
         if let Some(launched) = self.launcher.launch(start, streams) {
             self.begun(launched);

@@ -165,6 +165,7 @@ mod tests {
             cwd: String::new(),
             confinement: Confinement::Free,
             stdin: false,
+            secrets: Vec::new(),
             timeout,
             grace,
             lease,

@@ -8,13 +8,12 @@ const OF_MISSION: [(&str, &str); 2] = [
     ("playbook", "playbooks are not built yet: give the plan as `tasks`"),
     ("inputs", "`inputs` belong to playbooks, which are not built yet: write the values into the tasks"),
 ];
-const OF_TASK: [(&str, &str); 3] = [
-    ("secrets", "secrets are not built yet: nothing secret can be handed to a task"),
+const OF_TASK: [(&str, &str); 2] = [
     ("spawn", "tasks that add tasks are not built yet: use `for_each`"),
     ("accept", "`accept` is not built yet"),
 ];
 
-/// Refuses `playbook`, `inputs`, `secrets`, `spawn`, `accept` and network allow-lists wherever they stand in a mission's
+/// Refuses `playbook`, `inputs`, `spawn`, `accept` and network allow-lists wherever they stand in a mission's
 /// body. Anything else about the body is left to [`super::parse_mission`].
 pub fn refuse_unbuilt(body: &Value) -> Vec<Invalid> {
     let mut errors = Vec::new();

@@ -80,7 +80,14 @@ fn judge_now(
 ) -> Result<Judged> {
     let drafts = draft.tasks.as_deref().unwrap_or_default();
     let request = PlanRequest { drafts, requested: draft.rank, budget: &draft.budget };
-    let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name, fleet: &fleet.views };
+    let secrets = app.secrets.get();
+    let facts = PlanFacts {
+        catalog: &fleet.catalog,
+        agents: &fleet.by_name,
+        fleet: &fleet.views,
+        secrets: &secrets,
+        playbook: None,
+    };
     let bound = bind(&request, &facts)?;
     let policy = app.policy.get();
     let header = PlanHeader {
