@@ -4,13 +4,18 @@
 
 use std::sync::Arc;
 
+use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::id::{AgentId, JournalId};
 use nexusmon_shared::lifecycle::Lifecycle;
+use nexusmon_shared::message::SealedSecret;
 use nexusmon_shared::time::SharedClock;
+use nexusmon_shared::trust::provenance::Provenance;
+use nexusmon_shared::trust::sealed::{Binding, SealError};
 use rand::rngs::StdRng;
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
-use crate::attempts::{Attempts, Command, Parts, Summary};
+use crate::attempts::{Attempts, Command, Keys, Parts, Summary};
 use crate::config::Config;
 use crate::consent::{Catalogue, Standing};
 use crate::control::{self, Portrait, Status};
@@ -22,6 +27,31 @@ use crate::link::{self, Artifacts, LineState, Link};
 use crate::roster::Believed;
 use crate::witness::Witness;
 use crate::worker::{LogSpool, Worker};
+
+/// The keys of the identity folder.
+struct OwnKeys(Arc<Home>);
+
+impl Keys for OwnKeys {
+    fn open(&self, attempt: AttemptRef, secret: &SealedSecret) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let SealedSecret { name, version, scope, sealed } = secret;
+        let membership = self.0.membership();
+        let binding = Binding {
+            organism: membership.organism,
+            agent: membership.agent,
+            secret: name.clone(),
+            version: *version,
+            scope: scope.clone(),
+            task: attempt.task,
+            fence: attempt.fence,
+        };
+        self.0.sealing().open(&binding, sealed)
+    }
+
+    fn attest(&self, provenance: &Provenance) -> Option<String> {
+        let envelope = self.0.identity().attest(provenance)?;
+        serde_json::to_string(&envelope).ok()
+    }
+}
 
 /// What an agent is made of.
 pub struct Ingredients {
@@ -84,6 +114,7 @@ impl Agent {
             stop_grace: config.stop_grace,
             worker: Arc::clone(&worker),
             courier: Arc::clone(&artifacts) as Arc<_>,
+            keys: Arc::new(OwnKeys(Arc::clone(&home))),
             clock: Arc::clone(&clock),
         };
         let attempts = Attempts::start(parts, opened, lifecycle).await;

@@ -9,6 +9,7 @@ mod command;
 mod confine;
 mod descriptor;
 mod doorway;
+mod handed;
 mod measure;
 mod protocol;
 mod pump;
@@ -32,6 +33,7 @@ use nexusmon_shared::sandbox::{Level, Profile};
 use nexusmon_shared::time::{SharedClock, Timestamp};
 
 use crate::egress::{EgressConfig, Gate};
+use crate::redact::Redactor;
 use crate::run::{Exit, Job};
 use crate::spool::Spool;
 use crate::worker::{CancelToken, Hooks, Leftover};
@@ -201,7 +203,7 @@ impl Executor {
 
     /// Executes `shell.run` and `script.run`.
     pub async fn execute(&self, job: Job, cancel: CancelToken, hooks: Hooks) -> Exit {
-        let mut report = Report { started_at: None, level: None, log_bytes: 0 };
+        let mut report = Report { started_at: None, level: None, log: pump::Written::default() };
         let attempt = job.attempt;
         let outcome = self.attempt(job, cancel, hooks, &mut report).await;
         let (ending, artifacts) = match outcome {
@@ -217,7 +219,9 @@ impl Executor {
             ending,
             artifacts,
             sandbox_level: report.level,
-            log_bytes: report.log_bytes,
+            log_bytes: report.log.bytes,
+            log_digest: report.log.digest,
+            provenance: None,
             started_at: report.started_at,
             finished_at: self.0.clock.now(),
         }
@@ -261,6 +265,8 @@ impl Executor {
             Level::L2 => Some(self.gate(&job.spec.sandbox.network, &mut pipes)?),
             _ => None,
         };
+        pipes.outer.secrets = handed::descriptors(&job.secrets).map_err(|error| internal(&error))?;
+        let redactor = handed::redactor(&job.secrets);
         let start = Start {
             id: 0,
             key: attempt_key(job.attempt),
@@ -271,13 +277,18 @@ impl Executor {
             confinement: confinement.confinement,
             stdin: false,
             doorway: served.is_some(),
+            secrets: workspace.secret_paths(&job),
             timeout: Some(millis(job.timeout)),
             grace: millis(self.0.config.grace),
             lease: Lease::Until { offline: millis(job.offline) },
         };
         let mut tree = self.start_tree(start, pipes.outer).await?;
-        let log = self.0.spool.writer(job.attempt);
-        let mut output = pump::Output::new(pipes.inner, log, Arc::clone(&self.0.clock))
+        let mut log = self.0.spool.writer(job.attempt);
+        if !job.spec.artifacts.is_empty() {
+            // What will be signed about them names the log as well.
+            log = log.hashed();
+        }
+        let mut output = pump::Output::new(pipes.inner, log, redactor.as_ref(), Arc::clone(&self.0.clock))
             .map_err(|error| internal(&error))?;
         let mut started = Some(hooks.started);
         let served = async {
@@ -319,7 +330,7 @@ impl Executor {
                 }
             }
         };
-        report.log_bytes = output.finish().await.map_err(|error| internal(&error))?;
+        report.log = output.finish().await.map_err(|error| internal(&error))?;
         let (status, reason) = ended.map_err(failed)?;
         if is_crowded {
             return Err(failed(Cause::BudgetExceeded { budget: "disk".to_owned() }));
@@ -327,7 +338,7 @@ impl Executor {
         let (answer, finished) = tokio::sync::oneshot::channel();
         let uploads = uploads(&self.0.config.data_dir, job.attempt);
         tokio::task::spawn_blocking(move || {
-            let _ = answer.send(finish(&job, &workspace, &uploads, status, reason));
+            let _ = answer.send(finish(&job, &workspace, &uploads, (status, reason), redactor.as_ref()));
             // Nobody waits for the folder to be gone.
             workspace.remove();
         });
@@ -436,6 +447,7 @@ impl Executor {
             confinement: confinement.confinement,
             stdin: true,
             doorway: false,
+            secrets: Vec::new(),
             timeout: None,
             grace: millis(self.0.config.grace),
             lease: Lease::Agent,
@@ -457,7 +469,7 @@ impl std::fmt::Debug for Executor {
 struct Report {
     started_at: Option<Timestamp>,
     level: Option<Level>,
-    log_bytes: u64,
+    log: pump::Written,
 }
 
 /// The next request to end that says something new.
@@ -472,10 +484,15 @@ fn finish(
     job: &Job,
     workspace: &Workspace,
     uploads: &std::path::Path,
-    status: Status,
-    reason: Reason,
+    (status, reason): (Status, Reason),
+    redactor: Option<&Redactor>,
 ) -> (Ending, Vec<crate::run::Collected>) {
-    let collected = collect::artifacts(workspace, &job.spec.artifacts, uploads);
+    let mut collected = collect::artifacts(workspace, &job.spec.artifacts, uploads);
+    if let (Some(redactor), Ok(files)) = (redactor, &mut collected)
+        && let Err(error) = handed::withhold(redactor, files)
+    {
+        collected = Err(format!("they could not be looked through for secrets: {error}"));
+    }
     let ending = match (reason, status) {
         (Reason::Lease, _) => Ending::Unknown,
         (Reason::Asked, _) => Ending::Cancelled,
@@ -484,6 +501,10 @@ fn finish(
             Ending::Failed { cause: Cause::BudgetExceeded { budget: "processes".to_owned() } }
         }
         (Reason::Itself, Status::Exited(0)) => match workspace.outputs() {
+            Ok(outputs) if redactor.is_some_and(|redactor| holds_secret(redactor, &outputs)) => {
+                let detail = "NEXUSMON_OUTPUTS holds a secret; nothing of it was kept".to_owned();
+                Ending::Failed { cause: Cause::ArtifactFailed { detail } }
+            }
             Ok(outputs) => Ending::Succeeded { outputs },
             Err(cause) => Ending::Failed { cause },
         },
@@ -496,6 +517,10 @@ fn finish(
         }
         (ending, collected) => (ending, collected.unwrap_or_default()),
     }
+}
+
+fn holds_secret(redactor: &Redactor, outputs: &nexusmon_shared::task::Outputs) -> bool {
+    serde_json::to_vec(outputs).is_ok_and(|text| redactor.finds(&text))
 }
 
 /// An attempt's name in paths and in the environment of its processes.

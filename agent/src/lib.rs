@@ -15,6 +15,7 @@ pub mod journal;
 pub mod link;
 pub mod local;
 pub mod plugins;
+pub mod redact;
 pub mod roster;
 pub mod run;
 pub mod simulated;

@@ -128,7 +128,16 @@ impl LocalWorker {
     fn exit(&self, ending: Ending, started_at: Timestamp) -> Exit {
         let finished_at = self.clock.now();
         let started_at = Some(started_at);
-        Exit { ending, artifacts: Vec::new(), sandbox_level: None, log_bytes: 0, started_at, finished_at }
+        Exit {
+            ending,
+            artifacts: Vec::new(),
+            sandbox_level: None,
+            log_bytes: 0,
+            log_digest: None,
+            provenance: None,
+            started_at,
+            finished_at,
+        }
     }
 }
 

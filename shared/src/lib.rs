@@ -13,6 +13,7 @@ pub mod expression;
 pub mod id;
 pub mod join_token;
 pub mod manifest;
+pub mod masking;
 pub mod message;
 pub mod mission;
 pub mod name;

@@ -128,6 +128,7 @@ const ROOMS: &[Room] = &[
     Room { source: AGENT, module: "facts", own: &[], outside: &[] },
     Room { source: AGENT, module: "run", own: &[], outside: &[] },
     Room { source: AGENT, module: "consent", own: &["run"], outside: &[] },
+    Room { source: AGENT, module: "redact", own: &[], outside: &[] },
     Room { source: AGENT, module: "roster", own: &[], outside: &[] },
     Room { source: AGENT, module: "worker", own: &["run"], outside: &["tokio"] },
     Room { source: AGENT, module: "journal", own: &["run"], outside: &["tokio"] },
@@ -150,7 +151,7 @@ const ROOMS: &[Room] = &[
     Room {
         source: AGENT,
         module: "executor",
-        own: &["egress", "run", "spool", "worker"],
+        own: &["egress", "redact", "run", "spool", "worker"],
         outside: &["tokio"],
     },
     Room {

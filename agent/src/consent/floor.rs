@@ -29,6 +29,8 @@ pub fn rank_floor(
     let near = task.sandbox.profile == Profile::Network
         && task.sandbox.hosts().is_ok_and(|hosts| egress::reaches_neighbours(&hosts, allow_private));
     let asked = asked.max(if near { Rank::B } else { Rank::E });
-    let rank = declared.max(asked).max(own).max(if lite { Rank::D } else { Rank::E });
+    // What a secret is bound to only the coordinator knows; that one is handed over, everybody sees.
+    let secret = if task.secrets.is_empty() { Rank::E } else { Rank::C };
+    let rank = declared.max(asked).max(own).max(secret).max(if lite { Rank::D } else { Rank::E });
     if rank == Rank::A && task.fans_out() { Rank::S } else { rank }
 }

@@ -87,6 +87,7 @@ async fn attempt(
         confinement: confined.confinement,
         stdin: false,
         doorway: near.is_some(),
+        secrets: Vec::new(),
         timeout: Some(millis(PATIENCE)),
         grace: 0,
         lease: Lease::Agent,

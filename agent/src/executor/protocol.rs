@@ -74,6 +74,10 @@ pub(crate) struct Start {
     /// The last descriptor is the socket that a [`super::doorway`] hands its listener out by.
     #[serde(default)]
     pub(crate) doorway: bool,
+    /// Where the process finds its secrets, whose descriptors come behind the others: paths of links to be made on the
+    /// host, or of files in a confinement with places of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) secrets: Vec<String>,
     /// From the start of the process.
     pub(crate) timeout: Option<u64>,
     /// Between SIGTERM and SIGKILL when the spawner itself ends the tree.
@@ -150,7 +154,7 @@ pub(crate) enum Reason {
 const INLINE: usize = 60 * 1024;
 /// What a packet may hold, with its marker.
 pub(crate) const PACKET: usize = 64 * 1024;
-const MAX_DESCRIPTORS: usize = 4;
+const MAX_DESCRIPTORS: usize = 4 + nexusmon_shared::plan::MAX_SECRETS;
 /// A start holds parameters of at most 512 KiB; anything near this is nonsense.
 const MAX_MESSAGE: u64 = 8 * 1024 * 1024;
 
@@ -184,7 +188,10 @@ impl Packet {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !all.is_empty() {
-            assert!(control.push(SendAncillaryMessage::ScmRights(&all)), "at most four descriptors are sent");
+            assert!(
+                control.push(SendAncillaryMessage::ScmRights(&all)),
+                "streams, a large message and secrets are sent, no more"
+            );
         }
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         sendmsg(socket, &[IoSlice::new(&self.bytes)], &mut control, flags)?;

@@ -164,6 +164,7 @@ impl Session<'_> {
                 CoordinatorMessage::Flags { disabled_capabilities } => Command::Flags(disabled_capabilities),
                 CoordinatorMessage::Halt(notice) => Command::Halt(notice),
                 CoordinatorMessage::Roster(signed) => Command::Roster(signed),
+                CoordinatorMessage::Secret(answer) => Command::Secret(answer),
                 CoordinatorMessage::Certificate(certificate) => {
                     let _ = issued.send(certificate).await;
                     continue;
@@ -259,6 +260,7 @@ impl Session<'_> {
                             AgentMessage::DrainRequested { reason: reason.to_owned() }
                         }
                         Outgoing::HaltAck(ack) => AgentMessage::HaltAck(ack),
+                        Outgoing::SecretRequest(attempt) => AgentMessage::SecretRequest(attempt),
                         Outgoing::Reopen => return Ended::Reopen,
                         Outgoing::Closed => return Ended::Closed,
                     };

@@ -118,6 +118,8 @@ pub(crate) fn job(number: u64, uses: &str, sandbox: Value, with: Value, artifact
         offline: Duration::ZERO,
         idempotency_key: "key".to_owned(),
         traceparent: None,
+        provenance: None,
+        secrets: Vec::new(),
     }
 }
 

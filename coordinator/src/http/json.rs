@@ -22,7 +22,7 @@ const DEPTH_LIMIT: usize = 64;
 const INLINE_LIMIT: usize = 256 * 1024;
 
 /// Fields of parts that do not exist yet: refused by name, so that nobody believes they were obeyed.
-const NOT_BUILT: [&str; 6] = ["secrets", "spawn", "accept", "playbook", "inputs", "signature"];
+const NOT_BUILT: [&str; 5] = ["spawn", "accept", "playbook", "inputs", "signature"];
 
 /// A JSON body of at most `LIMIT` bytes. An absent body reads as `{}`.
 #[derive(Debug)]

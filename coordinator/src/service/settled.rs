@@ -15,6 +15,7 @@ use nexusmon_shared::task::TaskStatus;
 use nexusmon_store::{BarRow, SettleRow, TaskRow, Tx};
 use serde_json::{Value, json};
 
+use super::provenance::Doubtful;
 use super::unit::{Actor, After, Unit, attempt_of, task_subject};
 use super::unlock::{Missions, Over};
 use super::{consent, dispatch, finish, unlock, vault};
@@ -26,6 +27,7 @@ use crate::error::{Error, Result};
 pub(crate) struct Arrived {
     pub agent: AgentId,
     pub reports: Vec<Report>,
+    pub doubtful: Vec<Doubtful>,
 }
 
 /// Settles everything that queued; each caller gets its own attempts back.
@@ -87,6 +89,11 @@ async fn settle(app: &App, tx: &mut Tx, batch: &[Arrived]) -> Result<After> {
     let mut rows: HashMap<TaskId, TaskRow> = rows.into_iter().map(|row| (row.id, row)).collect();
     let mut work = Work::default();
     for arrived in batch {
+        for Doubtful { attempt, why } in &arrived.doubtful {
+            let mission = rows.get(&attempt.task).map(|row| row.mission);
+            let body = json!({"alert": format!("a provenance that does not hold: {why}"), "fence": attempt.fence.to_string()});
+            unit.audit(arrived.agent.to_string(), "alert.raised", task_subject(attempt.task), mission, body);
+        }
         for report in &arrived.reports {
             let Some(row) = rows.get_mut(&report.attempt.task) else {
                 stale(&mut unit, arrived.agent, report, None);

@@ -231,6 +231,7 @@ impl Session {
             artifacts: Vec::new(),
             log_bytes: 0,
             sandbox_level: None,
+            provenance: None,
         };
         let events = Events { finished: vec![report], credit: 4, ..Events::default() };
         self.say(AgentMessage::Events(events)).await;

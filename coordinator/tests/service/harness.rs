@@ -20,6 +20,7 @@ use nexusmon_shared::message::{
     CoordinatorMessage, Facts, Heartbeat, HeldAttempt, Hello, LocalPolicy, Order, ProtocolRange, Welcome,
 };
 use nexusmon_shared::outcome::{Cause, Ending, Report};
+use nexusmon_shared::pki::{IdentityKey, SealingKey};
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::Level;
@@ -193,8 +194,8 @@ impl World {
             state: AgentState::Active,
             labels: Json([("name".to_owned(), name.to_owned())].into()),
             max_rank: Rank::S,
-            identity_key: "00".repeat(32),
-            sealing_key: "00".repeat(32),
+            identity_key: hex::encode(identity_key(name).public()),
+            sealing_key: hex::encode(sealing_key(name).public()),
             join_counter: 1,
             facts: "{}".to_owned(),
             hello: None,
@@ -257,13 +258,34 @@ fn manifest() -> Manifest {
     .unwrap()
 }
 
+fn shell() -> Manifest {
+    serde_json::from_value(
+        json!({"name": "shell", "version": "1.0.0", "capabilities": [{"name": "shell.run"}]}),
+    )
+    .unwrap()
+}
+
+fn keys_of(name: &str) -> StdRng {
+    StdRng::seed_from_u64(name.bytes().map(u64::from).sum::<u64>() + 1_000)
+}
+
+/// What secrets are sealed to, for the agent of that name.
+pub(crate) fn sealing_key(name: &str) -> SealingKey {
+    SealingKey::generate(&mut keys_of(name))
+}
+
+/// What the agent of that name signs with.
+pub(crate) fn identity_key(name: &str) -> IdentityKey {
+    IdentityKey::generate(&mut keys_of(name))
+}
+
 impl Agent {
     pub(crate) async fn connect(world: &World, id: AgentId, journal: u128, held: Vec<HeldAttempt>) -> Self {
         let journal = JournalId::from_bits(journal);
         let hello = Hello {
             protocol: ProtocolRange::OURS,
             build: "test".to_owned(),
-            manifests: vec![manifest()],
+            manifests: vec![manifest(), shell()],
             labels: std::collections::BTreeMap::new(),
             slots: 4,
             sandbox_levels: BTreeSet::from([Level::L0, Level::L1, Level::L3]),
@@ -330,6 +352,7 @@ impl Agent {
             artifacts: Vec::new(),
             log_bytes: 0,
             sandbox_level: Some(Level::L3),
+            provenance: None,
         };
         tasks::report(&self.app, self.id, self.live.session(), vec![report]).await.unwrap()
     }

@@ -100,7 +100,7 @@ fn ending() -> impl Strategy<Value = Ending> {
 
 fn report() -> impl Strategy<Value = Report> {
     let artifact = ("[a-z/]{1,9}", digest(), any::<u64>()).prop_map(|(name, digest, size)| {
-        ProducedArtifact { name, digest, size, media_type: "text/plain".into() }
+        ProducedArtifact { name, digest, size, media_type: "text/plain".into(), withheld: false }
     });
     let level = prop::option::of(prop::sample::select(vec![Level::L0, Level::L3Lite, Level::L3]));
     let started = prop::option::of((1_i64..).prop_map(Timestamp::from_micros));
@@ -113,6 +113,7 @@ fn report() -> impl Strategy<Value = Report> {
             artifacts,
             log_bytes,
             sandbox_level,
+            provenance: None,
         },
     )
 }

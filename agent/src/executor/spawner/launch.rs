@@ -32,6 +32,8 @@ pub(crate) struct Streams {
     pub(crate) stderr: OwnedFd,
     pub(crate) stdin: Option<OwnedFd>,
     pub(crate) doorway: Option<OwnedFd>,
+    /// In the order of the start's `secrets`.
+    pub(crate) secrets: Vec<OwnedFd>,
 }
 
 /// A first process, with a descriptor that becomes readable when it ends.
@@ -193,14 +195,19 @@ fn confined(cradle: &mut Cradle, null: &File, job: &Job) -> io::Result<Born> {
         }
         _ => None,
     };
-    let Start { program, args, env, cwd, .. } = &*job.start;
+    let Start { program, args, env, cwd, secrets, .. } = &*job.start;
+    // The process inherits them under the numbers they have here, and so does whatever it starts.
+    for (link, held) in secrets.iter().zip(&job.streams.secrets) {
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{}", held.as_raw_fd()), link)?;
+    }
+    let inherited: Vec<BorrowedFd<'_>> = job.streams.secrets.iter().map(|held| held.as_fd()).collect();
     cradle.bear(&Image {
         program,
         arguments: args,
         environment: env,
         cwd,
         streams: job.streams.in_order(null),
-        inherited: &[],
+        inherited: &inherited,
         ruleset: ruleset.as_ref().map(|ruleset| ruleset.as_fd()),
         limits: job.limits.filter(|_| ruleset.is_some()),
     })
@@ -216,10 +223,16 @@ fn bubblewrap(
     limits: Option<Limits>,
 ) -> io::Result<Born> {
     let filter = memory_file("nexusmon-filter", &seccomp::bytes(filter))?;
-    let listed = memory_file("nexusmon-arguments", &nul_separated(arguments))?;
     let number = |file: &OwnedFd| file.as_raw_fd().to_string();
+    let mut arguments = arguments.to_vec();
+    for (path, held) in start.secrets.iter().zip(&streams.secrets) {
+        // Copied into the confinement's own memory; bubblewrap closes the descriptor.
+        arguments.extend(["--ro-bind-data".to_owned(), number(held), path.clone()]);
+    }
+    let listed = memory_file("nexusmon-arguments", &nul_separated(&arguments))?;
     let mut all = ["--seccomp".to_owned(), number(&filter), "--args".to_owned(), number(&listed)].to_vec();
-    let mut inherited = vec![filter.as_fd(), listed.as_fd()];
+    let mut inherited: Vec<BorrowedFd<'_>> =
+        [&filter, &listed].into_iter().chain(&streams.secrets).map(|file| file.as_fd()).collect();
     if let (Some(doorway), Some((end_of_options, command))) = (&streams.doorway, start.args.split_first()) {
         inherited.push(doorway.as_fd());
         let words = [end_of_options, doorway::PROGRAM, doorway::COMMAND, &number(doorway)];

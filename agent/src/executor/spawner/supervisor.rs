@@ -159,8 +159,8 @@ impl Supervisor {
             return;
         };
         let stdin = if start.stdin { descriptors.next() } else { None };
-        let streams =
-            Streams { stdout, stderr, stdin, doorway: descriptors.next().filter(|_| start.doorway) };
+        let doorway = if start.doorway { descriptors.next() } else { None };
+        let streams = Streams { stdout, stderr, stdin, doorway, secrets: descriptors.collect() };
         self.trees.insert(id, Tree::new(&start, now()));
         if let Some(launched) = self.launcher.launch(start, streams) {
             self.begun(launched);

@@ -169,6 +169,7 @@ mod tests {
             confinement: Confinement::Free,
             stdin: false,
             doorway: false,
+            secrets: Vec::new(),
             timeout,
             grace,
             lease,

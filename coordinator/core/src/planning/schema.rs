@@ -79,6 +79,13 @@ fn task() -> Value {
             "idempotent": {"type": "boolean", "description": "May run again after a loss; default by rank: E and D."},
             "offline": {"$ref": "#/$defs/duration", "description": "How long a cut-off agent may finish it."},
             "sandbox": {"$ref": "#/$defs/sandbox"},
+            "secrets": {"type": "array", "maxItems": 16, "description": "Handed over as files in $NEXUSMON_SECRETS.",
+                "items": {"oneOf": [
+                    {"$ref": "#/$defs/name"},
+                    {"type": "object", "additionalProperties": false, "required": ["name"],
+                        "properties": {"name": {"$ref": "#/$defs/name"},
+                            "env": {"type": "string", "description": "Also in this environment variable."}}},
+                ]}},
             "inputs": {"type": "array", "items": {"oneOf": [
                 {"type": "object", "additionalProperties": false, "required": ["task", "artifact"],
                     "properties": {"task": {"$ref": "#/$defs/name"}, "artifact": {"type": "string"}}},

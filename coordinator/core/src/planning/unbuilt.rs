@@ -4,13 +4,9 @@ use serde_json::Value;
 
 use super::Invalid;
 
-const OF_TASK: [(&str, &str); 2] = [
-    ("secrets", "secrets are not built yet: nothing secret can be handed to a task"),
-    ("spawn", "tasks that add tasks are not built yet: use `for_each`"),
-];
+const OF_TASK: [(&str, &str); 1] = [("spawn", "tasks that add tasks are not built yet: use `for_each`")];
 
-/// Refuses `secrets` and `spawn` wherever they stand in a mission's
-/// body. Anything else about the body is left to [`super::parse_mission`].
+/// Refuses `spawn` wherever it stands in a mission's body. Anything else about the body is left to [`super::parse_mission`].
 pub fn refuse_unbuilt(body: &Value) -> Vec<Invalid> {
     let mut errors = Vec::new();
     for (index, task) in body.get("tasks").and_then(Value::as_array).into_iter().flatten().enumerate() {

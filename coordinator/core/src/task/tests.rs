@@ -35,6 +35,7 @@ fn report(fence: Fence, ending: Ending, started: bool) -> Report {
         artifacts: vec![],
         log_bytes: 0,
         sandbox_level: None,
+        provenance: None,
     }
 }
 

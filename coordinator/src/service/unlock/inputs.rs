@@ -32,7 +32,7 @@ pub(super) async fn resolve(
     let sources: Vec<_> = sources.into_iter().collect();
     let mut outputs = BTreeMap::<(TaskId, String), OrderInput>::new();
     for row in unit.tx.outputs_of_tasks(&sources).await? {
-        if row.status != VersionStatus::Purged {
+        if !matches!(row.status, VersionStatus::Purged | VersionStatus::Withheld) {
             let input = OrderInput { name: row.name.clone(), digest: row.digest, size: size(row.size) };
             outputs.insert((row.task, row.name), input);
         }
@@ -51,6 +51,9 @@ pub(super) async fn resolve(
                 Input::FromVault(from) => match unit.tx.version(from.version).await? {
                     Some(VersionRow { status: VersionStatus::Purged, .. }) => {
                         Err(missing(format!("{} was purged by retention", from.version)))
+                    }
+                    Some(VersionRow { status: VersionStatus::Withheld, .. }) => {
+                        Err(missing(format!("{} is withheld: a secret was found in it", from.version)))
                     }
                     Some(row) => {
                         Ok(OrderInput { name: from.name.clone(), digest: row.digest, size: size(row.size) })

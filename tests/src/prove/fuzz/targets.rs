@@ -258,6 +258,7 @@ fn agent_messages() -> Vec<Vec<u8>> {
         artifacts: Vec::new(),
         log_bytes: 7,
         sandbox_level: None,
+        provenance: None,
     };
     let events = Events {
         accepted: vec![attempt],
