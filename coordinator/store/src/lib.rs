@@ -59,7 +59,7 @@ pub use artifacts::{
 };
 pub use attempts::AttemptRow;
 pub use audit::{
-    AuditEntry, AuditFilter, AuditRow, WaitingAuditRow, canonical as canonical_audit_entry,
+    AuditEntry, AuditFilter, AuditRow, Body, WaitingAuditRow, canonical as canonical_audit_entry,
     numbered as numbered_audit_entry,
 };
 pub use blobs::{BlobRow, UploadRow};
@@ -94,9 +94,8 @@ pub use sessions::{AgentSessionRow, OpenedSession, Renewal};
 pub use singletons::SingletonRow;
 pub use store::{Store, StoreConfig};
 pub use tasks::{
-    Candidate, Decision, EdgeRow, GrantRow, GrantedTask, ItemOutcome, LeafKey, LeafRef, LimitUse, Limits,
-    ReadyCount, SettleRow, Source, SpecRow, StartedRow, TaskCount, TaskFilter, TaskRow, TaskSummary,
-    TaskUpdate,
+    Decision, EdgeRow, GrantRow, GrantedTask, ItemOutcome, LeafKey, LeafRef, LimitUse, Limits, ReadyCount,
+    SettleRow, Source, SpecRow, StartedRow, TaskCount, TaskFilter, TaskRow, TaskSummary, TaskUpdate,
 };
 pub use topic::Topic;
 pub use transaction::Tx;

@@ -50,7 +50,7 @@ async fn hot_path(
     let found = tx.claim_candidates(&[(class, 10)]).await?;
     tx.lock_limits(&BTreeSet::from(["k".to_owned()])).await?;
     let rows: Vec<_> = found.iter().map(|task| grant_row(task, 1, session)).collect();
-    let granted = tx.grant(&rows).await?;
+    let granted = tx.grant(&rows, found).await?;
     let ids: Vec<_> = granted.iter().map(|one| one.task.id).collect();
     let rows = tx.load_for_report(&ids).await?;
     tx.settle(&rows.iter().map(Into::into).collect::<Vec<_>>()).await?;
@@ -63,6 +63,7 @@ async fn hot_path(
     tx.children_outcomes(ids[0]).await?;
     tx.renew_sessions(&[Renewal { agent: agent_id(1), session, heartbeat: 1, at: NOW }]).await?;
     tx.backoff_due(NOW, 10).await?;
+    tx.backoff_ahead(NOW, 10).await?;
     tx.leases_of(agent_id(1)).await?;
     tx.ready_classes().await?;
     Ok(tx.take_plans())
@@ -97,6 +98,7 @@ async fn lists(read: &mut Connection) -> Result<Vec<String>, StoreError> {
     read.mission_audit_after(mission_id(1), 0, 100).await?;
     read.missions_due(NOW, 10).await?;
     read.next_backoff().await?;
+    read.traces(&[mission_id(1)]).await?;
     Ok(read.take_plans())
 }
 
