@@ -63,7 +63,6 @@ async fn hot_path(
     tx.children_outcomes(ids[0]).await?;
     tx.renew_sessions(&[Renewal { agent: agent_id(1), session, heartbeat: 1, at: NOW }]).await?;
     tx.backoff_due(NOW, 10).await?;
-    tx.backoff_ahead(NOW, 10).await?;
     tx.leases_of(agent_id(1)).await?;
     tx.ready_classes().await?;
     Ok(tx.take_plans())
@@ -98,7 +97,6 @@ async fn lists(read: &mut Connection) -> Result<Vec<String>, StoreError> {
     read.mission_audit_after(mission_id(1), 0, 100).await?;
     read.missions_due(NOW, 10).await?;
     read.next_backoff().await?;
-    read.traces(&[mission_id(1)]).await?;
     Ok(read.take_plans())
 }
 
