@@ -63,7 +63,7 @@ pub use artifacts::{
 };
 pub use attempts::AttemptRow;
 pub use audit::{
-    AuditEntry, AuditFilter, AuditRow, WaitingAuditRow, canonical as canonical_audit_entry,
+    AuditEntry, AuditFilter, AuditRow, Body, WaitingAuditRow, canonical as canonical_audit_entry,
     numbered as numbered_audit_entry,
 };
 pub use blobs::{BlobRow, UploadRow};
@@ -102,9 +102,8 @@ pub use singletons::SingletonRow;
 pub use standing::{StandingRow, StandingState, StandingUseRow};
 pub use store::{Store, StoreConfig};
 pub use tasks::{
-    Candidate, Decision, EdgeRow, GrantRow, GrantedTask, ItemOutcome, LeafKey, LeafRef, LimitUse, Limits,
-    ReadyCount, SettleRow, Source, SpecRow, StartedRow, TaskCount, TaskFilter, TaskRow, TaskSummary,
-    TaskUpdate,
+    Decision, EdgeRow, GrantRow, GrantedTask, ItemOutcome, LeafKey, LeafRef, LimitUse, Limits, ReadyCount,
+    SettleRow, Source, SpecRow, StartedRow, TaskCount, TaskFilter, TaskRow, TaskSummary, TaskUpdate,
 };
 pub use topic::Topic;
 pub use transaction::Tx;

@@ -206,7 +206,7 @@ pub(super) async fn open_leaves_of(
 ) -> Result<Option<Value>> {
     let Some(playbook) = read.playbook(&row.playbook, Some(row.version)).await? else { return Ok(None) };
     let body: Value = serde_json::from_str(&playbook.body).map_err(Error::internal)?;
-    let Ok(bound) = bound(app, &row.playbook, &parse_playbook(&body)?) else { return Ok(None) };
+    let Ok(bound) = bound(app, row.playbook.as_str(), &parse_playbook(&body)?) else { return Ok(None) };
     let same = shape(&bound.leaves).map_err(Error::internal)?.root() == row.shape;
     Ok(same.then(|| serde_json::to_value(&bound.leaves)).transpose().map_err(Error::internal)?)
 }
