@@ -132,7 +132,7 @@ test('a passkey of the roster signs grave work, and the machine that runs it agr
       await seen(page, `settings-passkey-${size}-${colorScheme}`);
       const mission = await grave(`signed on a ${size}, ${colorScheme}`);
       await page.goto(`${system.origin}/organism/approve/${mission.approval.id}`);
-      const button = page.getByRole('button', { name: /Hold 2 s to sign with your passkey/ });
+      const button = page.getByRole('button', { name: /Hold 2 s to sign/ });
       await button.waitFor();
       await seen(page, `approve-passkey-${size}-${colorScheme}`);
       await page.getByLabel(/Reason/).fill('read it, fine');
