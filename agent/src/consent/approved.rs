@@ -3,7 +3,7 @@
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::Order;
 use nexusmon_shared::outcome::Refusal;
-use nexusmon_shared::plan::TaskSpec;
+use nexusmon_shared::plan::{Input, TaskSpec};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::approval::{
@@ -126,7 +126,10 @@ impl Standing {
 /// What an order adds to its leaf must be what the leaf leaves open.
 fn check_shape(wanted: &Wanted<'_>) -> Result<(), Refused> {
     let Wanted { order, spec, .. } = wanted;
-    let agrees = order.inputs.len() == spec.inputs.len()
+    // A task that ran once per element of a list brings a file for each.
+    let many = spec.inputs.iter().any(|input| matches!(input, Input::FromTask(_)));
+    let (found, planned) = (order.inputs.len(), spec.inputs.len());
+    let agrees = (found == planned || (many && found > planned))
         && match (&spec.for_each, order.item_index) {
             (None, None) => true,
             (Some(list), Some(index)) => index < list.max,

@@ -58,8 +58,8 @@ pub use approvals::{
 };
 pub use archive::{Archive, Kept, Progress, TableDigest};
 pub use artifacts::{
-    ArtifactFilter, ArtifactKind, ArtifactReviewRow, ArtifactRow, InputVersion, NewVersion, OutputName,
-    OutputVersion, Verdict, VersionRow, VersionStatus,
+    ArtifactFilter, ArtifactKind, ArtifactReviewRow, ArtifactRow, InputVersion, ItemOutput, NewVersion,
+    OutputName, OutputVersion, Verdict, VersionRow, VersionStatus,
 };
 pub use attempts::AttemptRow;
 pub use audit::{

@@ -361,6 +361,8 @@ fn the_schema_accepts_what_is_read() {
     ]});
     assert_eq!(schema.check(&body), Ok(()));
     assert!(bound_with(&body).is_ok());
+    let made = json!({"playbook": "p@3", "inputs": {"a": 1}});
+    assert!(schema.accepts(&made) && parse_mission(&made).is_ok());
     for wrong in [
         json!({}),
         json!({"goal": "x", "colour": 1}),

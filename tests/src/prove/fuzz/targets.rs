@@ -22,7 +22,7 @@ pub(super) struct Target {
     pub(super) run: fn(&[u8]) -> bool,
 }
 
-pub(super) const COUNT: u32 = 20;
+pub(super) const COUNT: u32 = 24;
 
 /// Every parser of bytes that come from outside.
 pub(super) const TARGETS: [Target; COUNT as usize] = [
@@ -55,6 +55,8 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
         seeds: id_tokens,
         run: nexusmon_coordinator::service::auth::fuzzing::id_token,
     },
+    Target { name: "playbook", seeds: playbooks, run: playbook },
+    Target { name: "signed-documents", seeds: documents, run: document },
     Target { name: "names-and-times", seeds: names, run: names_and_times },
 ];
 
@@ -68,6 +70,42 @@ fn mission_json(bytes: &[u8]) -> bool {
     };
     let _ = planning::parse_tasks(&value);
     planning::parse_mission(&value).is_ok()
+}
+
+fn playbooks() -> Vec<Vec<u8>> {
+    let playbook = json!({
+        "name": "p", "goal": "x ${{ inputs.a }}",
+        "input_schema": {"properties": {"a": {"type": "string", "default": "b"}}},
+        "tasks": [{"id": "t", "uses": "shell.run", "if": "inputs.a == 'b'", "with": {"script": "x", "env": {"A": "${{ inputs.a }}"}},
+            "accept": {"with": {"env": true}}}]
+    });
+    vec![playbook.to_string().into_bytes()]
+}
+
+/// A playbook, its inputs, and a mission made of it.
+fn playbook(bytes: &[u8]) -> bool {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return false };
+    let Ok(playbook) = planning::parse_playbook(&value) else { return false };
+    let _ = planning::unfilled(&playbook.mission);
+    planning::complete_inputs(&playbook.input_schema, &Map::new())
+        .is_ok_and(|inputs| planning::fill(&playbook.mission, &inputs).is_ok())
+}
+
+fn documents() -> Vec<Vec<u8>> {
+    let organism = nexusmon_shared::id::OrganismId::from_bits(1);
+    let proposal = json!({"organism": organism, "at": Timestamp::from_micros(1), "comment": "c",
+        "act": {"kind": "halt_release", "number": 1}});
+    let standing = json!({"organism": organism, "author": {"kind": "planner", "id": "model"},
+        "shape": Digest::of(b"s"), "input_schema": true, "selector": {}, "max_rank": "A",
+        "expires_at": Timestamp::from_micros(1), "uses": 1});
+    let canonical = |value: &Value| nexusmon_shared::trust::canonical::of_value(value).unwrap_or_default();
+    [proposal, standing].iter().map(|value| canonical(value).into_bytes()).collect()
+}
+
+/// What people sign beside plans.
+fn document(bytes: &[u8]) -> bool {
+    use nexusmon_shared::trust::approval::{Proposal, StandingApproval};
+    Proposal::read(bytes).is_ok() || StandingApproval::read(bytes).is_ok()
 }
 
 fn mission_yaml(bytes: &[u8]) -> bool {
