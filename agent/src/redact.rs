@@ -138,6 +138,3 @@ impl Stream {
         out
     }
 }
-
-#[cfg(test)]
-mod tests;

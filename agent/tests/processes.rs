@@ -1,5 +1,7 @@
 //! What processes see, leave and cannot escape: the executor with real processes in every profile.
 
+#[path = "processes/redact.rs"]
+mod redact;
 #[path = "processes/secrets.rs"]
 mod secrets;
 

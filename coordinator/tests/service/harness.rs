@@ -9,7 +9,7 @@ use nexusmon_coordinator::app::App;
 use nexusmon_coordinator::app::sessions::{Live, Outgoing};
 use nexusmon_coordinator::blobs::{Blobs, BlobsConfig};
 use nexusmon_coordinator::config::{Config, Settings};
-use nexusmon_coordinator::keys::Keyring;
+use nexusmon_coordinator::keys::{self, Keyring};
 use nexusmon_coordinator::service::missions::{MissionView, NewMission};
 use nexusmon_coordinator::service::{Caller, agents, auth, dispatch, leases, missions, tasks};
 use nexusmon_shared::attempt::AttemptRef;
@@ -119,6 +119,22 @@ impl World {
         let Self { app, clock, database, folder, lifecycle } = self;
         drop(app);
         lifecycle.shutdown(Duration::from_secs(5)).await;
+        let (app, lifecycle) = open(&database, folder.path(), &clock).await;
+        Self { app, clock, database, folder, lifecycle }
+    }
+
+    /// As [`Self::restart`], with another master key.
+    pub(crate) async fn rotate(self) -> Self {
+        let Self { app, clock, database, folder, lifecycle } = self;
+        let config = app.config.clone();
+        drop(app);
+        lifecycle.shutdown(Duration::from_secs(5)).await;
+        let fresh = folder.path().join("next.key");
+        let rotated = keys::rotate(config.clone(), fresh.clone(), Arc::new(clock.clone())).await.unwrap();
+        assert_eq!(rotated.keys, 3);
+        let old = keys::rotate(config, folder.path().join("third.key"), Arc::new(clock.clone())).await;
+        assert!(old.unwrap_err().to_string().contains("not the one"), "the old key opens nothing any more");
+        std::fs::rename(fresh, folder.path().join("master.key")).unwrap();
         let (app, lifecycle) = open(&database, folder.path(), &clock).await;
         Self { app, clock, database, folder, lifecycle }
     }

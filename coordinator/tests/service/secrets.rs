@@ -144,4 +144,15 @@ both! {
         assert!(ask(&world, &one, attempt).await.refused.contains("no secret"));
         assert!(world.try_create(mission()).await.unwrap_err().to_string().contains("no secret `token`"));
     }
+
+    async fn another_master_key_opens_all_of_it(world) {
+        let id = world.enroll("one").await;
+        set(&world, VALUE, Some(&["one"])).await;
+        let world = world.rotate().await;
+        let mut one = Agent::connect(&world, id, 1, Vec::new()).await;
+        world.create(mission()).await;
+        let attempt = granted(&world, &mut one).await.attempt;
+        let answer = ask(&world, &one, attempt).await;
+        assert_eq!(opened(&world, (id, "one"), &answer, attempt).unwrap(), VALUE);
+    }
 }

@@ -1,10 +1,11 @@
+//! Secrets in logs: every form of them, wherever what is read was cut.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use nexusmon_agent::redact::Redactor;
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-
-use super::*;
 
 /// Characters that encoders treat differently.
 const LETTERS: &[char] = &[
