@@ -71,6 +71,7 @@ impl Agent {
             catalogue: Arc::new(Catalogue::default()),
             disabled: std::collections::BTreeSet::new(),
             signed_from: config.signed_from,
+            cli_keys_only: config.cli_keys_only,
             roster: None,
         };
         let parts = Parts {

@@ -35,6 +35,8 @@ pub struct Config {
     pub unsigned_consent: bool,
     /// Work from this rank on needs signatures here, as A and S always do.
     pub signed_from: Rank,
+    /// Only keys of the command line sign for this machine; passkeys do not.
+    pub cli_keys_only: bool,
     pub log: Log,
     /// Logs of attempts that wait for the coordinator, on this disk.
     pub spool_limit: Size,
@@ -113,6 +115,10 @@ pub struct Settings {
     /// The least rank this machine wants signatures for, E to A [default: A]
     #[arg(long, env = "NEXUSMON_AGENT_SIGNED_FROM", value_name = "RANK", global = true)]
     pub signed_from: Option<String>,
+
+    /// Take signatures of keys in files only, never a passkey's: a passkey does not see what a page shows
+    #[arg(long, env = "NEXUSMON_AGENT_CLI_KEYS_ONLY", num_args = 0..=1, default_missing_value = "true", global = true)]
+    pub cli_keys_only: Option<bool>,
 
     /// How log lines look [default: human]
     #[arg(long, env = "NEXUSMON_AGENT_LOG_FORMAT", value_name = "FORMAT", global = true)]
@@ -232,6 +238,7 @@ impl Config {
             capabilities,
             unsigned_consent: said.unsigned_consent.or(file.unsigned_consent).unwrap_or(false),
             signed_from,
+            cli_keys_only: said.cli_keys_only.or(file.cli_keys_only).unwrap_or(false),
             log: Log {
                 format: said.log_format.or(file.log_format).unwrap_or_default(),
                 filter: said.log.or(file.log),

@@ -6,6 +6,7 @@
 mod approved;
 mod catalogue;
 mod floor;
+mod standing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Standing {
     pub disabled: BTreeSet<Capability>,
     /// The least rank that needs signatures here; never above A.
     pub signed_from: Rank,
+    /// Passkeys do not count here.
+    pub cli_keys_only: bool,
     /// Who may sign, as this machine itself has verified; without it A and S are refused.
     pub roster: Option<Arc<Roster>>,
 }

@@ -40,6 +40,7 @@ use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::keys::Keyring;
+use crate::provider::Provider;
 use crate::service;
 use batch::Batcher;
 
@@ -91,6 +92,8 @@ pub struct Parts {
     pub(crate) logs: service::logs::OpenLogs,
     pub(crate) auth: service::auth::Guard,
     pub(crate) challenges: service::enrollment::Challenges,
+    /// Where people may log in who have no key here.
+    pub(crate) provider: Option<Provider>,
     pub(crate) idempotency: service::idempotency::InFlight,
     pub(crate) log: service::audit::Log,
     virtual_time: AtomicU64,
@@ -164,6 +167,7 @@ impl App {
             logs: service::logs::OpenLogs::default(),
             auth: service::auth::Guard::default(),
             challenges: service::enrollment::Challenges::default(),
+            provider: config.oidc.clone().map(|oidc| Provider::new(oidc, Arc::clone(&clock))).transpose()?,
             idempotency: service::idempotency::InFlight::default(),
             log: service::audit::Log::default(),
             virtual_time: AtomicU64::new(0),

@@ -17,7 +17,9 @@ mod log;
 mod login;
 mod missions;
 mod organism;
+mod playbook;
 mod policy;
+mod principals;
 mod render;
 mod roster;
 mod verify;
@@ -54,6 +56,12 @@ pub enum Command {
     /// List, fetch, compare and review what missions produced
     #[command(subcommand, visible_alias = "artifacts")]
     Artifact(artifacts::ArtifactCommand),
+    /// Missions with their inputs left open
+    #[command(subcommand, visible_alias = "playbooks")]
+    Playbook(playbook::PlaybookCommand),
+    /// Playbooks approved ahead of time
+    #[command(subcommand)]
+    Standing(playbook::StandingCommand),
     /// What waits for a decision
     Approvals(approvals::ApprovalsArgs),
     /// Make and show the key you sign with
@@ -81,6 +89,14 @@ pub enum Command {
     Audit(audit::AuditArgs),
     /// Stage, traits and what earned them
     Evolution,
+    /// Switch traits off and on, or grant one before it is earned
+    Trait(organism::TraitArgs),
+    /// People who may log in, and their roles
+    #[command(subcommand, visible_alias = "principals")]
+    Principal(principals::PrincipalCommand),
+    /// Tokens for programs
+    #[command(subcommand, visible_alias = "tokens")]
+    Token(principals::TokenCommand),
     /// Log in with the operator key and keep the token
     Login(login::LoginArgs),
     /// Forget the kept token and end its session
@@ -116,6 +132,8 @@ pub async fn run(
         Command::Mission(command) => missions::run(&client, command).await,
         Command::Agent(command) => agents::run(&client, command).await,
         Command::Artifact(command) => artifacts::run(&client, command).await,
+        Command::Playbook(command) => playbook::playbooks(&client, command).await,
+        Command::Standing(command) => playbook::standing(&client, command).await,
         Command::Approvals(arguments) => approvals::approvals(&client, arguments).await,
         Command::Key(command) => key::run(&client, command).await,
         Command::Roster(command) => roster::run(&client, command).await,
@@ -126,6 +144,9 @@ pub async fn run(
         Command::Policy(command) => policy::run(&client, command).await,
         Command::Rate(command) => flags::rates(&client, command).await,
         Command::Evolution => organism::evolution(&client).await,
+        Command::Trait(arguments) => organism::change_trait(&client, arguments).await,
+        Command::Principal(command) => principals::principals(&client, command).await,
+        Command::Token(command) => principals::tokens(&client, command).await,
         Command::Login(arguments) => login::login(&client, arguments).await,
         Command::Logout => login::logout(&client).await,
         Command::Completions { .. } | Command::Ready | Command::Audit(_) => Ok(()),

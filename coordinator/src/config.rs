@@ -2,6 +2,7 @@
 //!
 //! Secrets come by file or environment only.
 
+mod oidc;
 mod secret;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nexusmon_shared::join_token::Address;
 use nexusmon_shared::network::Network;
 
+pub use oidc::{Oidc, OidcSettings, is_private};
 pub use secret::Secret;
 
 /// A setting that cannot be used: which one, and why.
@@ -127,6 +129,8 @@ pub struct Settings {
     /// Requests per second and principal before callers are slowed down [default: 10000].
     #[arg(long, env = "NEXUSMON_RATE_LIMIT", value_name = "PER_SECOND")]
     pub rate_limit: Option<u32>,
+    #[command(flatten)]
+    pub oidc: OidcSettings,
 }
 
 /// Certificate and key of the API's own TLS.
@@ -179,6 +183,8 @@ pub struct Config {
     pub several_nodes: bool,
     pub max_artifact_bytes: u64,
     pub rate_limit: u32,
+    /// An OpenID provider that people may log in with.
+    pub oidc: Option<Oidc>,
 }
 
 /// Where secrets and `PORT` are looked up; the process environment, or a test's.
@@ -325,6 +331,7 @@ impl Config {
             several_nodes,
             max_artifact_bytes: settings.max_artifact_bytes.unwrap_or(10 * 1024 * 1024 * 1024),
             rate_limit: settings.rate_limit.unwrap_or(10_000).max(1),
+            oidc: settings.oidc.check(environment)?,
             database_url,
             data_dir,
         })
@@ -369,6 +376,7 @@ impl Settings {
             several_nodes: self.several_nodes.or(other.several_nodes),
             max_artifact_bytes: self.max_artifact_bytes.or(other.max_artifact_bytes),
             rate_limit: self.rate_limit.or(other.rate_limit),
+            oidc: self.oidc.or(other.oidc),
         }
     }
 }

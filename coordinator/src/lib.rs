@@ -12,6 +12,7 @@ pub mod grpc;
 pub mod http;
 pub mod keys;
 pub mod ops;
+pub mod provider;
 pub mod service;
 mod start_error;
 pub mod up;

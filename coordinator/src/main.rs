@@ -39,6 +39,9 @@ enum Command {
     Restore(upkeep::RestoreArgs),
     /// Move to another database: every table is copied and compared. Stop the coordinator first
     Migrate(upkeep::MigrateArgs),
+    /// The owner's key, by whoever has this host
+    #[command(subcommand)]
+    OperatorKey(upkeep::OperatorKeyCommand),
     /// Find what is the matter with this host's coordinator, or with the one at --url, and say what to do. Give it the
     /// settings `serve` has. Exit codes: 0 nothing fails, 1 something does
     Doctor(Settings),
@@ -65,6 +68,9 @@ async fn main() -> ExitCode {
         Command::Migrate(upkeep::MigrateArgs { from, to, from_blobs, to_blobs, settings }) => {
             let moving = upkeep::Moving { from, to, from_blobs, to_blobs };
             configured(settings, async |config| upkeep::migrate(config, moving, json).await).await
+        }
+        Command::OperatorKey(upkeep::OperatorKeyCommand::Rotate(settings)) => {
+            configured(settings, async |config| upkeep::rotate_operator_key(config, json).await).await
         }
         Command::Doctor(settings) => {
             return match doctor::run(&connection, settings).await {

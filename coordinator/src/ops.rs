@@ -6,12 +6,14 @@ mod bytes;
 mod error;
 mod manifest;
 mod migrate;
+mod operator_key;
 mod restore;
 
 pub use backup::{Backup, backup};
 pub use error::OpsError;
 pub use manifest::Manifest;
 pub use migrate::{Migration, migrate};
+pub use operator_key::rotate_operator_key;
 pub use restore::{Restored, restore};
 
 use crate::blobs::BlobsConfig;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use nexusmon_shared::time::SystemClock;
+use rand::SeedableRng as _;
+use rand::rngs::{StdRng, SysRng};
 
 use crate::blobs::BlobsConfig;
 use crate::config::{Config, Settings};
@@ -50,6 +52,27 @@ pub struct MigrateArgs {
     pub to_blobs: Option<String>,
     #[command(flatten)]
     pub settings: Settings,
+}
+
+/// The owner's key
+#[derive(Debug, clap::Subcommand)]
+pub enum OperatorKeyCommand {
+    /// Put another in its place, shown once; every session of the owner's is over. Stop the coordinator first
+    Rotate(Settings),
+}
+
+pub async fn rotate_operator_key(config: Config, json: bool) -> Result<(), StartError> {
+    let rng = StdRng::try_from_rng(&mut SysRng).map_err(|_| StartError::Randomness)?;
+    let key = ops::rotate_operator_key(&config.database_url, Arc::new(SystemClock), rng).await?;
+    if json {
+        println!("{}", serde_json::json!({ "operator_key": key }));
+        return Ok(());
+    }
+    println!("operator key  {key}");
+    println!(
+        "It is shown once. Sessions of the owner are over; an OPERATOR_KEY in the environment is not looked at again."
+    );
+    Ok(())
 }
 
 pub async fn backup(config: Config, arguments_to: PathBuf, json: bool) -> Result<(), StartError> {

@@ -15,10 +15,16 @@ mod engine;
 mod events;
 #[path = "http/hostile.rs"]
 mod hostile;
+#[path = "http/lessons.rs"]
+mod lessons;
 #[path = "http/matrix.rs"]
 mod matrix;
+#[path = "http/operator_key.rs"]
+mod operator_key;
 #[path = "http/pages.rs"]
 mod pages;
+#[path = "http/passkeys.rs"]
+mod passkeys;
 #[path = "http/policies.rs"]
 mod policies;
 #[path = "http/vault.rs"]

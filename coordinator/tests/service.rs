@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "service/acts.rs"]
+mod acts;
 #[path = "service/consent.rs"]
 mod consent;
 #[path = "service/flags.rs"]
@@ -12,3 +14,5 @@ mod halt;
 mod harness;
 #[path = "service/lifecycle.rs"]
 mod lifecycle;
+#[path = "service/standing.rs"]
+mod standing;

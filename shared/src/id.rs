@@ -96,6 +96,7 @@ ids! {
     VersionId, "ver", "artifact version";
     ApprovalId, "apr", "approval";
     ReviewId, "rev", "review";
+    StandingId, "sta", "standing approval";
     /// A person, a token, the system itself.
     PrincipalId, "prn", "principal";
     SessionId, "ses", "login session";

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use enrollment::{
     CertificateIssued, ChallengeRequest, ChallengeResponse, Facts, JoinRequest, JoinResponse, RenewRequest,
 };
-pub use order::{Order, OrderInput, Orders, ParametersError, PlanNotice};
+pub use order::{Order, OrderInput, Orders, ParametersError, PlanNotice, StandingUse};
 pub use session::{
     AgentMessage, Cancel, CheckpointNotice, CoordinatorMessage, Cosignature, Events, Goodbye, GoodbyeCode,
     HaltAck, HaltLevel, HaltNotice, Heartbeat, HeldAttempt, Hello, LocalPolicy, Progress, Started, Welcome,

@@ -3,8 +3,11 @@
 //! [`TaskDraft`] is what people write; [`TaskSpec`] is a leaf of the plan. Turning the one into the other, and checking
 //! it, is the coordinator's core (`planning`).
 
+mod accept;
+
 use std::collections::BTreeMap;
 
+pub use accept::{Accept, NotAdmitted};
 use serde_json::{Map, Value};
 
 use crate::capability::Capability;
@@ -68,6 +71,9 @@ pub struct TaskDraft {
     /// Concurrency keys with the most leases that may live under each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<Name, u32>,
+    /// Values of run time that the plan's own approval covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept: Option<Accept>,
 }
 
 /// One task per element of a list.
@@ -160,6 +166,8 @@ pub struct TaskSpec {
     pub verify: Option<String>,
     pub effects: Effects,
     pub limits: BTreeMap<Name, u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept: Option<Accept>,
 }
 
 /// Machines that A work may be carried out on by one plan before it ranks S.

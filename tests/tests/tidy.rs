@@ -63,8 +63,14 @@ const ROOMS: &[Room] = &[
     Room {
         source: COORDINATOR,
         module: "service",
-        own: &["app", "error", "blobs", "config"],
+        own: &["app", "error", "blobs", "config", "provider"],
         outside: &["tokio", "nexusmon_core", "nexusmon_store"],
+    },
+    Room {
+        source: COORDINATOR,
+        module: "provider",
+        own: &["error", "config"],
+        outside: &["tokio", "reqwest"],
     },
     Room { source: COORDINATOR, module: "blobs", own: &["error"], outside: &["tokio", "object_store"] },
     Room {

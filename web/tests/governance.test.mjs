@@ -40,9 +40,9 @@ test('a set of policies is put in force only once it was tried, and can be looke
   // The coordinator may want a new log-in: the act waits for it and is then done.
   await page.route('**/v1/governance/policies', (route) => route.fulfill({ status: 403, contentType: 'application/problem+json', body: JSON.stringify({ code: 'log_in_again', detail: 'log in again' }) }), { times: 1 });
   await force.click();
-  const dialog = page.getByRole('dialog', { name: 'Log in again' });
+  const dialog = page.getByRole('dialog', { name: 'Prove that it is you' });
   await dialog.getByLabel('Operator key').fill(system.ready.operator_key);
-  await dialog.getByRole('button', { name: 'Log in and go on' }).click();
+  await dialog.getByRole('button', { name: 'Continue' }).click();
   await page.getByText('version 1 in force').waitFor();
   assert.equal((await system.api('GET', '/v1/governance/policies')).comment, 'everything waits');
   await page.getByRole('link', { name: /^0 as shipped/ }).click();

@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { AxeBuilder } from '@axe-core/playwright';
 import { chromium } from 'playwright-core';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -19,11 +20,11 @@ const flags = [
 /** Text that tries to be more than text. */
 export const hostile = '<img src=x onerror="document.title=\'owned\'"> \u202Egnp.exe \u001b[31m';
 
-export async function start() {
+export async function start({ env: more = {} } = {}) {
   await mkdir(pictures, { recursive: true });
   const home = await mkdtemp(path.join(tmpdir(), 'nexusmon-page-'));
   const args = ['up', '--json', '--data-dir', path.join(home, 'data'), '--http', '127.0.0.1:0', '--grpc', '127.0.0.1:0'];
-  const env = { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: path.join(home, 'config'), RUST_LOG: 'warn' };
+  const env = { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: path.join(home, 'config'), RUST_LOG: 'warn', ...more };
   const up = spawn(binary, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const ready = await new Promise((resolve, reject) => {
     createInterface({ input: up.stdout }).on('line', (text) => text.startsWith('{') && resolve(JSON.parse(text)));
@@ -91,9 +92,31 @@ export async function start() {
   };
 }
 
+/** Gives the page's browser an authenticator: a device that knows whose finger it is, or, `verified: false`, does not. */
+export async function authenticator(page, { verified = true } = {}) {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send('WebAuthn.enable');
+  const { authenticatorId } = await devtools.send('WebAuthn.addVirtualAuthenticator', {
+    options: { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: verified, automaticPresenceSimulation: true },
+  });
+  return {
+    verify: (isUserVerified) => devtools.send('WebAuthn.setUserVerified', { authenticatorId, isUserVerified }),
+    credentials: async () => (await devtools.send('WebAuthn.getCredentials', { authenticatorId })).credentials,
+  };
+}
+
+/** A picture of what is there, which no rule of accessibility finds fault with and which fits its window. */
+export async function seen(page, name) {
+  await page.screenshot({ path: path.join(pictures, `${name}.png`) });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(wide <= 0, `${name} scrolls sideways by ${wide} pixels`);
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 4).map((node) => `${node.target} ${node.any[0]?.message ?? ''}`).join(' | ')}`), [], name);
+}
+
 export async function logIn(page, key) {
   await page.getByLabel('Operator key').fill(key);
-  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.getByRole('button', { name: 'Log in', exact: true }).click();
   await page.getByRole('main').waitFor();
   await page.locator('[data-state=live]').waitFor();
 }

@@ -7,7 +7,7 @@ use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::approval::{
-    Claim, Instance, MAX_DECISIONS, SignedDecision, SubjectKind, enough, rounds,
+    Claim, Instance, MAX_DECISIONS, SignedDecision, Signers, SubjectKind, enough_by, rounds_by,
 };
 use nexusmon_shared::trust::merkle::leaf_hash;
 use serde_json::{Map, Value};
@@ -58,8 +58,12 @@ impl Standing {
             );
             return refused(Refusal::MissingConsent, detail);
         };
+        if let Some(given) = &wanted.order.standing {
+            return self.check_standing(wanted, given, roster, now).map(Some);
+        }
         let header = wanted.plan.header();
-        let open = wanted.spec.is_open();
+        // What the leaf admits was approved with the plan.
+        let open = wanted.spec.admits(wanted.parameters, &wanted.order.inputs).is_err();
         let (subject, digest) = if open {
             (SubjectKind::TaskInstance, instance(wanted)?)
         } else {
@@ -75,10 +79,11 @@ impl Standing {
             rank: wanted.rank,
             author: &header.author,
         };
-        if let Err(refusal) = enough(roster, decisions, &claim, now) {
+        let signers = if self.cli_keys_only { Signers::CliOnly } else { Signers::Any };
+        if let Err(refusal) = enough_by(roster, decisions, &claim, now, signers) {
             return refused(Refusal::BadSignature, refusal.to_string());
         }
-        let starts = once.saturating_mul(rounds(roster, decisions, &claim));
+        let starts = once.saturating_mul(rounds_by(roster, decisions, &claim, signers));
         Ok(Some((counted_by(wanted.order), starts)))
     }
 

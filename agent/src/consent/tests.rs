@@ -50,6 +50,7 @@ fn standing() -> Standing {
         catalogue: Arc::new(Catalogue::new(&manifests()).0),
         disabled: BTreeSet::new(),
         signed_from: Rank::A,
+        cli_keys_only: false,
         roster: None,
     }
 }
@@ -96,6 +97,7 @@ fn order(sealed: &Sealed, index: usize) -> Order {
         traceparent: String::new(),
         idempotency_key: "key".to_owned(),
         decisions: Vec::new(),
+        standing: None,
     }
 }
 

@@ -74,6 +74,7 @@ impl Sample {
             traceparent: String::new(),
             idempotency_key: format!("key-{index}"),
             decisions: Vec::new(),
+            standing: None,
         }
     }
 

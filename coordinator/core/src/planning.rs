@@ -11,6 +11,7 @@ mod graph;
 mod machines;
 mod mission_body;
 mod parameters;
+mod playbook;
 mod schema;
 mod task_body;
 mod task_checks;
@@ -27,6 +28,7 @@ use serde_json::{Map, Value};
 pub use bind::bind;
 pub use capabilities::{Catalog, Known};
 pub use mission_body::{MissionDraft, parse_mission, parse_tasks};
+pub use playbook::{Playbook, PlaybookRef, complete_inputs, fill, open_leaves, parse_playbook, unfilled};
 pub use schema::mission_schema;
 pub use unbuilt::refuse_unbuilt;
 

@@ -1,16 +1,43 @@
 //! `nexusmon approvals` and `nexusmon reviews`: what waits for a person.
 
-use clap::Args;
+use clap::{Args, Subcommand};
+use nexusmon_shared::time::Span;
 use serde_json::{Value, json};
 
 use super::client::{Client, CommandError, escape};
-use super::render;
+use super::key::Place;
+use super::{approve, render};
 
 #[derive(Debug, Args)]
 pub struct ApprovalsArgs {
     /// pending, approved, rejected, expired, void; or `all`
     #[arg(long, default_value = "pending")]
     status: String,
+    #[command(subcommand)]
+    command: Option<ApprovalCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ApprovalCommand {
+    /// All about one
+    Show { approval: String },
+    /// Approve it: shows what it is about, and signs that where a signature is needed
+    Approve(DecideArgs),
+    /// Refuse it
+    Reject(DecideArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DecideArgs {
+    approval: String,
+    /// Why; kept with the decision (needed for ranks A and S)
+    #[arg(long, short)]
+    comment: Option<String>,
+    /// How long the signature counts, at most 7 days; of a standing approval it is as long as that
+    #[arg(long, default_value = "24h")]
+    valid_for: Span,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Debug, Args)]
@@ -28,6 +55,16 @@ pub struct ReviewsArgs {
 }
 
 pub(super) async fn approvals(client: &Client, arguments: ApprovalsArgs) -> Result<(), CommandError> {
+    match arguments.command {
+        None => {}
+        Some(ApprovalCommand::Show { approval }) => {
+            let found = client.get(&path(&approval)).await?;
+            render::json(&found);
+            return Ok(());
+        }
+        Some(ApprovalCommand::Approve(arguments)) => return decided(client, &arguments, "approve").await,
+        Some(ApprovalCommand::Reject(arguments)) => return decided(client, &arguments, "reject").await,
+    }
     let items = client.list(&filtered("/v1/governance/approvals", &arguments.status), usize::MAX).await?;
     if client.json {
         render::json(&Value::Array(items));
@@ -48,6 +85,67 @@ pub(super) async fn approvals(client: &Client, arguments: ApprovalsArgs) -> Resu
     });
     render::table(&["approval", "rank", "status", "decide by", "mission", "what"], rows.collect());
     Ok(())
+}
+
+fn path(approval: &str) -> String {
+    format!("/v1/governance/approvals/{}", escape(approval))
+}
+
+async fn decided(client: &Client, arguments: &DecideArgs, verdict: &str) -> Result<(), CommandError> {
+    let DecideArgs { approval, comment, valid_for, place } = arguments;
+    let found = client.get(&path(approval)).await?;
+    let signature = if verdict == "approve" {
+        approve::signature(client, &found, place, *valid_for).await?
+    } else {
+        None
+    };
+    let body =
+        json!({"digest": found["digest"], "verdict": verdict, "comment": comment, "signature": signature});
+    let answer = client.post(&format!("{}/decisions", path(approval)), &body).await?;
+    say(client, &answer);
+    Ok(())
+}
+
+fn say(client: &Client, answer: &Value) {
+    if client.json {
+        render::json(answer);
+        return;
+    }
+    let status = answer["status"].as_str().unwrap_or("-");
+    let given = answer["decisions"].as_array().map_or(0, Vec::len);
+    let waits = if status == "pending" {
+        format!(" ({given} of {} needed)", answer["needed"])
+    } else {
+        String::new()
+    };
+    println!("{}  {}{waits}", render::text(&answer["id"]), render::status(status));
+}
+
+/// An act that was asked for waits for this approval: who asked signs it at once, where their signature counts. Whether
+/// it was the last one that was missing.
+pub(super) async fn sign_off(
+    client: &Client,
+    approval: &str,
+    comment: &str,
+    place: &Place,
+) -> Result<bool, CommandError> {
+    let found = client.get(&path(approval)).await?;
+    let day = Span::from_secs(24 * 3600);
+    let decided = match approve::signature(client, &found, place, day).await {
+        Ok(signature) => {
+            let body = json!({"digest": found["digest"], "verdict": "approve", "comment": comment,
+                "signature": signature});
+            client.post(&format!("{}/decisions", path(approval)), &body).await
+        }
+        Err(error) => Err(error),
+    };
+    match decided {
+        Ok(answer) if answer["status"] == "approved" => return Ok(true),
+        Ok(answer) => say(client, &answer),
+        Err(error) => eprintln!("not signed by you: {error}"),
+    }
+    eprintln!("It waits: nexusmon approvals approve {approval} --comment \"…\"");
+    Ok(false)
 }
 
 pub(super) async fn reviews(client: &Client, arguments: ReviewsArgs) -> Result<(), CommandError> {

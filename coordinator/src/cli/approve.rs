@@ -5,12 +5,15 @@
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{MissionId, OrganismId};
 use nexusmon_shared::plan::{Plan, PlanHeader, TaskSpec};
-use nexusmon_shared::time::{Clock as _, Span, SystemClock};
-use nexusmon_shared::trust::approval::{Instance, Nonce, SignedDecision, Statement, SubjectKind, Verdict};
+use nexusmon_shared::time::{Clock as _, Span, SystemClock, Timestamp};
+use nexusmon_shared::trust::approval::{
+    Instance, Nonce, Proposal, SignedDecision, StandingApproval, Statement, SubjectKind, Verdict, shape,
+};
 use nexusmon_shared::trust::canonical;
 use nexusmon_shared::trust::key::Proof;
 use nexusmon_shared::trust::merkle::leaf_hash;
 use nexusmon_shared::trust::plan_digest;
+use nexusmon_shared::trust::signable::Signable as _;
 use serde_json::{Value, json};
 
 use super::client::{Client, CommandError, escape};
@@ -32,10 +35,32 @@ pub(super) async fn sign(
     wanted: &Wanted<'_>,
 ) -> Result<(Value, Option<Value>), CommandError> {
     let approval = pending(client, wanted).await?;
+    let signature = signature(client, &approval, wanted.place, wanted.valid_for).await?;
+    Ok((approval, signature))
+}
+
+/// A signature over what an approval is about, once that was shown; none where none is needed.
+pub(super) async fn signature(
+    client: &Client,
+    approval: &Value,
+    place: &Place,
+    valid_for: Span,
+) -> Result<Option<Value>, CommandError> {
+    let document = match &approval["proposal"] {
+        Value::Null => None,
+        document => Some(shown_document(approval, document)?),
+    };
     if approval["signature_needed"] != true {
-        return Ok((approval, None));
+        return Ok(None);
     }
-    let digest = shown(client, wanted.mission, &approval).await?;
+    let mut valid_until = SystemClock.now() + valid_for.0;
+    let digest = match document {
+        Some(Shown { digest, ends }) => {
+            valid_until = ends.unwrap_or(valid_until);
+            digest
+        }
+        None => shown(client, approval["mission"].as_str().unwrap_or_default(), approval).await?,
+    };
     for note in approval["notes"].as_array().into_iter().flatten() {
         eprintln!("note: {}", render::text(note));
     }
@@ -44,18 +69,95 @@ pub(super) async fn sign(
         organism: read::<OrganismId>(&to_sign["organism"], "organism")?,
         subject: read::<SubjectKind>(&to_sign["subject"], "subject")?,
         digest,
-        mission: Some(read::<MissionId>(&approval["mission"], "mission")?),
+        mission: read::<Option<MissionId>>(&approval["mission"], "mission")?,
         verdict: Verdict::Approve,
-        valid_until: SystemClock.now() + wanted.valid_for.0,
+        valid_until,
         nonce: Nonce::random(&mut randomness()),
     };
-    let key = wanted.place.open()?;
+    let key = place.open()?;
     let SignedDecision { statement, key, proof } = statement.sign(key.signing_key());
     let Proof::Ed25519 { signature } = proof else {
         return Err(CommandError::Failed("a key in a file signs with Ed25519".to_owned()));
     };
-    let given = json!({"key": key, "valid_until": statement.valid_until, "nonce": statement.nonce, "bytes": signature});
-    Ok((approval, Some(given)))
+    Ok(Some(
+        json!({"key": key, "valid_until": statement.valid_until, "nonce": statement.nonce, "bytes": signature}),
+    ))
+}
+
+/// A document that was shown.
+struct Shown {
+    digest: Digest,
+    /// When what it grants ends; the signature lasts as long.
+    ends: Option<Timestamp>,
+}
+
+/// Prints a document and gives its digest, computed here.
+fn shown_document(approval: &Value, document: &Value) -> Result<Shown, CommandError> {
+    let failed = |error: &dyn std::fmt::Display| CommandError::Failed(format!("it cannot be read: {error}"));
+    let bytes = canonical::to_bytes(document).map_err(|error| failed(&error))?;
+    let subject = read::<SubjectKind>(&approval["to_sign"]["subject"], "subject")?;
+    let (digest, ends) = if subject == SubjectKind::StandingApproval {
+        let standing = StandingApproval::read(&bytes).map_err(|error| failed(&error))?;
+        show_shape(approval, &standing)?;
+        (standing.digest(), Some(standing.expires_at))
+    } else {
+        let proposal = Proposal::read(&bytes).map_err(|error| failed(&error))?;
+        if proposal.act.subject() != subject {
+            let text = "the coordinator calls it something else than it is: do not sign";
+            return Err(CommandError::Failed(text.to_owned()));
+        }
+        (proposal.digest(), None)
+    };
+    eprintln!("subject  {}", render::text(&approval["subject_kind"]));
+    print_value(document, 1);
+    let said = approval["digest"].as_str().unwrap_or_default();
+    if digest.to_string() != said {
+        let text = format!(
+            "what the coordinator shows has the digest {digest}, and it asks for a signature over {said}: do not sign"
+        );
+        return Err(CommandError::Failed(text));
+    }
+    eprintln!("digest   {digest}");
+    Ok(Shown { digest, ends })
+}
+
+/// What a shape does cannot be seen in its digest: the leaves are shown, and have to make that digest.
+fn show_shape(approval: &Value, standing: &StandingApproval) -> Result<(), CommandError> {
+    if approval["leaves"].is_null() {
+        let text = "the playbook, or what machines offer, has changed since this was asked for: ask again";
+        return Err(CommandError::Failed(text.to_owned()));
+    }
+    let leaves: Vec<TaskSpec> = read(&approval["leaves"], "leaves")?;
+    let tree = shape(&leaves).map_err(|error| CommandError::Failed(error.to_string()))?;
+    if tree.root() != standing.shape {
+        let text = "the tasks the coordinator shows are not those of the shape: do not sign";
+        return Err(CommandError::Failed(text.to_owned()));
+    }
+    for leaf in &leaves {
+        print_task(leaf, &leaf.with);
+    }
+    Ok(())
+}
+
+fn print_value(value: &Value, depth: usize) {
+    let indent = "  ".repeat(depth);
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let name = render::plain(name);
+        match value {
+            Value::Object(_) => {
+                eprintln!("{indent}{name}:");
+                print_value(value, depth + 1);
+            }
+            Value::String(text) if text.contains('\n') => {
+                eprintln!("{indent}{name}:");
+                for line in text.lines() {
+                    eprintln!("{indent}  | {}", render::plain(line));
+                }
+            }
+            Value::String(text) => eprintln!("{indent}{name}: {}", render::plain(text)),
+            other => eprintln!("{indent}{name}: {}", render::plain(&other.to_string())),
+        }
+    }
 }
 
 async fn pending(client: &Client, wanted: &Wanted<'_>) -> Result<Value, CommandError> {

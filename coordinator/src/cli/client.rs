@@ -244,7 +244,15 @@ impl Client {
 
     /// Logs in and keeps the token for this command.
     pub(super) async fn log_in(&self, operator_key: &str) -> Result<Value, CommandError> {
-        let body = serde_json::json!({"operator_key": operator_key});
+        self.log_in_with(serde_json::json!({"operator_key": operator_key})).await
+    }
+
+    /// As a person the owner let in.
+    pub(super) async fn log_in_as(&self, name: &str, password: &str) -> Result<Value, CommandError> {
+        self.log_in_with(serde_json::json!({"name": name, "password": password})).await
+    }
+
+    async fn log_in_with(&self, body: Value) -> Result<Value, CommandError> {
         let request = self.http.post(format!("{}/v1/auth/login", self.url)).json(&body);
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();

@@ -6,7 +6,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::{Client, CommandError};
-use super::{login, render};
+use super::{approvals, login, render};
+
+const RELEASE: &str = "/v1/governance/resume";
 
 /// Between two looks at who has answered.
 const LOOK: Duration = Duration::from_millis(200);
@@ -35,6 +37,9 @@ pub struct ResumeArgs {
     /// Read the operator key from this file instead of asking for it
     #[arg(long)]
     key_file: Option<std::path::PathBuf>,
+    /// The key you sign with, where people sign [default: nexusmon/owner.key in the user's configuration folder]
+    #[arg(long, env = "NEXUSMON_KEY_FILE", value_name = "FILE")]
+    sign_with: Option<std::path::PathBuf>,
 }
 
 pub(super) async fn halt(client: &Client, arguments: HaltArgs) -> Result<(), CommandError> {
@@ -71,10 +76,15 @@ async fn answered(client: &Client, within: Duration) -> Result<Value, CommandErr
 }
 
 pub(super) async fn resume(client: &Client, arguments: ResumeArgs) -> Result<(), CommandError> {
-    // The coordinator wants a log-in of the last minutes, whoever is logged in.
-    let key = login::operator_key(arguments.key_file.as_deref())?;
-    client.log_in(key.trim()).await?;
-    let state = client.post("/v1/governance/resume", &json!({"comment": arguments.comment})).await?;
+    let ResumeArgs { comment, key_file, sign_with } = arguments;
+    let body = json!({"comment": comment});
+    let mut state =
+        login::fresh(client, reqwest::Method::POST, key_file.as_deref(), RELEASE, Some(&body)).await?;
+    if let Some(approval) = state["release_approval"].as_str() {
+        let place = super::key::Place { key_file: sign_with };
+        approvals::sign_off(client, approval, &comment, &place).await?;
+        state = client.get("/v1/governance/halt").await?;
+    }
     show(client, &state);
     Ok(())
 }

@@ -13,14 +13,26 @@ use super::render;
 
 #[derive(Debug, Args)]
 pub struct LoginArgs {
-    /// Read the operator key from this file instead of asking for it
+    /// Read the operator key, or the password, from this file instead of asking for it
     #[arg(long)]
     key_file: Option<PathBuf>,
+    /// Log in as a person the owner let in, with name and password, instead of as the owner
+    #[arg(long)]
+    name: Option<String>,
 }
 
 pub(super) async fn login(client: &Client, arguments: LoginArgs) -> Result<(), CommandError> {
-    let key = operator_key(arguments.key_file.as_deref())?;
-    let answer = client.log_in(key.trim()).await?;
+    let LoginArgs { key_file, name } = arguments;
+    let answer = match &name {
+        None => client.log_in(operator_key(key_file.as_deref())?.trim()).await?,
+        Some(name) => {
+            let password = match key_file {
+                Some(path) => read(&path)?,
+                None => ask(&format!("Password of {name}"))?,
+            };
+            client.log_in_as(name, password.trim()).await?
+        }
+    };
     let token = answer["access_token"]
         .as_str()
         .ok_or_else(|| CommandError::Failed("the coordinator gave no access token".to_owned()))?;
@@ -36,11 +48,15 @@ pub(super) async fn login(client: &Client, arguments: LoginArgs) -> Result<(), C
 /// The operator key: of the file, else of the environment, else typed.
 pub(super) fn operator_key(file: Option<&Path>) -> Result<String, CommandError> {
     match (file, operator_key_from_environment()) {
-        (Some(path), _) => fs::read_to_string(path)
-            .map_err(|error| CommandError::Usage(format!("cannot read {}: {error}", path.display()))),
+        (Some(path), _) => read(path),
         (None, Some(key)) => Ok(key),
-        (None, None) => ask(),
+        (None, None) => ask("Operator key"),
     }
+}
+
+fn read(path: &Path) -> Result<String, CommandError> {
+    fs::read_to_string(path)
+        .map_err(|error| CommandError::Usage(format!("cannot read {}: {error}", path.display())))
 }
 
 pub(super) async fn logout(client: &Client) -> Result<(), CommandError> {
@@ -56,6 +72,25 @@ pub(super) async fn logout(client: &Client) -> Result<(), CommandError> {
         println!("Logged out of {}.", client.url);
     }
     Ok(())
+}
+
+/// Calls what may need a log-in of the last minutes, logging in again where the coordinator wants that. Where people sign,
+/// a signature takes its place and nothing is asked here.
+pub(super) async fn fresh(
+    client: &Client,
+    method: reqwest::Method,
+    key_file: Option<&Path>,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, CommandError> {
+    match client.call(method.clone(), path, body).await {
+        Err(CommandError::Refused { status: 403, body: problem }) if problem["code"] == "log_in_again" => {
+            let key = operator_key(key_file)?;
+            client.log_in(key.trim()).await?;
+            client.call(method, path, body).await
+        }
+        other => other,
+    }
 }
 
 pub(super) fn operator_key_from_environment() -> Option<String> {
@@ -126,10 +161,10 @@ pub(super) fn folder() -> Option<PathBuf> {
     Some(config.join("nexusmon"))
 }
 
-fn ask() -> Result<String, CommandError> {
+fn ask(what: &str) -> Result<String, CommandError> {
     let input = std::io::stdin();
     if input.is_terminal() {
-        eprint!("Operator key: ");
+        eprint!("{what}: ");
         std::io::stderr().flush().ok();
         return hidden_line();
     }
@@ -140,7 +175,8 @@ fn ask() -> Result<String, CommandError> {
         .map_err(|error| CommandError::Usage(format!("cannot read the key: {error}")))?;
     if line.trim().is_empty() {
         return Err(CommandError::Usage(
-            "no operator key: pipe it in, name --key-file, or set OPERATOR_KEY".to_owned(),
+            "nothing to log in with: pipe it in, name --key-file, or, for the owner, set OPERATOR_KEY"
+                .to_owned(),
         ));
     }
     Ok(line)

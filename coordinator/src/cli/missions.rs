@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, CommandError, escape};
-use super::{approve, log, render, watch};
+use super::{approvals, approve, log, render, watch};
 
 #[derive(Debug, Subcommand)]
 pub enum MissionCommand {
@@ -41,6 +41,8 @@ pub enum MissionCommand {
     Resume {
         mission: String,
     },
+    /// Ask for other ceilings, and approve them where you may
+    Budget(BudgetArgs),
     /// Run it again as a new mission
     Rerun {
         mission: String,
@@ -128,6 +130,46 @@ pub struct DecideArgs {
     place: super::key::Place,
 }
 
+#[derive(Debug, Args)]
+pub struct BudgetArgs {
+    mission: String,
+    /// Why: whoever approves reads it
+    #[arg(long, short)]
+    comment: String,
+    #[arg(long)]
+    tasks: Option<u32>,
+    #[arg(long)]
+    attempts: Option<u32>,
+    /// From start to end, as in 36h
+    #[arg(long)]
+    duration: Option<String>,
+    #[arg(long)]
+    artifact_bytes: Option<u64>,
+    #[arg(long)]
+    log_bytes: Option<u64>,
+    #[command(flatten)]
+    place: super::key::Place,
+}
+
+/// What is not named stays as it is.
+async fn budget(client: &Client, arguments: BudgetArgs) -> Result<(), CommandError> {
+    let BudgetArgs { mission, comment, tasks, attempts, duration, artifact_bytes, log_bytes, place } =
+        arguments;
+    let path = format!("/v1/engine/missions/{}", escape(&mission));
+    let mut budget = client.get(&path).await?["budget"].take();
+    let wanted = json!({"tasks": tasks, "attempts": attempts, "duration": duration,
+        "artifact_bytes": artifact_bytes, "log_bytes": log_bytes});
+    for (name, value) in wanted.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        budget[name] = value.clone();
+    }
+    let body = json!({"budget": budget, "comment": comment});
+    let answer = client.call(reqwest::Method::PUT, &format!("{path}/budget"), Some(&body)).await?;
+    let approval = answer["approval"].as_str().unwrap_or_default();
+    approvals::sign_off(client, approval, &comment, &place).await?;
+    acted(client, &client.get(&path).await?);
+    Ok(())
+}
+
 pub(super) async fn run(client: &Client, command: MissionCommand) -> Result<(), CommandError> {
     match command {
         MissionCommand::Create(arguments) => {
@@ -151,6 +193,7 @@ pub(super) async fn run(client: &Client, command: MissionCommand) -> Result<(), 
         MissionCommand::Cancel { mission } => act(client, &mission, "cancel").await,
         MissionCommand::Pause { mission } => act(client, &mission, "pause").await,
         MissionCommand::Resume { mission } => act(client, &mission, "resume").await,
+        MissionCommand::Budget(arguments) => budget(client, arguments).await,
         MissionCommand::Rerun { mission, from_failed, watch } => {
             let body = json!({ "from": if from_failed { "failed" } else { "start" } });
             let path = format!("/v1/engine/missions/{}/rerun", escape(&mission));
@@ -195,7 +238,7 @@ async fn create(client: &Client, body: &Value, watch: bool) -> Result<(), Comman
     created(client, &answer, watch).await
 }
 
-async fn created(client: &Client, mission: &Value, watch: bool) -> Result<(), CommandError> {
+pub(super) async fn created(client: &Client, mission: &Value, watch: bool) -> Result<(), CommandError> {
     let id = mission["id"].as_str().unwrap_or_default();
     if watch {
         return watch::mission(client, id).await;
@@ -354,7 +397,7 @@ fn acted(client: &Client, answer: &Value) {
 }
 
 /// Reads a mission file: YAML, of which JSON is a part.
-fn read_file(path: &Path) -> Result<Value, CommandError> {
+pub(super) fn read_file(path: &Path) -> Result<Value, CommandError> {
     let mut text = String::new();
     if path == Path::new("-") {
         std::io::stdin()

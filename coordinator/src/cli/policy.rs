@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::client::{Client, CommandError};
-use super::{login, render};
+use super::{approvals, login, render};
 
 const PATH: &str = "/v1/governance/policies";
 
@@ -33,6 +33,9 @@ pub enum PolicyCommand {
         /// Read the operator key from this file instead of asking for it
         #[arg(long)]
         key_file: Option<PathBuf>,
+        /// The key you sign with, where people sign [default: nexusmon/owner.key in the user's configuration folder]
+        #[arg(long, env = "NEXUSMON_KEY_FILE", value_name = "FILE")]
+        sign_with: Option<PathBuf>,
     },
     /// What the policies of a file, or of an earlier version, would decide about the newest missions
     Replay {
@@ -59,11 +62,17 @@ pub(super) async fn run(client: &Client, command: PolicyCommand) -> Result<(), C
             }
         }
         PolicyCommand::List => list(client).await?,
-        PolicyCommand::Set { file, comment, key_file } => {
-            let text = read(&file)?;
-            let key = login::operator_key(key_file.as_deref())?;
-            client.log_in(key.trim()).await?;
-            let answer = client.post(PATH, &json!({"text": text, "comment": comment})).await?;
+        PolicyCommand::Set { file, comment, key_file, sign_with } => {
+            let body = json!({"text": read(&file)?, "comment": comment});
+            let mut answer =
+                login::fresh(client, reqwest::Method::POST, key_file.as_deref(), PATH, Some(&body)).await?;
+            if let Some(approval) = answer["pending_approval"].as_str() {
+                let place = super::key::Place { key_file: sign_with };
+                if !approvals::sign_off(client, approval, &comment, &place).await? {
+                    return Ok(());
+                }
+                answer = client.get(PATH).await?;
+            }
             if client.json {
                 render::json(&answer);
             } else {

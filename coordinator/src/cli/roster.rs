@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use nexusmon_shared::id::{OrganismId, PrincipalId};
 use nexusmon_shared::trust::ed25519::PublicKey;
-use nexusmon_shared::trust::key::PersonKey;
+use nexusmon_shared::trust::key::{KeyId, PersonKey};
 use nexusmon_shared::trust::owner_key::OwnerKey;
 use nexusmon_shared::trust::recovery::RecoveryKey;
 use nexusmon_shared::trust::roster::{Need, Person, Role, Roster, SignedRoster};
@@ -49,8 +49,11 @@ pub struct AddArgs {
     /// `prn_…`
     principal: PrincipalId,
     /// As `nexusmon key show` prints it on that person's own machine
-    #[arg(long)]
-    public_key: PublicKey,
+    #[arg(long, required_unless_present = "passkey", conflicts_with = "passkey")]
+    public_key: Option<PublicKey>,
+    /// As the settings of the console show it to that person: the 64 digits of one of their passkeys
+    #[arg(long, value_name = "KEY")]
+    passkey: Option<KeyId>,
     #[arg(long, default_value = "approver", value_parser = ["approver", "operator", "viewer"])]
     role: String,
     /// For people to read
@@ -151,7 +154,12 @@ pub(super) async fn run(client: &Client, command: RosterCommand) -> Result<(), C
     match command {
         RosterCommand::Show => show(client).await,
         RosterCommand::Add(arguments) => {
-            let AddArgs { principal, public_key, role, name, place } = arguments;
+            let AddArgs { principal, public_key, passkey, role, name, place } = arguments;
+            let added = match (public_key, passkey) {
+                (Some(public_key), _) => PersonKey::Cli { public_key },
+                (None, Some(id)) => registered(client, principal, id).await?,
+                (None, None) => return Err(CommandError::Usage("name --public-key or --passkey".to_owned())),
+            };
             let role = match role.as_str() {
                 "operator" => Role::Operator,
                 "viewer" => Role::Viewer,
@@ -166,7 +174,7 @@ pub(super) async fn run(client: &Client, command: RosterCommand) -> Result<(), C
                 if let Some(name) = name {
                     person.name = name;
                 }
-                person.keys.insert(PersonKey::Cli { public_key });
+                person.keys.insert(added);
             })
             .await
         }
@@ -178,6 +186,20 @@ pub(super) async fn run(client: &Client, command: RosterCommand) -> Result<(), C
         }
         RosterCommand::Recover(place) => recover(client, &place).await,
     }
+}
+
+/// The passkey a person registered, if it is the one that was named. What the coordinator says of it is held against its
+/// digest, which came to the owner from that person.
+async fn registered(client: &Client, person: PrincipalId, id: KeyId) -> Result<PersonKey, CommandError> {
+    let answer = client.get(&format!("/v1/governance/principals/{person}/passkeys")).await?;
+    let listed = answer["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let keys = listed.iter().filter_map(|one| serde_json::from_value(one["roster_key"].clone()).ok());
+    let found = keys.into_iter().find(|key: &PersonKey| key.id() == id);
+    found.ok_or_else(|| {
+        CommandError::Failed(format!(
+            "{person} has no passkey {id}; the settings of their console show theirs"
+        ))
+    })
 }
 
 /// The successor of the roster there is, signed.
@@ -265,9 +287,13 @@ async fn show(client: &Client) -> Result<(), CommandError> {
 fn print_persons(roster: &Roster) {
     println!("needed     A {}, S {} (where that many are eligible)", roster.need.a, roster.need.s);
     let rows = roster.persons.iter().map(|(id, person)| {
-        let keys: Vec<String> = person.keys.iter().map(|key| key.id().to_string()[..12].to_owned()).collect();
+        let short = |key: &PersonKey| {
+            let kind = if matches!(key, PersonKey::Passkey(_)) { "passkey " } else { "" };
+            format!("{kind}{}", &key.id().to_string()[..12])
+        };
+        let keys: Vec<String> = person.keys.iter().map(short).collect();
         let role = format!("{:?}", person.role).to_lowercase();
-        vec![id.to_string(), role, render::short(&person.name, 40), keys.join(" ")]
+        vec![id.to_string(), role, render::short(&person.name, 40), keys.join(", ")]
     });
     render::table(&["person", "role", "name", "keys"], rows.collect());
 }

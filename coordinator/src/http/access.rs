@@ -118,7 +118,10 @@ pub(super) fn is_same_origin_browser(headers: &HeaderMap) -> bool {
 }
 
 fn session_cookie<'a>(headers: &'a HeaderMap, site: &Site) -> Option<&'a str> {
-    let name = cookie_name(site);
+    cookie(headers, cookie_name(site))
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut found = cookies
         .flat_map(|line| line.split(';'))
@@ -130,6 +133,11 @@ fn session_cookie<'a>(headers: &'a HeaderMap, site: &Site) -> Option<&'a str> {
     found.next().is_none().then_some(first)
 }
 
+/// The session cookie as it was sent; whose it is is not asked.
+pub(super) fn sent_cookie(headers: &HeaderMap, site: &Site) -> Option<String> {
+    session_cookie(headers, site).map(str::to_owned)
+}
+
 fn cookie_name(site: &Site) -> &'static str {
     if site.secure { SECURE_COOKIE } else { PLAIN_COOKIE }
 }
@@ -138,6 +146,21 @@ fn cookie_name(site: &Site) -> &'static str {
 pub(super) fn set_cookie(site: &Site, value: &str) -> String {
     let secure = if site.secure { "; Secure" } else { "" };
     format!("{}={value}; Path=/; HttpOnly; SameSite=Strict{secure}", cookie_name(site))
+}
+
+fn away_name(site: &Site) -> &'static str {
+    if site.secure { "__Host-nexusmon-away" } else { "nexusmon_away" }
+}
+
+/// The `Set-Cookie` of a browser on its way to an OpenID provider: it has to come along when another site sends it back.
+pub(super) fn away_cookie(site: &Site, ticket: &str, life: Duration) -> String {
+    let secure = if site.secure { "; Secure" } else { "" };
+    let age = life.as_secs();
+    format!("{}={ticket}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}", away_name(site))
+}
+
+pub(super) fn away_ticket(headers: &HeaderMap, site: &Site) -> Option<String> {
+    cookie(headers, away_name(site)).map(str::to_owned)
 }
 
 /// The `Set-Cookie` that ends a session.

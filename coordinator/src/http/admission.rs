@@ -42,6 +42,13 @@ impl Site {
     pub(super) fn origin(&self) -> String {
         format!("{}://{}", if self.secure { "https" } else { "http" }, self.authority)
     }
+
+    /// Domain and origin of passkeys made here: a name over HTTPS, or `localhost`. An address has none.
+    pub(super) fn place(&self) -> Option<(String, String)> {
+        let host = host_of(&self.authority)?;
+        let named = self.secure && host.parse::<IpAddr>().is_err();
+        (named || host == "localhost").then(|| (host.to_owned(), self.origin()))
+    }
 }
 
 /// Which hosts are us.

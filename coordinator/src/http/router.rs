@@ -15,8 +15,8 @@ use super::problem::Problem;
 use super::{Web, admission, envelope, health, metrics, openapi, pages};
 use crate::http::v1::{
     agents, approvals, artifact_content, artifacts, audit, audit_log, auth, cognition, events, flags, fleet,
-    halt, house, logs, mission_acts as acts, missions, organism, plans, policies, principals, reviews,
-    roster, stats, tasks,
+    halt, house, logs, mission_acts as acts, missions, oidc, organism, passkeys, plans, playbooks, policies,
+    principals, reviews, roster, standing, stats, tasks,
 };
 
 /// The whole of HTTP: routes, layers, and the document of the routes (kept in `web`).
@@ -36,6 +36,14 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(own(routes!(auth::refresh)))
         .routes(may("session.end", routes!(auth::logout)))
         .routes(may("session.read", routes!(auth::me)))
+        .routes(open(routes!(auth::methods)))
+        .routes(open(routes!(passkeys::challenge)))
+        .routes(open(routes!(oidc::start)))
+        .routes(open(routes!(oidc::callback)))
+        .routes(may("passkey.read", routes!(passkeys::list)))
+        .routes(may("passkey.change", routes!(passkeys::options)))
+        .routes(may("passkey.change", routes!(passkeys::register)))
+        .routes(may("passkey.change", routes!(passkeys::remove)))
         // Engine.
         .routes(may("mission.create", routes!(missions::create)))
         .routes(may("mission.read", routes!(missions::list)))
@@ -50,8 +58,15 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("mission.pause", routes!(acts::pause)))
         .routes(may("mission.resume", routes!(acts::resume)))
         .routes(may("mission.rerun", routes!(acts::rerun)))
+        .routes(may("mission.resume", routes!(acts::budget)))
         .routes(may("mission.read", routes!(plans::get)))
         .routes(may("mission.plan", routes!(acts::replace_plan)))
+        .routes(may("playbook.read", routes!(playbooks::list)))
+        .routes(may("playbook.change", routes!(playbooks::create)))
+        .routes(may("playbook.read", routes!(playbooks::get)))
+        .routes(may("playbook.change", routes!(playbooks::change)))
+        .routes(may("playbook.change", routes!(playbooks::retire)))
+        .routes(may("playbook.read", routes!(playbooks::versions)))
         .routes(may("stats.read", routes!(stats::get)))
         .routes(may("stats.read", routes!(house::get)))
         .routes(may("task.read", routes!(tasks::get)))
@@ -91,6 +106,10 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("review.read", routes!(reviews::list)))
         .routes(may("review.read", routes!(reviews::get)))
         .routes(may("review.decide", routes!(reviews::decide)))
+        .routes(may("approval.read", routes!(standing::list)))
+        .routes(may("standing.change", routes!(standing::ask)))
+        .routes(may("approval.read", routes!(standing::get)))
+        .routes(may("standing.change", routes!(standing::revoke)))
         .routes(may("roster.read", routes!(roster::get)))
         .routes(may("roster.change", routes!(roster::put)))
         .routes(may("audit.read", routes!(audit::list)))
@@ -98,6 +117,7 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("policy.change", routes!(policies::change)))
         .routes(may("policy.replay", routes!(policies::replay)))
         .routes(may("principal.read", routes!(principals::people)))
+        .routes(may("principal.read", routes!(passkeys::of_person)))
         .routes(may("principal.change", routes!(principals::create_person)))
         .routes(may("principal.change", routes!(principals::change)))
         .routes(may("principal.change", routes!(principals::revoke_person)))
@@ -113,6 +133,7 @@ pub(super) fn router(web: &Web) -> Router {
         // The organism, its thinking, and everything live.
         .routes(may("organism.read", routes!(organism::status)))
         .routes(may("evolution.read", routes!(organism::evolution)))
+        .routes(may("trait.change", routes!(organism::change_trait)))
         .routes(may("cognition.read", routes!(cognition::status)))
         .routes(may("event.read", routes!(events::all)))
         .split_for_parts();

@@ -2,6 +2,7 @@
 
 mod decide;
 mod instance;
+mod proposal;
 mod signature;
 
 use nexusmon_shared::digest::Digest;
@@ -13,11 +14,12 @@ use nexusmon_store::{ApprovalRow, ApprovalState, ApprovalSubject, Connection, De
 use serde_json::json;
 
 use super::missions::{self, MissionView};
-use super::roster;
 use super::{Caller, Page, PageRequest};
+use super::{roster, standing};
 use crate::app::App;
 use crate::error::{Error, Result};
 
+pub(super) use proposal::{Asked, ask, propose};
 pub use signature::GivenSignature;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +55,9 @@ pub struct DecisionView {
 #[derive(Debug, Clone)]
 pub struct ApprovalView {
     pub id: ApprovalId,
-    /// `mission_plan`, `task_instance`.
+    /// `mission_plan`, `task_instance`, `policy_change`, `halt_release`, `trait_grant`, `budget`, `standing_approval`.
     pub subject_kind: String,
-    pub mission: MissionId,
+    pub mission: Option<MissionId>,
     pub task: Option<TaskId>,
     pub goal: String,
     pub digest: Digest,
@@ -76,6 +78,10 @@ pub struct ApprovalView {
     pub to_sign: serde_json::Value,
     /// For a `task_instance`: what its digest is made of.
     pub instance: Option<serde_json::Value>,
+    /// For subjects that are documents: the document, which is what the digest covers.
+    pub proposal: Option<serde_json::Value>,
+    /// For a `standing_approval`: the open leaves that its shape is made of.
+    pub leaves: Option<serde_json::Value>,
     /// What whoever approves should know.
     pub notes: Vec<String>,
 }
@@ -125,7 +131,7 @@ pub async fn list(app: &App, filter: ApprovalFilter, page: PageRequest) -> Resul
     let found = read.approval_list(&wanted, &page.store()?).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for row in found.items {
-        items.extend(view(app, &mut read, row).await?);
+        items.push(view(app, &mut read, row).await?);
     }
     Ok(Page { items, next_cursor: found.next_cursor })
 }
@@ -134,13 +140,16 @@ pub async fn get(app: &App, id: ApprovalId) -> Result<ApprovalView> {
     let mut read = app.store.read().await?;
     let missing = || Error::not_found("approval", id);
     let row = read.approval(id).await?.ok_or_else(missing)?;
-    view(app, &mut read, row).await?.ok_or_else(missing)
+    view(app, &mut read, row).await
 }
 
-/// `None` for subjects this version shows elsewhere.
-async fn view(app: &App, read: &mut Connection, row: ApprovalRow) -> Result<Option<ApprovalView>> {
-    let Some(mission) = row.mission else { return Ok(None) };
-    let goal = read.mission(mission).await?.map(|mission| mission.goal).unwrap_or_default();
+async fn view(app: &App, read: &mut Connection, row: ApprovalRow) -> Result<ApprovalView> {
+    let proposal = row.body.as_deref().map(serde_json::from_str).transpose().map_err(Error::internal)?;
+    let goal = match (&proposal, row.mission) {
+        (Some(proposal), _) => proposal::summary(row.subject_kind, proposal),
+        (None, Some(mission)) => read.mission(mission).await?.map(|mission| mission.goal).unwrap_or_default(),
+        (None, None) => String::new(),
+    };
     let mut decisions = Vec::new();
     for decision in read.decisions(row.id).await? {
         let by = read.principal(decision.principal).await?;
@@ -176,11 +185,18 @@ async fn view(app: &App, read: &mut Connection, row: ApprovalRow) -> Result<Opti
         ApprovalSubject::TaskInstance => instance::values(read, &row).await?,
         _ => None,
     };
+    let leaves = match row.subject_kind {
+        ApprovalSubject::Standing => standing::leaves(app, &row, read).await?,
+        _ => None,
+    };
+    if let (ApprovalSubject::MissionPlan, true, Some(mission)) = (row.subject_kind, waits, row.mission) {
+        notes.extend(standing::misses(app, read, mission).await?);
+    }
     let needed = if signature_needed && waits { needed(app, row.rank, &row.author.0) } else { row.needed };
-    Ok(Some(ApprovalView {
+    Ok(ApprovalView {
         id: row.id,
-        subject_kind: row.subject_kind.as_str().to_owned(),
-        mission,
+        subject_kind: signature::word(row.subject_kind).to_owned(),
+        mission: row.mission,
         task: row.subject.parse().ok(),
         goal,
         digest: row.digest,
@@ -196,8 +212,10 @@ async fn view(app: &App, read: &mut Connection, row: ApprovalRow) -> Result<Opti
         valid_until: row.valid_until,
         to_sign,
         instance,
+        proposal,
+        leaves,
         notes,
-    }))
+    })
 }
 
 pub async fn decide(
@@ -207,7 +225,11 @@ pub async fn decide(
     decision: NewDecision,
 ) -> Result<ApprovalView> {
     decide::decide(app, caller, id, decision).await?;
-    get(app, id).await
+    let decided = get(app, id).await?;
+    if decided.proposal.is_some() && decided.status == ApprovalState::Approved.as_str() {
+        proposal::carried_out(app).await?;
+    }
+    Ok(decided)
 }
 
 /// The mission's own route: decides its one pending approval.
@@ -246,7 +268,7 @@ pub(super) async fn expire_late(app: &App, approval: &ApprovalRow) -> Result<boo
     match approval.subject_kind {
         ApprovalSubject::TaskInstance => instance::expire(app, approval.id).await.map(|()| true),
         ApprovalSubject::MissionPlan => instance::expire_again(app, approval.id).await,
-        _ => Ok(false),
+        _ => proposal::expire(app, approval.id).await.map(|()| true),
     }
 }
 

@@ -1,8 +1,11 @@
-//! Who somebody is: the operator key, short-lived tokens, browser sessions.
+//! Who somebody is: the operator key, passwords, passkeys; short-lived tokens and browser sessions.
 
+mod challenge;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;
+pub mod outside;
+pub mod passkeys;
 mod secret;
 mod token;
 
@@ -21,6 +24,7 @@ use super::{Caller, Origin, Role};
 use crate::app::App;
 use crate::config::Secret;
 use crate::error::{Error, Result};
+pub use challenge::Challenge;
 pub(crate) use guard::Guard;
 pub(super) use secret::{hash, random_key};
 
@@ -47,8 +51,21 @@ pub struct Login {
     pub name: Option<String>,
     pub secret: String,
     pub kind: SessionKind,
+    /// The cookie the browser has now; its session ends with the log-in.
+    pub replaces: Option<String>,
     /// For back-off.
     pub network: IpAddr,
+}
+
+/// How a session is opened.
+struct Opening {
+    kind: SessionKind,
+    /// `key`, `password`, `passkey`, `oidc`: for the audit log.
+    method: &'static str,
+    replaces: Option<String>,
+    answered: Option<passkeys::Answered>,
+    /// When the person proved who they are, if not now.
+    proved_at: Option<Timestamp>,
 }
 
 /// Secret; shown once.
@@ -74,6 +91,11 @@ pub async fn prepare(app: &App) -> Result<Option<Secret>> {
     secret::prepare(app).await
 }
 
+/// A new operator key and what is kept of it: for whoever has the host (`nexusmon operator-key rotate`).
+pub async fn another_operator_key(rng: rand::rngs::StdRng) -> Result<(Secret, String)> {
+    secret::another(rng).await
+}
+
 pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
     let name = login.name.as_deref().unwrap_or("owner");
     app.auth.check(name, login.network, app.clock.boot())?;
@@ -97,10 +119,23 @@ pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
         });
     };
     app.auth.succeeded(name, login.network);
-    open_session(app, &row, login.kind).await
+    let method = if login.name.is_some() { "password" } else { "key" };
+    let opening =
+        Opening { kind: login.kind, method, replaces: login.replaces, answered: None, proved_at: None };
+    open_session(app, &row, opening).await
 }
 
-async fn open_session(app: &App, row: &PrincipalRow, kind: SessionKind) -> Result<LoggedIn> {
+/// The session a cookie names, whoever's it is.
+async fn session_of(app: &App, cookie: Option<String>) -> Result<Option<SessionId>> {
+    let Some(value) = cookie.filter(|value| value.len() == 64) else { return Ok(None) };
+    let hash = Digest::of(value.as_bytes()).to_string();
+    let session = app.store.read().await?.login_session_with(&hash).await?;
+    Ok(session.filter(|session| session.revoked_at.is_none()).map(|session| session.id))
+}
+
+async fn open_session(app: &App, row: &PrincipalRow, opening: Opening) -> Result<LoggedIn> {
+    let Opening { kind, method, replaces, answered, proved_at } = opening;
+    let replaced = session_of(app, replaces).await?;
     let now = app.expiry_clock.now();
     let (id, value) = app.rng.with(|rng| {
         let mut bytes = [0_u8; 32];
@@ -120,6 +155,7 @@ async fn open_session(app: &App, row: &PrincipalRow, kind: SessionKind) -> Resul
         last_seen_at: now,
         expires_at: now + ABSOLUTE,
         revoked_at: None,
+        proved_at,
     };
     let origin = match kind {
         SessionKind::Bearer => Origin::Api,
@@ -130,13 +166,21 @@ async fn open_session(app: &App, row: &PrincipalRow, kind: SessionKind) -> Resul
     let actor = Actor::from(&caller);
     let after = app
         .store
-        .write_with("auth.login", (session, actor), move |tx, (session, actor)| {
+        .write_with("auth.login", (session, actor, answered), move |tx, (session, actor, answered)| {
             let app = unit_app.clone();
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
+                if let Some(answered) = answered {
+                    passkeys::count(&mut unit, answered).await?;
+                }
                 unit.tx.insert_login_session(session).await?;
+                // A browser has one session: nobody goes on with the one before, however they came by its cookie.
+                if let Some(before) = replaced {
+                    let now = unit.now;
+                    unit.tx.revoke_login_session(before, now).await?;
+                }
                 let subject = ("session", session.id.to_string());
-                let body = json!({"kind": session.kind.as_str()});
+                let body = json!({"kind": session.kind.as_str(), "method": method, "replaces": replaced});
                 unit.audit(actor.0.clone(), "session.opened", subject, None, body);
                 unit.finish().await
             })
@@ -270,7 +314,7 @@ pub async fn require_fresh(app: &App, caller: &Caller) -> Result<()> {
         None => None,
     };
     let now = app.expiry_clock.now();
-    if session.is_some_and(|session| now.since(session.created_at) < FRESH) {
+    if session.is_some_and(|session| now.since(session.proved_at.unwrap_or(session.created_at)) < FRESH) {
         return Ok(());
     }
     let detail = format!(

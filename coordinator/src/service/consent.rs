@@ -21,6 +21,7 @@ use nexusmon_shared::trust::roster::{Roster, SignedRoster};
 use nexusmon_store::{ApprovalSubject, Connection, MissionRow, SignedRow, TaskRow};
 use serde_json::{Map, Value};
 
+use super::standing;
 use super::unit::Unit;
 use crate::error::{Error, Result};
 
@@ -38,6 +39,8 @@ pub(super) struct Shown {
     pub of_plan: bool,
     pub decisions: Vec<Bytes>,
     pub evidence: Evidence,
+    /// What it rests on instead, where that is a standing approval.
+    pub standing: Option<standing::Shown>,
 }
 
 /// The roster that decides now.
@@ -92,6 +95,17 @@ pub(super) fn instance(row: &TaskRow, spec: &TaskSpec, leaf: &str, plan: Digest)
     Values::of(row, spec, leaf, plan).instance().subject()
 }
 
+/// Whether the leaf admits the task's values of run time, so that they were approved with the plan.
+pub(super) fn is_admitted(row: &TaskRow, spec: &TaskSpec) -> bool {
+    let inputs: Vec<OrderInput> =
+        row.inputs.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    match row.params.as_deref().map(serde_json::from_str) {
+        None => spec.admits(&spec.with, &inputs).is_ok(),
+        Some(Ok(parameters)) => spec.admits(&parameters, &inputs).is_ok(),
+        Some(Err(_)) => false,
+    }
+}
+
 /// What is approved and what is not.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
@@ -113,11 +127,12 @@ pub(super) async fn check(unit: &mut Unit<'_>, tasks: &[TaskId]) -> Result<Check
     let missions: HashMap<MissionId, MissionRow> =
         unit.tx.missions(&missions).await?.into_iter().map(|row| (row.id, row)).collect();
     let roster = roster(unit.tx, unit.now).await?;
+    let mut standing = standing::Spending::of(unit, &missions, roster.as_ref()).await?;
     for row in &rows {
         let found = missions.get(&row.mission).zip(specs.get(&row.id));
-        let shown = found
-            .zip(roster.as_ref())
-            .and_then(|((mission, leaf), roster)| shown(unit, row, mission, leaf, roster, &signed));
+        let shown = found.zip(roster.as_ref()).and_then(|((mission, leaf), roster)| {
+            shown(unit, row, mission, leaf, roster, &signed).or_else(|| standing.shown(row, leaf))
+        });
         match shown {
             Some(shown) => drop(checked.shown.insert(row.id, shown)),
             None => drop(checked.refused.insert(row.id)),
@@ -142,10 +157,10 @@ fn shown(
 ) -> Option<Shown> {
     let spec: TaskSpec = serde_json::from_str(leaf).ok()?;
     let plan = mission.plan_digest?;
-    let (subject, digest) = if spec.is_open() {
-        (SubjectKind::TaskInstance, instance(row, &spec, leaf, plan).ok()?)
-    } else {
+    let (subject, digest) = if is_admitted(row, &spec) {
         (SubjectKind::MissionPlan, plan)
+    } else {
+        (SubjectKind::TaskInstance, instance(row, &spec, leaf, plan).ok()?)
     };
     let kind = match subject {
         SubjectKind::TaskInstance => ApprovalSubject::TaskInstance,
@@ -169,5 +184,5 @@ fn shown(
     };
     let evidence = enough(roster, &decisions, &claim, unit.now).ok()?;
     let decisions = texts.into_iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
-    Some(Shown { of_plan: subject == SubjectKind::MissionPlan, decisions, evidence })
+    Some(Shown { of_plan: subject == SubjectKind::MissionPlan, decisions, evidence, standing: None })
 }

@@ -23,6 +23,7 @@ use serde_json::json;
 
 use super::consent::{self, Shown};
 use super::flags;
+use super::standing;
 use super::unit::{SYSTEM, Unit, attempt_of, task_subject};
 use crate::app::App;
 use crate::app::sessions::AgentLive;
@@ -282,6 +283,7 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
     let mut tasks = unit.tx.grant(&rows).await?;
     set_offline(unit, &mut tasks).await?;
     rates.spend(unit, input, &tasks).await?;
+    let uses = standing::spend(unit, &tasks, &shown).await?;
     let mut left_of = by_class.clone();
     for granted in &tasks {
         let class = granted.task.class.map(|class| ClassId(class.0));
@@ -318,6 +320,10 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
                 .map(|one| json!({"person": one.person, "key": one.key, "nonce": one.nonce}))
                 .collect();
             body.insert("approved_by".to_owned(), counted.into());
+            if let Some((standing, number)) = uses.get(&row.id) {
+                body.insert("standing".to_owned(), json!(standing));
+                body.insert("use".to_owned(), json!(number));
+            }
         }
         if !nexusmon_shared::planted::planted("grant-unaudited") {
             unit.audit(SYSTEM, "task.granted", task_subject(row.id), Some(row.mission), body);

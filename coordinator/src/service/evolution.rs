@@ -2,6 +2,7 @@
 
 mod judge;
 mod status;
+mod traits;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use crate::error::{Error, Result};
 pub use judge::{DUTY, settle};
 pub(super) use judge::{judge_soon, take_back};
 pub use status::organism_status;
+pub use traits::{TraitChange, change_trait};
+pub(super) use traits::{carry_out, may};
 
 #[derive(Debug, Clone)]
 pub struct LedgerEntry {

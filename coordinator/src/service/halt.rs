@@ -1,5 +1,5 @@
-//! The kill switch. Who operates pulls it. Releasing it is a rank A act: the owner's, after a fresh log-in, with a
-//! reason that is written down. (Where people sign with keys of their own, the signature takes the log-in's place.)
+//! The kill switch. Who operates pulls it. Releasing it is a rank A act, with a reason that is written down: where people
+//! sign it waits for their approval, else it is the owner's after a fresh log-in.
 //!
 //! Grants read the row in their own unit, so none is made on any node once a pull is committed. Agents are told by
 //! whichever node holds their session, after each Welcome too, and answer.
@@ -7,14 +7,16 @@
 mod standing;
 
 use nexusmon_core::halt::may_be_pulled;
-use nexusmon_shared::id::{AgentId, PrincipalId};
+use nexusmon_shared::id::{AgentId, ApprovalId, PrincipalId};
 use nexusmon_shared::message::{CoordinatorMessage, HaltAck, HaltLevel, HaltNotice};
+use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{Halt, HaltAckRow, HaltRow, Topic};
+use nexusmon_shared::trust::approval::Act;
+use nexusmon_store::{ApprovalSubject, Halt, HaltAckRow, HaltRow, Topic};
 use serde_json::json;
 
 use super::unit::{Actor, Unit};
-use super::{Caller, agents, auth, dispatch};
+use super::{Caller, agents, approvals, auth, consent, dispatch};
 use crate::app::App;
 use crate::app::sessions::Live;
 use crate::error::{Error, Result};
@@ -31,6 +33,8 @@ pub struct HaltView {
     pub since: Option<Timestamp>,
     pub by: Option<PrincipalId>,
     pub reason: Option<String>,
+    /// The approval that its release waits for.
+    pub release: Option<ApprovalId>,
     pub acknowledged: u64,
     pub waiting: u64,
     pub unreachable: u64,
@@ -120,12 +124,25 @@ pub async fn pull(app: &App, caller: &Caller, wanted: HaltLevel, reason: Option<
     view(app).await
 }
 
-/// Releases the switch.
-pub async fn release(app: &App, caller: &Caller, comment: String) -> Result<HaltView> {
+/// Releases the switch, or, where there is a roster, asks those who sign for it: then the second part is true.
+pub async fn release(app: &App, caller: &Caller, comment: String) -> Result<(HaltView, bool)> {
     if comment.trim().is_empty() {
         return Err(Error::field("/comment", "required", "say why it is safe to go on"));
     }
     check_reason("/comment", Some(&comment))?;
+    let signed = consent::roster(&mut app.store.read().await?, app.clock.now()).await?.is_some();
+    if signed {
+        let held = view(app).await?;
+        if held.level == HaltLevel::None {
+            return Err(Error::conflict("not_halted", "nothing is halted"));
+        }
+        if held.release.is_some() {
+            return Ok((held, true));
+        }
+        let act = Act::HaltRelease { number: held.number };
+        approvals::propose(app, caller, act, Rank::A, comment).await?;
+        return Ok((view(app).await?, true));
+    }
     auth::require_fresh(app, caller).await?;
     change(app, caller, "halt.released", Some(comment), |now| {
         if now == HaltLevel::None {
@@ -136,7 +153,53 @@ pub async fn release(app: &App, caller: &Caller, comment: String) -> Result<Halt
     .await?;
     dispatch::refresh(app).await?;
     dispatch::wake(app);
-    view(app).await
+    Ok((view(app).await?, false))
+}
+
+/// Releases the switch in the unit of the last decision on it.
+pub(super) async fn carry_out(
+    unit: &mut Unit<'_>,
+    actor: &Actor,
+    by: PrincipalId,
+    number: u64,
+    comment: String,
+    approval: ApprovalId,
+) -> Result<()> {
+    let organism = unit.tx.lock_organism().await?;
+    let now = organism.map_or(HaltLevel::None, |organism| level(organism.halt));
+    let newest = unit.tx.newest_halt().await?;
+    if now == HaltLevel::None || newest.is_none_or(|row| u64::try_from(row.number) != Ok(number)) {
+        let detail = "the switch was pulled or released since this was asked for: ask again";
+        return Err(Error::conflict("digest_changed", detail));
+    }
+    let step = Step { action: "halt.released", from: now, to: HaltLevel::None, by, approval: Some(approval) };
+    write(unit, actor, step, Some(&comment)).await.map(drop)
+}
+
+/// One change of the switch.
+struct Step {
+    action: &'static str,
+    from: HaltLevel,
+    to: HaltLevel,
+    by: PrincipalId,
+    approval: Option<ApprovalId>,
+}
+
+async fn write(unit: &mut Unit<'_>, actor: &Actor, step: Step, reason: Option<&str>) -> Result<HaltNotice> {
+    let Step { action, from, to, by, approval } = step;
+    let at = unit.now;
+    let number = unit.tx.insert_halt(stored(to), reason, by, at).await?;
+    // Whoever asked for a release asked for that of another pull.
+    unit.tx.void_pending(ApprovalSubject::Release, None, at).await?;
+    let mut body = json!({"from": from.as_str(), "to": to.as_str(), "number": number, "reason": reason});
+    if let (Some(approval), Some(body)) = (approval, body.as_object_mut()) {
+        body.insert("approval".to_owned(), json!(approval));
+    }
+    let organism = unit.app.organism.to_string();
+    unit.audit(actor.0.clone(), action, ("organism", organism), None, body);
+    unit.tx.wake(Topic::Governance);
+    unit.tx.wake(Topic::Ready);
+    Ok(HaltNotice { level: to, number: u64::try_from(number).unwrap_or(0) })
 }
 
 fn check_reason(pointer: &str, reason: Option<&str>) -> Result<()> {
@@ -166,15 +229,9 @@ async fn change(
                 let organism = unit.tx.lock_organism().await?;
                 let now = organism.map_or(HaltLevel::None, |organism| level(organism.halt));
                 let Some(wanted) = decide(now)? else { return Ok((None, unit.finish().await?)) };
-                let at = unit.now;
-                let number = unit.tx.insert_halt(stored(wanted), reason.as_deref(), by, at).await?;
-                let body = json!({"from": now.as_str(), "to": wanted.as_str(), "number": number,
-                    "reason": reason});
-                unit.audit(actor.0.clone(), action, ("organism", app.organism.to_string()), None, body);
-                unit.tx.wake(Topic::Governance);
-                unit.tx.wake(Topic::Ready);
-                let number = u64::try_from(number).unwrap_or(0);
-                Ok::<_, Error>((Some(HaltNotice { level: wanted, number }), unit.finish().await?))
+                let step = Step { action, from: now, to: wanted, by, approval: None };
+                let notice = write(&mut unit, actor, step, reason.as_deref()).await?;
+                Ok::<_, Error>((Some(notice), unit.finish().await?))
             })
         })
         .await?;

@@ -1,6 +1,7 @@
 //! Missions: created, read, started, stopped, repeated.
 
 mod actions;
+mod budget;
 mod create;
 mod dry_run;
 mod plan;
@@ -32,9 +33,10 @@ use serde_json::{Map, Value};
 use super::{Caller, Page, PageRequest};
 use crate::app::App;
 use crate::error::{Error, Result};
+pub(super) use budget::carry_out as carry_out_budget;
 pub(crate) use create::{Created, Prepared, insert_batch};
 pub use plan::{WholePlan, whole_plan};
-pub(super) use prepare::eligible;
+pub(super) use prepare::{Judged, author_of, eligible};
 pub(super) use read::counts;
 pub(super) use rerun::draft_again;
 pub(super) use views::task_views;
@@ -79,6 +81,8 @@ pub struct PlanView {
     pub revision: u32,
     pub author: Author,
     pub policy_digest: Digest,
+    /// `name@version`, where it was made of one.
+    pub playbook: Option<String>,
 }
 
 /// Why a task is left waiting: the machine-readable reason with its particulars, and one sentence.
@@ -355,6 +359,17 @@ pub async fn replace_plan(
     if_match: Option<u64>,
 ) -> Result<MissionView> {
     replace::replace(app, caller, id, tasks, if_match).await
+}
+
+/// Asks for other ceilings; gives the approval that waits.
+pub async fn propose_budget(
+    app: &App,
+    caller: &Caller,
+    id: MissionId,
+    to: Budget,
+    comment: String,
+) -> Result<ApprovalId> {
+    budget::propose(app, caller, id, to, comment).await
 }
 
 pub async fn stats(app: &App) -> Result<EngineStats> {

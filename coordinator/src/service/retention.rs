@@ -57,6 +57,7 @@ pub async fn sweep(app: &App) -> Result<Swept> {
         .write("forgetting what has expired", move |tx| {
             Box::pin(async move {
                 let sessions = tx.delete_login_sessions(now - ENDED_SESSION).await?;
+                tx.delete_answered_challenges(now).await?;
                 tx.delete_old_notices(now - OLD_NOTICE, now).await?;
                 Ok::<_, Error>((sessions, tx.delete_expired_idempotency(now).await?))
             })

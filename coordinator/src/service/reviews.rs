@@ -1,16 +1,17 @@
 //! Reviews: the after-the-fact judgement of flagged work.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{MissionId, PrincipalId, ReviewId};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{ReviewRow, ReviewState};
+use nexusmon_store::{MissionRow, ReviewRow, ReviewState};
 use serde_json::json;
 
 use super::missions::no_nul;
-use super::unit::{Actor, Unit};
+use super::unit::{Actor, SYSTEM, Unit};
 use super::{Caller, Page, PageRequest, evolution};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -161,6 +162,32 @@ async fn write(
         }
     }
     Ok(())
+}
+
+/// How long an accepted run covers identical ones.
+const COVERS: Duration = Duration::from_hours(30 * 24);
+
+/// Closes the review of a mission that succeeded and verified, where a run of the same shape was accepted within the last
+/// thirty days, nothing of that shape failed since, and only machines took part that had in accepted runs. Whether it did.
+pub(super) async fn cover(unit: &mut Unit<'_>, mission: &MissionRow) -> Result<bool> {
+    let Some(mut row) = unit.tx.review_of(mission.id).await? else { return Ok(false) };
+    let (ReviewState::Open, Some(shape)) = (row.state, row.shape) else { return Ok(false) };
+    let since = unit.now - COVERS;
+    let Some(accepted) = unit.tx.covering_review(shape, since).await? else { return Ok(false) };
+    let Some(decided_at) = accepted.decided_at else { return Ok(false) };
+    if unit.tx.failed_since(shape, decided_at).await? {
+        return Ok(false);
+    }
+    let known = unit.tx.accepted_agents(shape, since).await?;
+    if unit.tx.agents_of(mission.id).await?.iter().any(|agent| !known.contains(agent)) {
+        return Ok(false);
+    }
+    row.state = ReviewState::Covered;
+    row.decided_at = Some(unit.now);
+    unit.tx.update_review(&row).await?;
+    let body = json!({"by": accepted.id, "shape": shape});
+    unit.audit(SYSTEM, "review.covered", ("review", row.id.to_string()), Some(mission.id), body);
+    Ok(true)
 }
 
 /// A comment people may leave anywhere: bounded, and text.

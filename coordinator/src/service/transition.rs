@@ -125,6 +125,7 @@ pub(super) async fn enter(
                     decided_at: None,
                     version: 1,
                     valid_until: None,
+                    body: None,
                 };
                 unit.tx.insert_approvals(&[approval]).await?;
                 audit_approval(unit, row, id, needed, &digest);

@@ -362,7 +362,7 @@ async fn make_ready(
     row.tag = tag;
     row.held = held;
     row.ready_at = Some(unit.now);
-    if instance::wants_approval(spec, class) {
+    if instance::wants_approval(row, spec, class) {
         row.state = TaskStatus::Gated;
         instance::open_approval(unit, mission, row, spec).await?;
     } else {

@@ -60,6 +60,8 @@ record! {
         pub version: i64,
         /// When the first of the signatures it rests on ends.
         pub valid_until: Option<Timestamp>,
+        /// What the digest covers, where that is a document of its own: canonical JSON.
+        pub body: Option<String>,
     }
 
     /// One principal's decision; one each.
@@ -128,6 +130,21 @@ impl Connection {
         self.fetch(
             sql!("SELECT [columns] FROM approval_decisions WHERE approval = $1 ORDER BY at", DecisionRow),
             args![approval],
+        )
+        .await
+    }
+
+    /// Pending approvals about one kind of subject, oldest first.
+    pub async fn pending_approvals_about(
+        &mut self,
+        kind: ApprovalSubject,
+    ) -> Result<Vec<ApprovalRow>, StoreError> {
+        self.fetch(
+            sql!(
+                "SELECT [columns] FROM approvals WHERE state = 'pending' AND subject_kind = $1 ORDER BY id",
+                ApprovalRow
+            ),
+            args![kind],
         )
         .await
     }
@@ -213,6 +230,23 @@ impl Tx {
             )
             .await?;
         Ok(changed == 1)
+    }
+
+    /// Voids what waits about a kind of subject, which has changed: of one subject, or of all.
+    pub async fn void_pending(
+        &mut self,
+        kind: ApprovalSubject,
+        subject: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.execute(
+            sql!(
+                "UPDATE approvals SET state = 'void', decided_at = $3, version = version + 1 \
+                 WHERE state = 'pending' AND subject_kind = $1 AND ($2 = '' OR subject = $2)"
+            ),
+            args![kind, subject.unwrap_or_default(), now],
+        )
+        .await
     }
 
     /// Voids a mission's approvals that wait or were given: its plan changed, or it ended.

@@ -29,6 +29,8 @@ mod missions;
 mod notices;
 mod organism;
 mod page;
+mod passkeys;
+mod playbooks;
 mod policies;
 mod postgres;
 mod principals;
@@ -40,6 +42,7 @@ mod search;
 mod sessions;
 mod singletons;
 mod sqlite;
+mod standing;
 mod store;
 mod tasks;
 #[cfg(feature = "testing")]
@@ -83,6 +86,8 @@ pub use missions::{
 pub use notices::{NoticeKind, NoticeRow};
 pub use organism::{Halt, KeyRow, Organism, SettingRow};
 pub use page::{MAX_PAGE, Page, PageRequest};
+pub use passkeys::{OutsideIdentityRow, PasskeyRow};
+pub use playbooks::{MissionInputsRow, PlaybookRow};
 pub use policies::PolicySetRow;
 pub use principals::{LoginKind, LoginSessionRow, PrincipalKind, PrincipalRow, Role};
 pub use record::Json;
@@ -92,6 +97,7 @@ pub use rosters::{RosterRow, SignedRow};
 pub use search::DocumentRow;
 pub use sessions::{AgentSessionRow, OpenedSession, Renewal};
 pub use singletons::SingletonRow;
+pub use standing::{StandingRow, StandingState, StandingUseRow};
 pub use store::{Store, StoreConfig};
 pub use tasks::{
     Candidate, Decision, EdgeRow, GrantRow, GrantedTask, ItemOutcome, LeafKey, LeafRef, LimitUse, Limits,

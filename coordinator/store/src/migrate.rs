@@ -39,6 +39,8 @@ const MIGRATIONS: &[Migration] = migrations![
     12 "0012_policies",
     13 "0013_audit_tree",
     14 "0014_consent",
+    15 "0015_standing",
+    17 "0017_people",
 ];
 
 record! {

@@ -61,6 +61,8 @@ record! {
         pub last_seen_at: Timestamp,
         pub expires_at: Timestamp,
         pub revoked_at: Option<Timestamp>,
+        /// When the person proved who they are, if not when it was opened.
+        pub proved_at: Option<Timestamp>,
     }
 }
 
@@ -178,6 +180,17 @@ impl Tx {
             )
             .await?;
         Ok(changed == 1)
+    }
+
+    /// Ends every session of a principal; how many there were.
+    pub async fn revoke_login_sessions_of(
+        &mut self,
+        principal: PrincipalId,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let sql =
+            sql!("UPDATE login_sessions SET revoked_at = $2 WHERE principal = $1 AND revoked_at IS NULL");
+        self.execute(sql, args![principal, now]).await
     }
 
     /// Forgets sessions that ended before `before`.

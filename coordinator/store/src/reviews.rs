@@ -1,7 +1,7 @@
 //! Reviews: after-the-fact judgements of flagged work, grouped by shape.
 
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::id::{MissionId, PrincipalId, ReviewId};
+use nexusmon_shared::id::{AgentId, MissionId, PrincipalId, ReviewId};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 
@@ -84,6 +84,46 @@ impl Connection {
                 ReviewRow
             ),
             args![shape, since],
+        )
+        .await
+    }
+
+    /// Whether a mission of this shape failed since: what was accepted before says nothing any more.
+    pub async fn failed_since(&mut self, shape: Digest, since: Timestamp) -> Result<bool, StoreError> {
+        let found: Option<i64> = self
+            .value(
+                sql!(
+                    "SELECT COUNT(*) AS value FROM reviews JOIN missions ON missions.id = reviews.mission \
+                     WHERE reviews.shape = $1 AND reviews.created_at >= $2 AND missions.status = 'failed'"
+                ),
+                args![shape, since],
+            )
+            .await?;
+        Ok(found.unwrap_or(0) > 0)
+    }
+
+    /// The agents that carried out this shape in runs that people accepted since.
+    pub async fn accepted_agents(
+        &mut self,
+        shape: Digest,
+        since: Timestamp,
+    ) -> Result<Vec<AgentId>, StoreError> {
+        self.values(
+            sql!(
+                "SELECT DISTINCT tasks.agent AS value FROM reviews JOIN tasks ON tasks.mission = reviews.mission \
+                 WHERE reviews.shape = $1 AND reviews.state = 'accepted' AND reviews.decided_at >= $2 \
+                 AND tasks.agent IS NOT NULL"
+            ),
+            args![shape, since],
+        )
+        .await
+    }
+
+    /// The agents that carried out a mission.
+    pub async fn agents_of(&mut self, mission: MissionId) -> Result<Vec<AgentId>, StoreError> {
+        self.values(
+            sql!("SELECT DISTINCT agent AS value FROM tasks WHERE mission = $1 AND agent IS NOT NULL"),
+            args![mission],
         )
         .await
     }

@@ -31,7 +31,27 @@ async fn pages_load_only_their_own_files() -> Result<()> {
             policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
             "{policy}"
         );
-        assert!(!policy.contains("unsafe"), "{policy}");
+        assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+        for directive in [
+            "script-src 'self'",
+            "style-src 'self'",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ] {
+            assert!(policy.split("; ").any(|part| part == directive), "{policy}: {directive}");
+        }
+        let reported = page.headers()["content-security-policy-report-only"].to_str()?;
+        assert!(reported.starts_with("require-trusted-types-for 'script'"), "{reported}");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(page.headers()[name], value, "{path}");
+        }
         let text = page.text().await?;
         assert!(
             !text.contains("<style") && !text.contains(" style=") && !text.contains(" onclick="),

@@ -32,7 +32,7 @@ fn cli(seed: u8) -> PersonKey {
 }
 
 /// Somebody beside the owner.
-async fn second(world: &World) -> Caller {
+pub(crate) async fn second(world: &World) -> Caller {
     let id = PrincipalId::from_bits(2);
     let row = PrincipalRow {
         id,
@@ -56,7 +56,7 @@ async fn second(world: &World) -> Caller {
 }
 
 /// The owner has key 1, the second person, if there is one, key 2.
-async fn sign_roster(world: &World, second: Option<&Caller>) {
+pub(crate) async fn sign_roster(world: &World, second: Option<&Caller>) {
     let owner = world.owner().await;
     let person = |name: &str, role, seed| Person { name: name.to_owned(), role, keys: [cli(seed)].into() };
     let mut persons = std::collections::BTreeMap::from([(owner.principal, person("owner", Role::Owner, 1))]);
@@ -89,7 +89,7 @@ async fn pending(world: &World, mission: MissionId) -> Vec<ApprovalView> {
     approvals::list(&world.app, filter, PageRequest::default()).await.unwrap().items
 }
 
-fn signature(world: &World, approval: &ApprovalView, seed: u8, nonce: u8) -> GivenSignature {
+pub(crate) fn signature(world: &World, approval: &ApprovalView, seed: u8, nonce: u8) -> GivenSignature {
     let read = |field: &str| approval.to_sign[field].clone();
     let statement = Statement {
         organism: serde_json::from_value(read("organism")).unwrap(),
@@ -104,7 +104,7 @@ fn signature(world: &World, approval: &ApprovalView, seed: u8, nonce: u8) -> Giv
     GivenSignature { key, valid_until: statement.valid_until, nonce: statement.nonce, proof }
 }
 
-async fn decide(
+pub(crate) async fn decide(
     world: &World,
     caller: &Caller,
     approval: &ApprovalView,

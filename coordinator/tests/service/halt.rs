@@ -18,7 +18,7 @@ async fn pull(world: &World, level: HaltLevel) -> halt::HaltView {
 }
 
 async fn release(world: &World) -> halt::HaltView {
-    halt::release(&world.app, &world.logged_in().await, "the smoke is gone".to_owned()).await.unwrap()
+    halt::release(&world.app, &world.logged_in().await, "the smoke is gone".to_owned()).await.unwrap().0
 }
 
 async fn waiting(world: &World, id: nexusmon_shared::id::MissionId) -> String {

@@ -133,6 +133,7 @@ impl World {
             name: None,
             secret: "a key for tests only".to_owned(),
             kind: auth::SessionKind::Bearer,
+            replaces: None,
             network: std::net::Ipv4Addr::LOCALHOST.into(),
         };
         auth::login(&self.app, login).await.unwrap().caller

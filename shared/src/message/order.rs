@@ -44,6 +44,24 @@ pub struct Order {
     pub idempotency_key: String,
     /// Signed decisions on this instance, each as JSON.
     pub decisions: Vec<Bytes>,
+    /// What it rests on instead, where that is a standing approval.
+    pub standing: Option<Box<StandingUse>>,
+}
+
+/// A standing approval, and how this work falls under it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StandingUse {
+    /// Canonical JSON; see `trust::approval::StandingApproval`.
+    pub standing: Bytes,
+    /// Signed decisions on it, each as JSON.
+    pub decisions: Vec<Bytes>,
+    /// Canonical JSON of the open leaf at the order's place.
+    pub open_leaf: Bytes,
+    /// Leaves of the shape.
+    pub size: u64,
+    pub proof: Vec<Digest>,
+    /// A JSON object.
+    pub inputs: Bytes,
 }
 
 /// Why evaluated parameters cannot be read.
@@ -71,7 +89,15 @@ impl Order {
         let parameters = self.parameters.as_ref().map_or(0, Bytes::len);
         let texts = self.traceparent.len() + self.idempotency_key.len();
         let decisions: usize = self.decisions.iter().map(|decision| decision.len() + 4).sum();
-        160 + decisions + self.leaf.len() + parameters + self.proof.len() * 34 + inputs + texts
+        let standing = self.standing.as_ref().map_or(0, |each| {
+            let decisions: usize = each.decisions.iter().map(|decision| decision.len() + 4).sum();
+            64 + decisions
+                + each.standing.len()
+                + each.open_leaf.len()
+                + each.inputs.len()
+                + each.proof.len() * 34
+        });
+        160 + standing + decisions + self.leaf.len() + parameters + self.proof.len() * 34 + inputs + texts
     }
 }
 

@@ -5,14 +5,19 @@
 mod closing;
 mod enough;
 mod instance;
+mod proposal;
 mod standing;
 
 use ed25519_dalek::SigningKey;
 
-pub use closing::{OpenLeafError, close};
-pub use enough::{Claim, Counted, Evidence, Fault, MAX_DECISIONS, Reason, Refusal, enough, rounds};
+pub use closing::{OpenLeafError, close, close_draft, close_line};
+pub use enough::{
+    Claim, Counted, Evidence, Fault, MAX_DECISIONS, Reason, Refusal, Signers, enough, enough_by, rounds,
+    rounds_by,
+};
 pub use instance::{Inexact, Instance};
-pub use standing::{InvalidStanding, MAX_STANDING_BYTES, NearMiss, StandingApproval, Use, shape};
+pub use proposal::{Act, MAX_PROPOSAL_BYTES, Proposal};
+pub use standing::{InvalidStanding, MAX_STANDING_BYTES, NearMiss, StandingApproval, Use, is_closed, shape};
 
 use super::base64_text;
 use super::ed25519::{PublicKey, Signature};

@@ -18,6 +18,14 @@ impl std::fmt::Display for KeyId {
     }
 }
 
+impl std::str::FromStr for KeyId {
+    type Err = crate::digest::DigestError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
 /// A key of a person.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]

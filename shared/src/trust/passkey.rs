@@ -1,13 +1,14 @@
 //! Passkeys (Web Authentication, level 3): the public half of one, and verifying what it answers.
 //!
-//! Only what signing needs: no attestation, no CBOR. A browser gives the public key of a new passkey as
-//! `SubjectPublicKeyInfo` (`getPublicKey()`), and [`CredentialKey::from_spki`] reads that.
+//! Only what logging in and signing need: no attestation, no CBOR.
 
 mod credential;
+mod registration;
 
 use sha2::{Digest as _, Sha256};
 
 pub use credential::{CredentialKey, SpkiError};
+pub use registration::{Registration, RegistrationError};
 
 use super::base64_text;
 use crate::digest::Digest;
@@ -106,51 +107,18 @@ impl Passkey {
         if client_data.len() > MAX_CLIENT_DATA || authenticator_data.len() > MAX_AUTHENTICATOR_DATA {
             return Err(AssertionError::TooLarge);
         }
-        self.check_client_data(challenge, client_data)?;
-        let verified = self.check_authenticator_data(authenticator_data)?;
-        let signed = [authenticator_data.as_slice(), &Sha256::digest(client_data)].concat();
-        if self.public_key.verify(&signed, signature) { Ok(verified) } else { Err(AssertionError::Signature) }
-    }
-
-    fn check_client_data(&self, challenge: &Digest, bytes: &[u8]) -> Result<(), AssertionError> {
-        let data: ClientData = serde_json::from_slice(bytes).map_err(|_| AssertionError::ClientData)?;
-        if data.r#type != "webauthn.get" {
-            return Err(AssertionError::Type);
-        }
-        if data.challenge != base64_text::encode(challenge.as_bytes()) {
-            return Err(AssertionError::Challenge);
-        }
-        if data.origin != self.origin {
-            return Err(AssertionError::Origin);
-        }
-        if data.cross_origin == Some(true) || data.top_origin.is_some() {
-            return Err(AssertionError::CrossOrigin);
-        }
-        Ok(())
-    }
-
-    fn check_authenticator_data(&self, bytes: &[u8]) -> Result<Verified, AssertionError> {
-        let (rp_id_hash, rest) = bytes.split_first_chunk::<32>().ok_or(AssertionError::AuthenticatorData)?;
-        let (fixed, rest) = rest.split_first_chunk::<5>().ok_or(AssertionError::AuthenticatorData)?;
-        let [flags, counter @ ..] = *fixed;
-        if *rp_id_hash != *Digest::of(self.rp_id.as_bytes()).as_bytes() {
-            return Err(AssertionError::RpId);
-        }
-        // An answer carries no new key; a key that cannot be backed up is not backed up.
-        if flags & ATTESTED != 0 || flags & (BACKUP_ELIGIBLE | BACKED_UP) == BACKED_UP {
+        check_client_data("webauthn.get", &self.origin, challenge, client_data)?;
+        let data = AuthenticatorData::read(authenticator_data)?;
+        // An answer carries no new key. What extensions say is covered by the signature and not asked for here.
+        if data.flags & ATTESTED != 0 {
             return Err(AssertionError::Flags);
         }
-        // What extensions say is covered by the signature and not asked for here.
-        if rest.is_empty() == (flags & EXTENSIONS != 0) {
+        if data.rest.is_empty() == (data.flags & EXTENSIONS != 0) {
             return Err(AssertionError::AuthenticatorData);
         }
-        if flags & PRESENT == 0 {
-            return Err(AssertionError::NotPresent);
-        }
-        if flags & VERIFIED == 0 {
-            return Err(AssertionError::NotVerified);
-        }
-        Ok(Verified { counter: u32::from_be_bytes(counter) })
+        let verified = data.check(&self.rp_id)?;
+        let signed = [authenticator_data.as_slice(), &Sha256::digest(client_data)].concat();
+        if self.public_key.verify(&signed, signature) { Ok(verified) } else { Err(AssertionError::Signature) }
     }
 
     /// Whether the fields can belong together: the origin is HTTPS (or HTTP on localhost) and lies in the domain.
@@ -175,6 +143,65 @@ impl Passkey {
             && good(host)
             && inside
             && (1..=MAX_CREDENTIAL_ID).contains(&self.credential_id.len())
+    }
+}
+
+/// What the browser says of the page that asked.
+fn check_client_data(
+    kind: &str,
+    origin: &str,
+    challenge: &Digest,
+    bytes: &[u8],
+) -> Result<(), AssertionError> {
+    let data: ClientData = serde_json::from_slice(bytes).map_err(|_| AssertionError::ClientData)?;
+    if data.r#type != kind {
+        return Err(AssertionError::Type);
+    }
+    if data.challenge != base64_text::encode(challenge.as_bytes()) {
+        return Err(AssertionError::Challenge);
+    }
+    if data.origin != origin {
+        return Err(AssertionError::Origin);
+    }
+    if data.cross_origin == Some(true) || data.top_origin.is_some() {
+        return Err(AssertionError::CrossOrigin);
+    }
+    Ok(())
+}
+
+/// What the authenticator says, read but not believed (section 6.1).
+struct AuthenticatorData<'a> {
+    rp_id_hash: &'a [u8; 32],
+    flags: u8,
+    counter: u32,
+    /// A new key, extensions.
+    rest: &'a [u8],
+}
+
+impl<'a> AuthenticatorData<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, AssertionError> {
+        let (rp_id_hash, rest) = bytes.split_first_chunk::<32>().ok_or(AssertionError::AuthenticatorData)?;
+        let (fixed, rest) = rest.split_first_chunk::<5>().ok_or(AssertionError::AuthenticatorData)?;
+        let [flags, counter @ ..] = *fixed;
+        Ok(Self { rp_id_hash, flags, counter: u32::from_be_bytes(counter), rest })
+    }
+
+    /// Domain, presence, verification.
+    fn check(&self, rp_id: &str) -> Result<Verified, AssertionError> {
+        if *self.rp_id_hash != *Digest::of(rp_id.as_bytes()).as_bytes() {
+            return Err(AssertionError::RpId);
+        }
+        // A key that cannot be backed up is not backed up.
+        if self.flags & (BACKUP_ELIGIBLE | BACKED_UP) == BACKED_UP {
+            return Err(AssertionError::Flags);
+        }
+        if self.flags & PRESENT == 0 {
+            return Err(AssertionError::NotPresent);
+        }
+        if self.flags & VERIFIED == 0 {
+            return Err(AssertionError::NotVerified);
+        }
+        Ok(Verified { counter: self.counter })
     }
 }
 

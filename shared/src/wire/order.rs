@@ -4,9 +4,9 @@ use super::field::{self, Arena, Read, WireError};
 use super::proto;
 use super::report::attempt;
 use crate::digest::Digest;
-use crate::message::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Order, OrderInput, Orders, PlanNotice};
+use crate::message::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Order, OrderInput, Orders, PlanNotice, StandingUse};
 use crate::plan::MAX_PARAMETER_BYTES;
-use crate::trust::approval::{MAX_DECISION_BYTES, MAX_DECISIONS};
+use crate::trust::approval::{MAX_DECISION_BYTES, MAX_DECISIONS, MAX_STANDING_BYTES};
 
 /// Depth of a tree over as many leaves as a `u64` can count.
 const MAX_PROOF: usize = 64;
@@ -92,6 +92,7 @@ impl TryFrom<proto::Order> for Order {
             traceparent,
             idempotency_key,
             decisions,
+            standing,
         } = order;
         field::bounded("proof", proof.len(), MAX_PROOF)?;
         let proof: Vec<Digest> =
@@ -113,7 +114,33 @@ impl TryFrom<proto::Order> for Order {
             traceparent: field::text("traceparent", traceparent, MAX_TRACEPARENT_BYTES)?,
             idempotency_key: field::text("idempotency_key", idempotency_key, MAX_IDEMPOTENCY_KEY_BYTES)?,
             decisions: read_decisions(decisions)?,
+            standing: standing.map(|each| StandingUse::try_from(each).map(Box::new)).transpose()?,
         })
+    }
+}
+
+impl TryFrom<proto::StandingUse> for StandingUse {
+    type Error = WireError;
+
+    fn try_from(each: proto::StandingUse) -> Read<Self> {
+        let proto::StandingUse { standing, decisions, open_leaf, size, proof, inputs } = each;
+        field::bounded("proof", proof.len(), MAX_PROOF)?;
+        Ok(Self {
+            standing: field::blob("standing", standing, MAX_STANDING_BYTES)?,
+            decisions: read_decisions(decisions)?,
+            open_leaf: field::blob("open_leaf", open_leaf, MAX_BATCH_BYTES)?,
+            size,
+            proof: proof.iter().map(|hash| field::digest("proof", hash)).collect::<Result<_, _>>()?,
+            inputs: field::blob("inputs", inputs, MAX_PARAMETER_BYTES)?,
+        })
+    }
+}
+
+impl From<StandingUse> for proto::StandingUse {
+    fn from(each: StandingUse) -> Self {
+        let StandingUse { standing, decisions, open_leaf, size, proof, inputs } = each;
+        let proof = proof.iter().map(field::digest_bytes).collect();
+        Self { standing, decisions, open_leaf, size, proof, inputs }
     }
 }
 
@@ -139,6 +166,7 @@ fn order(order: Order, arena: &mut Arena) -> proto::Order {
         traceparent,
         idempotency_key,
         decisions,
+        standing,
     } = order;
     proto::Order {
         attempt: Some(attempt(reference, arena)),
@@ -161,6 +189,7 @@ fn order(order: Order, arena: &mut Arena) -> proto::Order {
         traceparent,
         idempotency_key,
         decisions,
+        standing: standing.map(|each| (*each).into()),
     }
 }
 

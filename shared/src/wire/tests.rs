@@ -180,11 +180,17 @@ fn order() -> impl Strategy<Value = Order> {
     });
     let place = (attempt(), any::<u32>(), digest(), blob(), any::<u64>(), vec(digest(), 0..17));
     let values = (prop::option::of(any::<u32>()), prop::option::of(blob()), vec(input, 0..3), rank());
-    (place, values, vec(blob(), 0..3)).prop_map(
+    let used = (blob(), vec(blob(), 0..3), blob(), any::<u64>(), vec(digest(), 0..17), blob()).prop_map(
+        |(standing, decisions, open_leaf, size, proof, inputs)| {
+            Box::new(StandingUse { standing, decisions, open_leaf, size, proof, inputs })
+        },
+    );
+    (place, values, vec(blob(), 0..3), prop::option::of(used)).prop_map(
         |(
             (attempt, attempt_number, plan_digest, leaf, leaf_index, proof),
             (item_index, parameters, inputs, rank),
             decisions,
+            standing,
         )| Order {
             attempt,
             attempt_number,
@@ -199,6 +205,7 @@ fn order() -> impl Strategy<Value = Order> {
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
             idempotency_key: "key".into(),
             decisions,
+            standing,
         },
     )
 }

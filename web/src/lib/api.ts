@@ -32,7 +32,8 @@ client.use({
     return request;
   },
   onResponse({ response }) {
-    if (response.status === 401) signedOut.dispatchEvent(new Event('over'));
+    // A log-in that is refused ends nothing.
+    if (response.status === 401 && !new URL(response.url).pathname.startsWith('/v1/auth/login')) signedOut.dispatchEvent(new Event('over'));
   },
 });
 export const api = client;

@@ -1,39 +1,29 @@
-// Acts that take a log-in of the last minutes: done at once where there is one, else asked for and then done.
+// Acts that want a log-in of the last minutes: done, or asked for anew and then done.
 import { Refused } from './api';
 
-/** A person decided not to log in again. */
-export class NotNow extends Error {
-  constructor() {
-    super('Nothing was changed: it takes a new log-in.');
-  }
-}
-
 class Fresh {
-  asked = $state(false);
-  #answer: ((logged: boolean) => void) | null = null;
+  /** Who waits for a person to prove who they are. */
+  waiting = $state<{ done: () => void; given: (error: Error) => void } | null>(null);
 
-  /** Does it; asks for a log-in if the coordinator wants one, and does it then. */
-  async run<T>(act: () => Promise<T>): Promise<T> {
+  /** Calls; if the coordinator wants a fresh log-in, asks for one and calls again. */
+  async act<T>(call: () => Promise<T>): Promise<T> {
     try {
-      return await act();
+      return await call();
     } catch (error) {
-      if (!(error instanceof Refused) || error.code !== 'log_in_again') throw error;
+      if (!(error instanceof Refused && error.code === 'log_in_again')) throw error;
     }
-    this.#answer?.(false);
-    const logged = await new Promise<boolean>((resolve) => {
-      this.#answer = resolve;
-      this.asked = true;
-    });
-    if (!logged) throw new NotNow();
-    return act();
+    await this.ask();
+    return call();
   }
 
-  /** What came of the question. */
-  answer(logged: boolean) {
-    this.asked = false;
-    const answer = this.#answer;
-    this.#answer = null;
-    answer?.(logged);
+  /** Has whoever sits here log in anew. */
+  ask(): Promise<void> {
+    this.waiting?.given(new Error('Nothing was done.'));
+    return new Promise<void>((done, given) => {
+      this.waiting = { done, given };
+    }).finally(() => {
+      this.waiting = null;
+    });
   }
 }
 

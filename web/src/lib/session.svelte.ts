@@ -3,12 +3,24 @@ import { api, ok, Refused, said, signedOut } from './api';
 import type { components } from '../../generated/schema';
 
 type Me = components['schemas']['Me'];
+/** What proves who somebody is: one of the operator key, name and password, a passkey's answer. */
+export type Proof = components['schemas']['Login'];
 const HINT = 'nexusmon.session';
+const WHY: Record<string, string> = {
+  no_role: 'The provider knows you, but gives you no role here: ask the owner.',
+  cancelled: 'The log-in at the provider was cancelled.',
+  stale: 'The log-in at the provider took too long; try again.',
+  revoked: 'The owner has taken your access away.',
+  name_taken: 'Somebody else here has your name: ask the owner.',
+  unavailable: 'The provider does not answer; try again later.',
+};
 
 class Session {
   me = $state<Me | null>(null);
   state = $state<'asking' | 'in' | 'out' | 'broken'>('asking');
   problem = $state('');
+  /** Why an OpenID provider's word did not log anybody in. */
+  refused = $state('');
 
   constructor() {
     signedOut.addEventListener('over', () => {
@@ -26,6 +38,7 @@ class Session {
 
   /** Asks who we are, if we may be anybody. */
   async ask() {
+    this.#returned();
     if (!localStorage.getItem(HINT)) {
       this.state = 'out';
       return;
@@ -43,10 +56,32 @@ class Session {
     }
   }
 
-  async login(key: string) {
-    await ok(api.POST('/v1/auth/login', { body: { operator_key: key } }));
+  /** An OpenID provider sends people back with a word in the address: that they are in, or why not. */
+  #returned() {
+    const address = new URL(location.href);
+    const word = address.searchParams.get('login');
+    if (word === null) return;
+    address.searchParams.delete('login');
+    history.replaceState(history.state, '', address);
+    if (word === 'done') localStorage.setItem(HINT, '1');
+    else this.refused = WHY[word] ?? 'The log-in at the provider did not succeed.';
+  }
+
+  async login(proof: Proof) {
+    await ok(api.POST('/v1/auth/login', { body: proof }));
     localStorage.setItem(HINT, '1');
     await this.ask();
+  }
+
+  /** Logs in anew without leaving the screen; somebody else's proof opens nothing here. */
+  async renew(proof: Proof) {
+    const { principal } = await ok(api.POST('/v1/auth/login', { body: proof }));
+    if (principal === this.me?.id) {
+      this.me = await ok(api.GET('/v1/auth/me'));
+      return;
+    }
+    await this.ask();
+    throw new Error('That was another person: the console is theirs now.');
   }
 
   async logout() {

@@ -36,6 +36,10 @@ struct Mission {
 pub(super) struct Meaning {
     sets: Sets,
     missions: HashMap<MissionId, Mission>,
+    /// Approvals of acts beside missions.
+    acts: Approvals,
+    /// Standing approvals that count, by id.
+    standing: HashMap<String, Standing>,
     /// Plans whose entries do not say what the policies were asked: of versions that did not write it down.
     pub(super) unjudged: u64,
     pub(super) completions: u64,
@@ -57,11 +61,34 @@ struct Planned {
     policies: Vec<String>,
     #[serde(default)]
     judged: Option<Judged>,
+    /// The standing approval that lets it begin.
+    #[serde(default)]
+    standing: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Moved {
     to: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Act {
+    #[serde(default)]
+    approval: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Activated {
+    approval: String,
+    digest: Digest,
+    uses: u64,
+}
+
+/// A standing approval that counts.
+#[derive(Debug)]
+struct Standing {
+    uses: u64,
+    used: u64,
 }
 
 #[derive(Deserialize)]
@@ -76,8 +103,34 @@ impl Meaning {
 
     pub(super) fn read(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
         match &*entry.action {
-            // Of a policy, a trait, the roster: not of a mission.
-            "approval.requested" | "approval.decided" if entry.mission.is_none() => Ok(()),
+            // Of a policy, a trait, a standing approval: not of a mission.
+            "approval.requested" if entry.mission.is_none() => {
+                self.acts.add(entry.subject.to_string(), Approval::requested(body(entry)?));
+                Ok(())
+            }
+            "approval.decided" if entry.mission.is_none() => {
+                self.acts.decide(&entry.subject, &entry.actor, &body(entry)?)
+            }
+            "standing.activated" => {
+                let Activated { approval, digest, uses } = body(entry)?;
+                self.acts.enough(&approval, &digest)?;
+                self.standing.insert(entry.subject.to_string(), Standing { uses, used: 0 });
+                Ok(())
+            }
+            "standing.revoked" => {
+                self.standing.remove(&*entry.subject);
+                Ok(())
+            }
+            "policy.changed" | "halt.released" | "trait.granted" => {
+                // Where people sign, the act names their approval.
+                if let Some(approval) = body::<Act>(entry)?.approval {
+                    self.acts.given(&approval)?;
+                }
+                if &*entry.action == "halt.released" {
+                    self.halted = body::<Moved>(entry)?.to.is_none_or(|level| level != "none");
+                }
+                Ok(())
+            }
             "task.granted" => self.granted(entry),
             "task.settled" => self.settled(entry),
             "task.resolved" => {
@@ -98,7 +151,7 @@ impl Meaning {
                 self.mission(entry)?.approvals.decide(id, actor, &decision)
             }
             "mission.approved" => self.approved(entry),
-            "halt.pulled" | "halt.released" => {
+            "halt.pulled" => {
                 self.halted = body::<Moved>(entry)?.to.is_none_or(|level| level != "none");
                 Ok(())
             }
@@ -139,7 +192,8 @@ impl Meaning {
                 self.sets.check(judged, planned.rank, &planned.policies)?;
                 self.verdicts += 1;
                 mission.answer = Some(judged.answer);
-                check_begin(judged.answer, status)?;
+                let covered = planned.standing.as_ref().is_some_and(|id| self.standing.contains_key(id));
+                check_begin(judged.answer, status, covered)?;
             }
             (None, Some(_)) => self.unjudged += 1,
             (_, None) => {}
@@ -175,6 +229,7 @@ impl Meaning {
         if self.halted {
             return Err(Bad::new("halt", "a dispatch while the kill switch was pulled"));
         }
+        let standing = granted.standing.as_deref().map(|id| self.spend(id, granted.number)).transpose()?;
         let mission = self.mission(entry)?;
         let plan = granted.plan_digest;
         if mission.plan != Some(plan) {
@@ -184,11 +239,12 @@ impl Meaning {
             ));
         }
         let rank = granted.rank;
+        let spent = standing.is_some();
         let held = matches!(mission.answer, Some(Verdict::Hold { .. })) || rank.needs_approval();
         if mission.answer == Some(Verdict::Deny) {
             return Err(Bad::new("approval", "a dispatch of what the policies deny"));
         }
-        if held && mission.approved != Some(plan) {
+        if held && !spent && mission.approved != Some(plan) {
             return Err(Bad::new(
                 "approval",
                 format!("a dispatch of rank {rank} work before its plan was approved"),
@@ -197,6 +253,20 @@ impl Meaning {
         mission.approvals.instance_allows(task)?;
         mission.tasks.granted(task, &granted)?;
         self.dispatches += 1;
+        Ok(())
+    }
+
+    /// A use of a standing approval that counts, in turn and within what was signed.
+    fn spend(&mut self, id: &str, number: Option<u64>) -> Result<(), Bad> {
+        let Some(standing) = self.standing.get_mut(id) else {
+            return Err(Bad::new("approval", format!("a dispatch under {id}, which does not count")));
+        };
+        standing.used += 1;
+        if standing.used > standing.uses || number != Some(standing.used) {
+            let Standing { uses, used } = standing;
+            let reason = format!("use {number:?} of {id}, which is number {used} of {uses}");
+            return Err(Bad::new("approval", reason));
+        }
         Ok(())
     }
 
@@ -223,9 +293,11 @@ impl Meaning {
 }
 
 /// What a plan may begin as under this answer.
-fn check_begin(answer: Verdict, status: Option<&str>) -> Result<(), Bad> {
+fn check_begin(answer: Verdict, status: Option<&str>, covered: bool) -> Result<(), Bad> {
     let runs = matches!(status, Some("running" | "ready"));
     match answer {
+        // A standing approval was given ahead of time.
+        Verdict::Hold { .. } if runs && covered => Ok(()),
         Verdict::Hold { .. } | Verdict::Deny if runs => {
             Err(Bad::new("verdict", "the mission goes on although the policies say otherwise"))
         }

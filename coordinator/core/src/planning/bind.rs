@@ -228,6 +228,7 @@ fn leaf(draft: &TaskDraft, declared: &CapabilitySpec, place: &Place) -> TaskSpec
         verify: draft.verify.clone(),
         effects: Effects::union(draft.effects, declared.effects),
         limits: draft.limits.clone(),
+        accept: draft.accept.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::fields::Fields;
 use super::task_body::{self, MAX_READ_ERRORS};
-use super::{Invalid, refuse_unbuilt};
+use super::{Invalid, PlaybookRef, refuse_unbuilt};
 use crate::mission::Start;
 
 const MAX_GOAL_BYTES: usize = 16 * 1024;
@@ -30,6 +30,10 @@ pub struct MissionDraft {
     pub budget: Budget,
     pub labels: BTreeMap<String, String>,
     pub metadata: Map<String, Value>,
+    /// Instead of tasks.
+    pub playbook: Option<PlaybookRef>,
+    /// Of the playbook.
+    pub inputs: Map<String, Value>,
 }
 
 /// Reads a mission's body. Unknown fields are refused by name, wrong types with their place; parts that are not built
@@ -48,7 +52,24 @@ pub fn parse_mission(body: &Value) -> Result<MissionDraft, Vec<Invalid>> {
     let budget: Budget = fields.read("budget").unwrap_or_default();
     let labels: BTreeMap<String, String> = fields.read("labels").unwrap_or_default();
     let metadata: Map<String, Value> = fields.read("metadata").unwrap_or_default();
-    fields.finish(&["playbook", "inputs"]);
+    let playbook: Option<String> = fields.read("playbook");
+    let inputs: Option<Map<String, Value>> = fields.read("inputs");
+    fields.finish(&[]);
+    let playbook = playbook.and_then(|text| match text.parse::<PlaybookRef>() {
+        Ok(playbook) => Some(playbook),
+        Err(message) => {
+            errors.push(Invalid::new("/playbook", "wrong_value", message));
+            None
+        }
+    });
+    if playbook.is_some() && tasks.is_some() {
+        let message = "a mission is made of `tasks` or of a `playbook`, not of both";
+        errors.push(Invalid::new("/playbook", "unexpected", message));
+    }
+    if inputs.is_some() && playbook.is_none() && errors.is_empty() {
+        let message = "`inputs` belong to a `playbook`: name one, or write the values into the tasks";
+        errors.push(Invalid::new("/inputs", "unexpected", message));
+    }
     let tasks = tasks.map(|tasks| task_body::read_all(tasks, &mut errors));
     check_goal(goal.as_deref(), tasks.is_some(), body, &mut errors);
     check_labels(&labels, &mut errors);
@@ -66,9 +87,13 @@ pub fn parse_mission(body: &Value) -> Result<MissionDraft, Vec<Invalid>> {
         errors.truncate(MAX_READ_ERRORS);
         return Err(errors);
     }
-    let goal = goal.unwrap_or_else(|| summary(tasks.as_deref().unwrap_or_default()));
+    let goal = goal.unwrap_or_else(|| match (&tasks, &playbook) {
+        (None, Some(playbook)) => playbook.name.to_string(),
+        (tasks, _) => summary(tasks.as_deref().unwrap_or_default()),
+    });
     let priority = priority.unwrap_or(0);
-    Ok(MissionDraft { goal, tasks, rank, start, priority, budget, labels, metadata })
+    let inputs = inputs.unwrap_or_default();
+    Ok(MissionDraft { goal, tasks, rank, start, priority, budget, labels, metadata, playbook, inputs })
 }
 
 /// Reads the body of `PUT …/plan`: `{"tasks": […]}`.
@@ -79,7 +104,7 @@ pub fn parse_tasks(body: &Value) -> Result<Vec<TaskDraft>, Vec<Invalid>> {
     let mut errors = refuse_unbuilt(body);
     let mut fields = Fields::new(fields, String::new(), &mut errors);
     let tasks = fields.raw("tasks");
-    fields.finish(&["playbook", "inputs"]);
+    fields.finish(&[]);
     let tasks = if let Some(tasks) = tasks {
         task_body::read_all(tasks, &mut errors)
     } else {

@@ -90,6 +90,12 @@ fn task() -> Value {
             "effects": {"$ref": "#/$defs/effects"},
             "limits": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 1},
                 "description": "Concurrency keys with the most leases that may live under each."},
+            "accept": {"type": "object", "additionalProperties": false,
+                "description": "Values of run time that the approval of the plan covers.",
+                "properties": {
+                    "with": {"type": "object", "description": "JSON Schema of the evaluated value, by parameter."},
+                    "inputs": {"type": "object", "additionalProperties": {"type": "string"},
+                        "description": "SHA-256 of each fetched file, by its name in the inputs folder."}}},
         },
     })
 }

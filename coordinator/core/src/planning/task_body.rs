@@ -12,7 +12,7 @@ use super::fields::Fields;
 /// Mistakes in reading that are reported at once.
 pub(super) const MAX_READ_ERRORS: usize = 100;
 
-const UNBUILT: [&str; 3] = ["secrets", "spawn", "accept"];
+const UNBUILT: [&str; 2] = ["secrets", "spawn"];
 
 /// Reads `tasks`; what cannot be read is noted and left out.
 pub(super) fn read_all(tasks: &Value, errors: &mut Vec<Invalid>) -> Vec<TaskDraft> {
@@ -93,6 +93,7 @@ fn read(object: &Map<String, Value>, pointer: String, errors: &mut Vec<Invalid>)
         verify: fields.read("verify"),
         effects: effects.unwrap_or_default(),
         limits: fields.read("limits").unwrap_or_default(),
+        accept: fields.read("accept"),
         id: id?,
         uses: uses?,
     };

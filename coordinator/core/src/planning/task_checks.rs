@@ -7,6 +7,7 @@ use nexusmon_shared::plan::{Input, TaskDraft};
 use nexusmon_shared::sandbox::{Profile, Sandbox};
 
 use super::{Invalid, Known};
+use crate::expression::template::escape;
 
 const MAX_DURATION: Duration = Duration::from_hours(720);
 const MAX_RETRIES: u32 = 100;
@@ -23,6 +24,7 @@ pub(super) fn check(index: usize, draft: &TaskDraft, known: Option<&Known>, erro
     retry(draft, &mut refuse);
     lists(draft, &mut refuse);
     for_each(draft, &mut refuse);
+    accept(draft, &mut refuse);
     for (key, max) in draft.limits.iter().filter(|(_, max)| **max == 0) {
         refuse(
             &format!("limits/{key}"),
@@ -49,6 +51,24 @@ pub(super) fn check(index: usize, draft: &TaskDraft, known: Option<&Known>, erro
     for (key, value) in &draft.on.labels {
         if key.parse::<nexusmon_shared::name::Name>().is_err() || value.is_empty() || value.len() > 256 {
             refuse("on/labels", "bad_label", format!("`{key}` with this value cannot be an agent's label"));
+        }
+    }
+}
+
+/// Bounds for values of run time: usable, and of something that is there.
+fn accept(draft: &TaskDraft, refuse: &mut Refuse<'_>) {
+    let Some(accept) = &draft.accept else { return };
+    if let Err((name, error)) = accept.validate() {
+        refuse(&format!("accept/with/{}", escape(&name)), "bad_schema", error.to_string());
+    }
+    for name in accept.with.keys().filter(|name| !draft.with.contains_key(*name)) {
+        let message = format!("`with` has no `{name}`");
+        refuse(&format!("accept/with/{}", escape(name)), "unknown_name", message);
+    }
+    for name in accept.inputs.keys() {
+        if !draft.inputs.iter().any(|input| input.name() == name) {
+            let message = format!("`inputs` brings no file `{name}`");
+            refuse(&format!("accept/inputs/{}", escape(name)), "unknown_name", message);
         }
     }
 }

@@ -214,7 +214,7 @@ fn each_mistake_names_its_place() {
         ),
         (t(json!({"secrets": ["x"]})), "/tasks/1/secrets", "not_built"),
         (t(json!({"spawn": {}})), "/tasks/1/spawn", "not_built"),
-        (t(json!({"accept": {}})), "/tasks/1/accept", "not_built"),
+        (t(json!({"accept": {"colour": 1}})), "/tasks/1/accept", "wrong_value"),
         (t(json!({"limits": {"db": 0}})), "/tasks/1/limits/db", "out_of_range"),
         (t(json!({"for_each": {"in": "[1]", "max": 0}})), "/tasks/1/for_each/max", "out_of_range"),
         (t(json!({"for_each": {"max": 1}})), "/tasks/1/for_each", "missing_field"),
@@ -254,7 +254,8 @@ fn the_body_is_read_strictly() {
     };
     assert_eq!(codes(json!([])), [(String::new(), "wrong_type")]);
     assert_eq!(codes(json!({})), [(String::new(), "missing_field")]);
-    assert_eq!(codes(json!({"goal": "x", "playbook": "y"})), [("/playbook".to_owned(), "not_built")]);
+    assert_eq!(codes(json!({"goal": "x", "playbook": "y@"})), [("/playbook".to_owned(), "wrong_value")]);
+    assert_eq!(codes(json!({"goal": "x", "inputs": {}})), [("/inputs".to_owned(), "unexpected")]);
     assert_eq!(codes(json!({"goal": "x", "colour": 1})), [("/colour".to_owned(), "unknown_field")]);
     assert_eq!(codes(json!({"goal": "x", "rank": "Z"})), [("/rank".to_owned(), "wrong_value")]);
     assert_eq!(codes(json!({"goal": "x", "start": "later"})), [("/start".to_owned(), "wrong_value")]);

@@ -4,25 +4,15 @@ use serde_json::Value;
 
 use super::Invalid;
 
-const OF_MISSION: [(&str, &str); 2] = [
-    ("playbook", "playbooks are not built yet: give the plan as `tasks`"),
-    ("inputs", "`inputs` belong to playbooks, which are not built yet: write the values into the tasks"),
-];
-const OF_TASK: [(&str, &str); 3] = [
+const OF_TASK: [(&str, &str); 2] = [
     ("secrets", "secrets are not built yet: nothing secret can be handed to a task"),
     ("spawn", "tasks that add tasks are not built yet: use `for_each`"),
-    ("accept", "`accept` is not built yet"),
 ];
 
-/// Refuses `playbook`, `inputs`, `secrets`, `spawn`, `accept` and network allow-lists wherever they stand in a mission's
+/// Refuses `secrets`, `spawn` and network allow-lists wherever they stand in a mission's
 /// body. Anything else about the body is left to [`super::parse_mission`].
 pub fn refuse_unbuilt(body: &Value) -> Vec<Invalid> {
     let mut errors = Vec::new();
-    for (field, message) in OF_MISSION {
-        if body.get(field).is_some() {
-            errors.push(Invalid::new(format!("/{field}"), "not_built", message));
-        }
-    }
     for (index, task) in body.get("tasks").and_then(Value::as_array).into_iter().flatten().enumerate() {
         for (field, message) in OF_TASK {
             if task.get(field).is_some() {

@@ -13,7 +13,7 @@ use cedar_policy::{
 pub const ROLES: [&str; 5] = ["owner", "operator", "approver", "viewer", "service"];
 
 /// Every action of the API with the group it belongs to. An action that is not here is denied to everyone.
-pub const ACTIONS: [(&str, &str); 68] = [
+pub const ACTIONS: [(&str, &str); 71] = [
     ("agent.confirm", "administer"),
     ("agent.drain", "operate"),
     ("agent.invite", "administer"),
@@ -56,6 +56,8 @@ pub const ACTIONS: [(&str, &str); 68] = [
     ("mission.resume", "work"),
     ("mission.run", "work"),
     ("organism.read", "view"),
+    ("passkey.change", "oneself"),
+    ("passkey.read", "oneself"),
     ("playbook.change", "work"),
     ("playbook.read", "view"),
     ("policy.change", "administer"),
@@ -76,6 +78,7 @@ pub const ACTIONS: [(&str, &str); 68] = [
     ("settings.change", "administer"),
     ("settings.read", "view"),
     ("snapshot.change", "administer"),
+    ("standing.change", "operate"),
     ("stats.read", "view"),
     ("task.read", "view"),
     ("task.resolve", "work"),

@@ -75,6 +75,7 @@ mod tests {
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
             idempotency_key: "tsk_00000000000000000000000000".to_owned(),
             decisions: Vec::new(),
+            standing: None,
         }
     }
 

@@ -24,9 +24,10 @@ use crate::service::approvals as service;
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct Approval {
     id: String,
-    /// `mission_plan`, `task_instance`.
+    /// `mission_plan`, `task_instance`, `policy_change`, `halt_release`, `trait_grant`, `budget`, `standing_approval`.
     subject_kind: String,
-    mission: String,
+    /// Absent where the subject belongs to none.
+    mission: Option<String>,
     task: Option<String>,
     /// What would be done, in a line.
     summary: String,
@@ -54,6 +55,14 @@ pub(in crate::http) struct Approval {
     /// For a `task_instance`: what its digest is made of, with the evaluated parameters.
     #[schema(value_type = Option<Object>)]
     instance: Option<Value>,
+    /// For subjects that are documents: the document. Its digest is SHA-256 over the line `nexusmon/proposal/v1` (a
+    /// standing approval's `nexusmon/standing-approval/v1`) and its canonical form (RFC 8785).
+    #[schema(value_type = Option<Object>)]
+    proposal: Option<Value>,
+    /// For a `standing_approval`: the open leaves that its shape is made of (the RFC 9162 root over their canonical
+    /// forms); absent where the playbook or what machines offer has changed since.
+    #[schema(value_type = Option<Vec<Object>>)]
+    leaves: Option<Value>,
     /// What whoever decides should know.
     notes: Vec<String>,
 }
@@ -90,12 +99,14 @@ impl From<service::ApprovalView> for Approval {
             valid_until,
             to_sign,
             instance,
+            proposal,
+            leaves,
             notes,
         } = approval;
         Self {
             id: id.to_string(),
             subject_kind,
-            mission: mission.to_string(),
+            mission: mission.map(|id| id.to_string()),
             task: task.map(|id| id.to_string()),
             summary: goal,
             digest: digest.to_string(),
@@ -111,6 +122,8 @@ impl From<service::ApprovalView> for Approval {
             valid_until: maybe(valid_until),
             to_sign,
             instance,
+            proposal,
+            leaves,
             notes,
         }
     }
@@ -153,8 +166,8 @@ pub(in crate::http) struct Given {
     /// Of a key of the command line: 64 bytes, base64url.
     #[schema(value_type = Option<String>)]
     bytes: Option<Signature>,
-    /// Of a passkey: `client_data`, `authenticator_data` and `signature`, base64url.
-    #[schema(value_type = Option<Object>)]
+    /// Of a passkey.
+    #[schema(value_type = Option<shape::Assertion>)]
     assertion: Option<Assertion>,
 }
 

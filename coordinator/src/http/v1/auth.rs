@@ -3,15 +3,19 @@
 use axum::Json as Answer;
 use axum::extract::{Extension, State};
 use axum::response::{AppendHeaders, IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, StatusCode, header};
+use nexusmon_shared::trust::passkey::Assertion;
 
-use super::shape::{Empty, maybe};
+use super::shape::{self, Empty, maybe};
 use crate::error::Error;
 use crate::http::Web;
 use crate::http::access::{self, Known};
 use crate::http::admission::{Network, Site};
 use crate::http::json::Json;
 use crate::http::problem::Problem;
+use crate::service::auth::passkeys::{self, PasskeyLogin};
 use crate::service::auth::{self as service, SessionKind};
 
 #[derive(serde::Deserialize, utoipa::ToSchema)]
@@ -23,6 +27,34 @@ pub(in crate::http) struct Login {
     name: Option<String>,
     /// The key that was shown when the person was made.
     password: Option<String>,
+    /// Answers `POST /v1/auth/passkeys/challenge`.
+    passkey: Option<PasskeyAnswer>,
+}
+
+/// What a passkey answered to a challenge.
+#[derive(serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct PasskeyAnswer {
+    /// base64url.
+    #[schema(value_type = String)]
+    credential_id: CredentialId,
+    /// As it came with the challenge.
+    ticket: String,
+    #[schema(value_type = shape::Assertion)]
+    assertion: Assertion,
+}
+
+/// Bytes as base64url without padding.
+#[derive(serde::Deserialize)]
+#[serde(try_from = "String")]
+struct CredentialId(Vec<u8>);
+
+impl TryFrom<String> for CredentialId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        URL_SAFE_NO_PAD.decode(text).map(Self).map_err(|_| "not base64url without padding")
+    }
 }
 
 /// Who logged in, and with what to go on.
@@ -70,19 +102,26 @@ pub(in crate::http) async fn login(
     Extension(Network(network)): Extension<Network>,
     Extension(site): Extension<Site>,
     headers: HeaderMap,
-    Json(Login { operator_key, name, password }): Json<Login>,
+    Json(Login { operator_key, name, password, passkey }): Json<Login>,
 ) -> Result<Response, Problem> {
     let browser = access::is_same_origin_browser(&headers);
     let kind = if browser { SessionKind::Cookie } else { SessionKind::Bearer };
-    let (name, secret) = match (operator_key, name, password) {
-        (Some(key), None, None) => (None, key),
-        (None, Some(name), Some(password)) => (Some(name), password),
+    let replaces = if browser { access::sent_cookie(&headers, &site) } else { None };
+    let (name, secret) = match (operator_key, name, password, passkey) {
+        (Some(key), None, None, None) => (None, key),
+        (None, Some(name), Some(password), None) => (Some(name), password),
+        (None, None, None, Some(answer)) => {
+            let PasskeyAnswer { credential_id: CredentialId(credential), ticket, assertion } = answer;
+            let place = super::passkeys::place(&site)?;
+            let login = PasskeyLogin { credential, ticket, assertion, place, kind, replaces, network };
+            return Ok(logged_in(passkeys::login(&web.app, login).await?, &site));
+        }
         _ => {
-            let message = "give either `operator_key`, or `name` and `password`";
+            let message = "give one of `operator_key`, `name` with `password`, or `passkey`";
             return Err(Problem::field("", "required", message));
         }
     };
-    let login = service::Login { name, secret, kind, network };
+    let login = service::Login { name, secret, kind, replaces, network };
     Ok(logged_in(service::login(&web.app, login).await?, &site))
 }
 
@@ -121,6 +160,24 @@ pub(in crate::http) async fn logout(
 ) -> Result<impl IntoResponse, Problem> {
     service::logout(&web.app, &caller).await?;
     Ok((StatusCode::NO_CONTENT, AppendHeaders([(header::SET_COOKIE, access::clear_cookie(&site))])))
+}
+
+/// How one may log in here.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct Methods {
+    /// Whether passkeys work at the address that was asked.
+    passkey: bool,
+    /// What the OpenID provider is called, if there is one: `GET /v1/auth/oidc/start` leads there.
+    oidc: Option<String>,
+}
+
+/// How may I log in
+#[utoipa::path(get, path = "/v1/auth/methods", tag = "auth", responses((status = 200, body = Methods)))]
+pub(in crate::http) async fn methods(
+    State(web): State<Web>,
+    Extension(site): Extension<Site>,
+) -> Answer<Methods> {
+    Answer(Methods { passkey: site.place().is_some(), oidc: service::outside::name(&web.app) })
 }
 
 /// Who asks.

@@ -2,6 +2,7 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
+use http::StatusCode;
 use nexusmon_shared::message::HaltLevel;
 
 use super::shape::maybe;
@@ -46,6 +47,8 @@ pub(in crate::http) struct Halt {
     since: Option<String>,
     by: Option<String>,
     reason: Option<String>,
+    /// The approval that its release waits for.
+    release_approval: Option<String>,
     /// Agents that said that the level holds on their machine.
     acknowledged: u64,
     /// Connected agents whose answer is on the way.
@@ -94,6 +97,7 @@ impl From<service::HaltView> for Halt {
             since,
             by,
             reason,
+            release,
             acknowledged,
             waiting,
             unreachable,
@@ -105,6 +109,7 @@ impl From<service::HaltView> for Halt {
             since: maybe(since),
             by: by.map(|id| id.to_string()),
             reason,
+            release_approval: release.map(|id| id.to_string()),
             acknowledged,
             waiting,
             unreachable,
@@ -134,17 +139,20 @@ pub(in crate::http) async fn pull(
 
 /// Release the kill switch
 ///
-/// The owner's, after a log-in of the last five minutes.
+/// A rank A act. Where there is a roster it is only asked for (202): `release_approval` waits for those who sign. Else it
+/// is the owner's, after a log-in of the last five minutes.
 #[utoipa::path(
     post, path = "/v1/governance/resume", tag = "governance", operation_id = "halt_release", request_body = HaltRelease,
-    responses((status = 200, body = Halt)),
+    responses((status = 200, body = Halt), (status = 202, body = Halt)),
 )]
 pub(in crate::http) async fn release(
     State(web): State<Web>,
     Known(caller): Known,
     Json(HaltRelease { comment }): Json<HaltRelease>,
-) -> Result<Answer<Halt>, Problem> {
-    Ok(Answer(service::release(&web.app, &caller, comment).await?.into()))
+) -> Result<(StatusCode, Answer<Halt>), Problem> {
+    let (view, waits) = service::release(&web.app, &caller, comment).await?;
+    let status = if waits { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok((status, Answer(view.into())))
 }
 
 /// What is halted, and who has obeyed

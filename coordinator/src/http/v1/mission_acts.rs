@@ -137,6 +137,41 @@ pub(in crate::http) async fn resume(
     Ok((StatusCode::ACCEPTED, tagged(service::resume(&web.app, &caller, id).await?)))
 }
 
+/// Other ceilings for a mission.
+#[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct BudgetWish {
+    /// The whole budget; absent ceilings have their defaults.
+    #[schema(value_type = super::mission_body::Budget)]
+    budget: nexusmon_shared::plan::Budget,
+    /// Why: whoever approves reads it.
+    comment: String,
+}
+
+/// What waits for approval.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct Asked {
+    approval: String,
+}
+
+/// Ask for another budget
+///
+/// Approved over plan and budget; a mission that was paused for want of it then goes on.
+#[utoipa::path(
+    put, path = "/v1/engine/missions/{id}/budget", tag = "engine", params(("id" = String, Path)),
+    operation_id = "mission_budget", request_body = BudgetWish,
+    responses((status = 202, body = Asked)),
+)]
+pub(in crate::http) async fn budget(
+    State(web): State<Web>,
+    Known(caller): Known,
+    Id(id): Id<MissionId>,
+    Json(BudgetWish { budget, comment }): Json<BudgetWish>,
+) -> Result<(StatusCode, Answer<Asked>), Problem> {
+    let approval = service::propose_budget(&web.app, &caller, id, budget, comment).await?;
+    Ok((StatusCode::ACCEPTED, Answer(Asked { approval: approval.to_string() })))
+}
+
 #[derive(Debug, Default, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::http) struct Rerun {

@@ -10,12 +10,14 @@ use utoipa::ToSchema;
 
 use super::shape::Rank;
 
-/// A mission: `tasks` (an explicit plan), or a `goal` alone, which then waits for a plan.
+/// A mission: `tasks` (an explicit plan), a `playbook` with `inputs`, or a `goal` alone, which then waits for a plan.
 #[derive(ToSchema)]
 pub(in crate::http) struct NewMission {
     goal: Option<String>,
     tasks: Option<Vec<TaskDraft>>,
-    /// Values for `inputs.*` in expressions.
+    /// Instead of `tasks`: the name of a playbook, or `name@version`.
+    playbook: Option<String>,
+    /// Values for the playbook's `inputs.*`; they satisfy its schema.
     #[schema(value_type = Option<Object>)]
     inputs: Option<Value>,
     /// Can only raise.
@@ -86,6 +88,18 @@ pub(in crate::http) struct TaskDraft {
     effects: Option<Effects>,
     /// The most leases that may live under each key.
     limits: Option<BTreeMap<String, u32>>,
+    /// Values of run time that the approval of the plan covers, so that A and S work is not asked about once more.
+    accept: Option<Accept>,
+}
+
+/// Bounds for values of run time.
+#[derive(ToSchema)]
+pub(in crate::http) struct Accept {
+    /// JSON Schema of the evaluated value, by parameter; every parameter with an expression needs one.
+    #[schema(value_type = Option<Object>)]
+    with: Option<BTreeMap<String, Value>>,
+    /// SHA-256 of each fetched file, by its name in the inputs folder.
+    inputs: Option<BTreeMap<String, String>>,
 }
 
 /// One child task per element of a list.
@@ -202,5 +216,6 @@ mod tests {
         assert!(on.remove("agents"));
         assert_eq!(documented::<On>(), on);
         assert_eq!(documented::<Effects>(), read::<effects::Effects>());
+        assert_eq!(documented::<Accept>(), read::<plan::Accept>());
     }
 }

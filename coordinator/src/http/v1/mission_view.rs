@@ -144,6 +144,8 @@ pub(in crate::http) struct Plan {
     revision: u32,
     author: Author,
     policy_digest: String,
+    /// `name@version`, where it was made of one.
+    playbook: Option<String>,
 }
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -288,13 +290,14 @@ fn status_detail(
 
 impl From<service::PlanView> for Plan {
     fn from(plan: service::PlanView) -> Self {
-        let service::PlanView { digest, tasks_root, revision, author, policy_digest } = plan;
+        let service::PlanView { digest, tasks_root, revision, author, policy_digest, playbook } = plan;
         Self {
             digest: digest.to_string(),
             tasks_root: tasks_root.to_string(),
             revision,
             author: author.into(),
             policy_digest: policy_digest.to_string(),
+            playbook,
         }
     }
 }

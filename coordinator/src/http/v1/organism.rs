@@ -5,12 +5,16 @@
 use std::collections::BTreeMap;
 
 use axum::Json as Answer;
-use axum::extract::State;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use nexusmon_shared::time::Timestamp;
 use serde_json::Value;
 
 use super::audit::AuditEntry;
 use super::shape::{self, seconds, time};
 use crate::http::Web;
+use crate::http::access::Known;
+use crate::http::json::Json;
 use crate::http::problem::Problem;
 use crate::http::query::{Page, Query, page};
 use crate::service::evolution as service;
@@ -218,4 +222,65 @@ pub(in crate::http) async fn evolution(
         traits: traits.into_iter().map(Into::into).collect(),
         ledger: Page::of(ledger),
     }))
+}
+
+#[derive(Debug, Clone, Copy, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::http) enum TraitAction {
+    Disable,
+    /// Undoes `disable`.
+    Reinstate,
+    /// Until `until`, whether it is earned or not.
+    Grant,
+}
+
+/// The operator's word on a trait.
+#[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct TraitWish {
+    action: TraitAction,
+    /// Of `grant`: at most 366 days ahead.
+    #[schema(value_type = Option<String>)]
+    until: Option<Timestamp>,
+    /// Why; goes into the audit log. Needed for `grant`.
+    comment: Option<String>,
+}
+
+/// A trait after the operator's word.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct TraitAnswer {
+    r#trait: Trait,
+    /// The approval that the grant waits for.
+    pending_approval: Option<String>,
+}
+
+/// Disable, reinstate or grant a trait
+///
+/// A grant is a rank A act. Where there is a roster it is only asked for (202): `pending_approval` waits for those who
+/// sign. Else it is the owner's, after a log-in of the last five minutes.
+#[utoipa::path(
+    put, path = "/v1/nexusmon/traits/{trait}", tag = "nexusmon", operation_id = "trait_change",
+    params(("trait" = String, Path, description = "RECALL, COMPANION, …")), request_body = TraitWish,
+    responses((status = 200, body = TraitAnswer), (status = 202, body = TraitAnswer)),
+)]
+pub(in crate::http) async fn change_trait(
+    State(web): State<Web>,
+    Known(caller): Known,
+    Path(name): Path<String>,
+    Json(TraitWish { action, until, comment }): Json<TraitWish>,
+) -> Result<(StatusCode, Answer<TraitAnswer>), Problem> {
+    let change = match (action, until) {
+        (TraitAction::Disable, None) => service::TraitChange::Disable,
+        (TraitAction::Reinstate, None) => service::TraitChange::Reinstate,
+        (TraitAction::Grant, Some(until)) => service::TraitChange::Grant { until },
+        (TraitAction::Grant, None) => {
+            return Err(Problem::field("/until", "required", "say until when it is granted"));
+        }
+        (_, Some(_)) => return Err(Problem::field("/until", "unexpected", "only a grant ends")),
+    };
+    let comment = comment.unwrap_or_default();
+    let (held, waits) = service::change_trait(&web.app, &caller, &name, change, comment).await?;
+    let status = if waits.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let pending_approval = waits.map(|id| id.to_string());
+    Ok((status, Answer(TraitAnswer { r#trait: held.into(), pending_approval })))
 }

@@ -31,6 +31,8 @@ pub(in crate::http) struct Policies {
     comment: Option<String>,
     by: Option<String>,
     at: Option<String>,
+    /// The approval that the newest proposed set waits for.
+    pending_approval: Option<String>,
     /// The newest fifty, newest first.
     versions: Vec<PolicyVersion>,
 }
@@ -53,7 +55,8 @@ impl From<service::VersionView> for PolicyVersion {
 
 impl From<service::PolicyView> for Policies {
     fn from(view: service::PolicyView) -> Self {
-        let service::PolicyView { version, digest, text, guardrails, comment, by, at, versions } = view;
+        let service::PolicyView { version, digest, text, guardrails, comment, by, at, pending, versions } =
+            view;
         Self {
             version,
             digest: digest.to_string(),
@@ -62,6 +65,7 @@ impl From<service::PolicyView> for Policies {
             comment,
             by: by.map(|id| id.to_string()),
             at: maybe(at),
+            pending_approval: pending.map(|id| id.to_string()),
             versions: versions.into_iter().map(Into::into).collect(),
         }
     }
@@ -103,11 +107,15 @@ pub(in crate::http) struct NewPolicies {
 
 /// Put a set of policies in force
 ///
-/// The owner's, after a log-in of the last five minutes. A refusal names the policy, the line and the column.
+/// A rank A act. Where there is a roster it is only proposed (202): `pending_approval` waits for those who sign. Else it is
+/// the owner's, after a log-in of the last five minutes. A refusal names the policy, the line and the column.
 #[utoipa::path(
     post, path = "/v1/governance/policies", tag = "governance", operation_id = "policies_change",
     params(("If-Match" = Option<String>, Header)), request_body = NewPolicies,
-    responses((status = 201, body = Policies, headers(("ETag" = String)))),
+    responses(
+        (status = 201, body = Policies, headers(("ETag" = String))),
+        (status = 202, body = Policies, headers(("ETag" = String))),
+    ),
 )]
 pub(in crate::http) async fn change(
     State(web): State<Web>,
@@ -116,8 +124,9 @@ pub(in crate::http) async fn change(
     Json(NewPolicies { text, comment }): Json<NewPolicies>,
 ) -> Result<impl IntoResponse, Problem> {
     let if_match = etag::if_match(&headers)?;
-    let view = service::change(&web.app, &caller, text, comment, if_match).await?;
-    Ok((StatusCode::CREATED, tagged(view)))
+    let (view, waits) = service::change(&web.app, &caller, text, comment, if_match).await?;
+    let status = if waits { StatusCode::ACCEPTED } else { StatusCode::CREATED };
+    Ok((status, tagged(view)))
 }
 
 #[derive(Debug, serde::Deserialize, utoipa::ToSchema)]

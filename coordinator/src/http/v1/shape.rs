@@ -36,6 +36,27 @@ pub(in crate::http) enum Rank {
     S,
 }
 
+/// What a passkey answered to a challenge, base64url without padding, as the browser gave it.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "documents `shared::trust::passkey::Assertion`")]
+pub(in crate::http) struct Assertion {
+    /// `clientDataJSON`, to the byte.
+    client_data: String,
+    authenticator_data: String,
+    /// DER for ES256, 64 bytes for EdDSA.
+    signature: String,
+}
+
+/// A new passkey, base64url without padding, as the browser gave it.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "documents `shared::trust::passkey::Registration`")]
+pub(in crate::http) struct Registration {
+    /// `clientDataJSON`, to the byte.
+    client_data: String,
+    /// `getAuthenticatorData()`.
+    authenticator_data: String,
+}
+
 #[derive(utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "documents `shared::mission::MissionStatus`")]

@@ -6,6 +6,7 @@ use nexusmon_shared::id::ApprovalId;
 use nexusmon_shared::mission::{MissionState, ResumeTo};
 use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::plan::Author;
+use nexusmon_shared::rank::Rank;
 use nexusmon_shared::trust::approval::SignedDecision;
 use nexusmon_shared::trust::key::Proof;
 use nexusmon_store::{
@@ -15,14 +16,20 @@ use serde_json::json;
 
 use super::super::reviews::check_comment;
 use super::super::unit::{Actor, Unit};
-use super::super::{consent, transition};
-use super::{NewDecision, Verdict, instance, signature};
+use super::super::{auth, consent, transition};
+use super::{NewDecision, Verdict, instance, proposal, signature};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::service::Caller;
 
 pub(super) async fn decide(app: &App, caller: &Caller, id: ApprovalId, decision: NewDecision) -> Result<()> {
     check_comment(decision.comment.as_deref())?;
+    if decision.verdict == Verdict::Approve {
+        let row = app.store.read().await?.approval(id).await?;
+        if row.is_some_and(|row| row.rank == Rank::S) {
+            auth::require_fresh(app, caller).await?;
+        }
+    }
     let unit_app = app.clone();
     let caller = caller.clone();
     let after = app
@@ -178,7 +185,8 @@ async fn approved(unit: &mut Unit<'_>, caller: &Caller, row: &ApprovalRow) -> Re
             transition::apply(unit, &actor, &mut mission, command, "mission.approved", why).await.map(drop)
         }
         ApprovalSubject::TaskInstance => instance::approve(unit, row).await,
-        _ => Err(consent::unknown(row)),
+        ApprovalSubject::RosterChange => Err(consent::unknown(row)),
+        _ => proposal::carry_out(unit, caller, row).await,
     }
 }
 
@@ -196,7 +204,8 @@ async fn rejected(unit: &mut Unit<'_>, caller: &Caller, row: &ApprovalRow) -> Re
             transition::apply(unit, &actor, &mut mission, command, "mission.rejected", why).await.map(drop)
         }
         ApprovalSubject::TaskInstance => instance::reject(unit, row).await,
-        _ => Err(consent::unknown(row)),
+        ApprovalSubject::RosterChange => Err(consent::unknown(row)),
+        _ => proposal::refused(unit, row).await,
     }
 }
 

@@ -31,7 +31,7 @@ const CAPABILITY: &str = "guard-capability-demands-approval";
 /// Whether agents will want signatures for what this allows.
 pub(super) fn is_needed(row: &ApprovalRow) -> bool {
     row.rank.needs_approval()
-        || row.subject_kind == ApprovalSubject::TaskInstance
+        || matches!(row.subject_kind, ApprovalSubject::TaskInstance | ApprovalSubject::Standing)
         || row.policies.0.iter().any(|policy| policy == CAPABILITY)
 }
 
@@ -46,6 +46,15 @@ pub(super) const fn subject(kind: ApprovalSubject) -> SubjectKind {
         ApprovalSubject::TraitGrant => SubjectKind::TraitGrant,
         ApprovalSubject::RosterChange => SubjectKind::RosterChange,
         ApprovalSubject::Release => SubjectKind::HaltRelease,
+    }
+}
+
+/// The same word, as text.
+pub(super) const fn word(kind: ApprovalSubject) -> &'static str {
+    match kind {
+        ApprovalSubject::Standing => "standing_approval",
+        ApprovalSubject::Release => "halt_release",
+        other => other.as_str(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Entries for `make prove RUN=fuzz`: access tokens. Only with the feature `fuzzing`.
+//! Entries for `make prove RUN=fuzz`: access tokens, ID tokens. Only with the feature `fuzzing`.
 
 use nexusmon_shared::id::{PrincipalId, SessionId};
 use nexusmon_shared::time::Timestamp;
@@ -31,4 +31,9 @@ pub fn takes_expired() -> bool {
         tokens::read(KEY, "org_x", text, later, false).is_ok()
     };
     seeds().iter().any(expired)
+}
+
+/// Whether the bytes are taken for somebody's ID token: there is no key that could have signed one.
+pub fn id_token(bytes: &[u8]) -> bool {
+    crate::provider::fuzz(bytes)
 }

@@ -5,6 +5,7 @@ use argon2::{Argon2, PasswordHash};
 use nexusmon_shared::id::PrincipalId;
 use nexusmon_store::{PrincipalKind, PrincipalRow, Role};
 use rand::Rng as _;
+use rand::rngs::StdRng;
 use serde_json::json;
 
 use crate::app::App;
@@ -64,30 +65,47 @@ pub(super) async fn prepare(app: &App) -> Result<Option<Secret>> {
 }
 
 pub(in crate::service) fn random_key(app: &App) -> String {
-    app.rng.with(|rng| {
-        let mut key = String::new();
-        for place in 0..32 {
-            if place > 0 && place % 4 == 0 {
-                key.push('-');
-            }
-            // Rejection keeps every letter as likely as any other.
-            let letter = loop {
-                let mut byte = [0_u8];
-                rng.fill_bytes(&mut byte);
-                let place = usize::from(byte[0] & 31);
-                if let Some(letter) = ALPHABET.get(place) {
-                    break *letter;
-                }
-            };
-            key.push(char::from(letter));
+    app.rng.with(|rng| made_up(rng))
+}
+
+/// Thirty-two letters and digits, some 158 bits.
+fn made_up(rng: &mut StdRng) -> String {
+    let mut key = String::new();
+    for place in 0..32 {
+        if place > 0 && place % 4 == 0 {
+            key.push('-');
         }
-        key
-    })
+        // Rejection keeps every letter as likely as any other.
+        let letter = loop {
+            let mut byte = [0_u8];
+            rng.fill_bytes(&mut byte);
+            let place = usize::from(byte[0] & 31);
+            if let Some(letter) = ALPHABET.get(place) {
+                break *letter;
+            }
+        };
+        key.push(char::from(letter));
+    }
+    key
+}
+
+/// A new operator key, and what is kept of it: for whoever has the host.
+pub(super) async fn another(mut rng: StdRng) -> Result<(Secret, String)> {
+    let key = made_up(&mut rng);
+    let mut salt = [0_u8; 16];
+    rng.fill_bytes(&mut salt);
+    let hash = hashed(key.clone(), salt).await?;
+    Ok((Secret::new(key), hash))
 }
 
 pub(in crate::service) async fn hash(app: &App, secret: String) -> Result<String> {
     let mut salt = [0_u8; 16];
     app.rng.with(|rng| rng.fill_bytes(&mut salt));
+    let _turn = app.auth.hashing.acquire().await.map_err(Error::internal)?;
+    hashed(secret, salt).await
+}
+
+async fn hashed(secret: String, salt: [u8; 16]) -> Result<String> {
     tokio::task::spawn_blocking(move || {
         Argon2::default()
             .hash_password_with_salt(secret.as_bytes(), &salt)

@@ -76,7 +76,7 @@ impl Wanted {
     fn of(row: &TaskRow, mission: &MissionRow, leaf: &str) -> Option<Self> {
         let spec: TaskSpec = serde_json::from_str(leaf).ok()?;
         let plan = mission.plan_digest?;
-        if spec.is_open() {
+        if !super::is_admitted(row, &spec) {
             let digest = instance(row, &spec, leaf, plan).ok()?;
             let subject = row.id.to_string();
             return Some(Self { kind: ApprovalSubject::TaskInstance, subject, digest, rank: row.rank });
@@ -108,6 +108,7 @@ async fn open(unit: &mut Unit<'_>, mission: &MissionRow, wanted: Wanted) -> Resu
         decided_at: None,
         version: 1,
         valid_until: None,
+        body: None,
     };
     unit.tx.insert_approvals(&[approval]).await?;
     unit.timer();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, MissionId, TaskId};
 use nexusmon_shared::message::{
-    CoordinatorMessage, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Order, OrderInput, Orders, PlanNotice,
+    CoordinatorMessage, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Order, OrderInput, Orders, PlanNotice, StandingUse,
 };
 use nexusmon_shared::trust::merkle::{Tree, leaf_hash};
 use nexusmon_store::GrantedTask;
@@ -97,7 +97,8 @@ fn send_to(live: &AgentLive, tasks: Vec<(Arc<SealedPlan>, GrantedTask)>, shown: 
         let task = one.task.id;
         let decisions =
             shown.filter(|shown| !shown.of_plan).map_or_else(Vec::new, |shown| shown.decisions.clone());
-        let order = match order(&plan, one, decisions) {
+        let standing = shown.and_then(|shown| shown.standing.as_ref()).map(|shown| shown.order.clone());
+        let order = match order(&plan, one, decisions, standing) {
             Ok(order) => order,
             Err(error) => {
                 tracing::error!(%error, %task, "an order could not be made");
@@ -139,7 +140,12 @@ fn flush(live: &AgentLive, batch: &mut Vec<Order>) {
     }));
 }
 
-fn order(plan: &SealedPlan, granted: GrantedTask, decisions: Vec<Bytes>) -> Result<Order> {
+fn order(
+    plan: &SealedPlan,
+    granted: GrantedTask,
+    decisions: Vec<Bytes>,
+    standing: Option<Box<StandingUse>>,
+) -> Result<Order> {
     let task = granted.task;
     let proof = plan.tree.proof(task.leaf_index as usize);
     let proof = proof.ok_or_else(|| Error::internal(format!("{} is not in its plan's tree", task.id)))?;
@@ -161,6 +167,7 @@ fn order(plan: &SealedPlan, granted: GrantedTask, decisions: Vec<Bytes>) -> Resu
         traceparent: granted.traceparent.unwrap_or_default(),
         idempotency_key: task.id.to_string(),
         decisions,
+        standing,
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nexusmon_core::evolution::{Award, Completion, Entry, award};
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::MissionId;
 use nexusmon_shared::plan::{Author, TaskSpec};
 use nexusmon_shared::time::Timestamp;
@@ -12,6 +13,7 @@ use nexusmon_shared::trust::canonical;
 use nexusmon_store::{AwardRow, Connection, MissionRow, NewLedgerRow, ReviewState, TraceRow};
 use serde_json::json;
 
+use super::super::reviews;
 use super::super::unit::{SYSTEM, Unit};
 use super::points;
 use crate::app::App;
@@ -70,15 +72,30 @@ async fn judge(unit: &mut Unit<'_>, ids: &[MissionId]) -> Result<usize> {
     let missions = unit.tx.lock_missions(ids).await?;
     let traces: BTreeMap<_, _> =
         unit.tx.traces(ids).await?.into_iter().map(|trace| (trace.mission, trace)).collect();
+    let inputs: BTreeMap<MissionId, Digest> = unit
+        .tx
+        .mission_inputs(ids)
+        .await?
+        .into_iter()
+        .map(|made| (made.mission, made.inputs_digest))
+        .collect();
     let (mut awards, mut entries) = (Vec::new(), Vec::new());
     let day = unit.now.as_micros() / DAY_MICROS;
     for row in missions.iter().filter(|row| row.xp_awarded.is_none()) {
         let Some(trace) = traces.get(&row.id) else { continue };
-        let fingerprint = row.shape;
+        // The same shape with other inputs is other work.
+        let fingerprint = match (row.shape, inputs.get(&row.id)) {
+            (Some(shape), Some(inputs)) => Some(Digest::of(format!("{shape} {inputs}").as_bytes())),
+            (shape, _) => shape,
+        };
         let mut completion = completion(unit.tx, row, trace).await?;
         if let Some(fingerprint) = fingerprint {
             let in_batch = entries.iter().any(|entry: &NewLedgerRow| entry.fingerprint == Some(fingerprint));
             completion.counted_today = in_batch || unit.tx.counted_on(fingerprint, day).await?;
+        }
+        // A nightly job does not ask every day: what is like an accepted run closes by itself.
+        if completion.left_something && !completion.reviewed && !completion.rejected {
+            completion.reviewed = reviews::cover(unit, row).await?;
         }
         match award(&completion, unit.now) {
             Award::Pending(_) => {}
@@ -86,7 +103,7 @@ async fn judge(unit: &mut Unit<'_>, ids: &[MissionId]) -> Result<usize> {
             Award::Verified { xp } => {
                 awards.push(AwardRow { mission: row.id, xp: points(xp) });
                 let entry = Entry::Verified { mission: row.id, rank: row.rank, xp, shape: row.shape };
-                entries.push(ledger(&entry, row, points(xp), unit.now)?);
+                entries.push(NewLedgerRow { fingerprint, ..ledger(&entry, row, points(xp), unit.now)? });
                 unit.audit_mission(
                     &super::super::unit::Actor::system(),
                     "evolution.verified",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nexusmon_core::halt::{Seen, Standing, standing};
 use nexusmon_shared::message::HaltLevel;
-use nexusmon_store::AgentState;
+use nexusmon_store::{AgentState, ApprovalSubject};
 
 use super::{AgentHalt, HaltView, level};
 use crate::app::App;
@@ -24,12 +24,15 @@ pub(super) async fn view(app: &App) -> Result<HaltView> {
         since: newest.as_ref().map(|row| row.at),
         by: newest.as_ref().map(|row| row.by_principal),
         reason: newest.as_ref().and_then(|row| row.reason.clone()),
+        release: None,
         acknowledged: 0,
         waiting: 0,
         unreachable: 0,
         agents: Vec::new(),
     };
     let (Some(newest), true) = (newest, view.level != HaltLevel::None) else { return Ok(view) };
+    let asked = read.pending_approvals_about(ApprovalSubject::Release).await?;
+    view.release = asked.last().map(|row| row.id);
     let acks: HashMap<_, _> =
         read.halt_acks(newest.number).await?.into_iter().map(|ack| (ack.agent, ack)).collect();
     let held: HashMap<_, _> = read.held_leases().await?.into_iter().map(|held| (held.agent, held)).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nexusmon_core::mission::{MissionEffect, Start};
 use nexusmon_core::planning::{BoundTask, MissionDraft};
+use nexusmon_core::policy::Verdict;
 use nexusmon_core::schedule::{ClassId, DemandClass};
 use nexusmon_shared::id::{MissionId, TaskId};
 use nexusmon_shared::mission::MissionState;
@@ -13,18 +14,18 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::task::TaskStatus;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{
-    ApprovalRow, ApprovalState, ApprovalSubject, DocumentRow, EdgeRow, Json, MissionRow, NewMission, PlanRow,
-    PredictionRow, ReviewRow, ReviewState, Rider, TaskRow, Tx,
+    ApprovalRow, ApprovalState, ApprovalSubject, DocumentRow, EdgeRow, Json, MissionInputsRow, MissionRow,
+    NewMission, PlanRow, PredictionRow, ReviewRow, ReviewState, Rider, TaskRow, Tx,
 };
 use serde_json::{Value, json};
 
-use super::prepare::{self, Ids, Judged};
+use super::prepare::{self, Ids, Judged, Under};
 use crate::app::App;
 use crate::app::classes;
 use crate::error::{Error, Result};
 use crate::service::unit::{Actor, After, SYSTEM, Unit};
 use crate::service::unlock::{self, Missions};
-use crate::service::{Caller, classes as interning, dispatch};
+use crate::service::{Caller, classes as interning, dispatch, playbooks, standing};
 
 /// Why a goal alone stays without a plan, and what would help.
 pub(in crate::service) const NO_PLANNER: &str = "nothing here can turn a goal into tasks yet: no playbook matches, \
@@ -48,6 +49,8 @@ pub(crate) struct Prepared {
     pub ready: BTreeSet<ClassId>,
     /// Outputs of an earlier mission that this one reuses.
     pub versions: Vec<nexusmon_store::NewVersion>,
+    /// Where it is made of a playbook.
+    pub inputs: Option<MissionInputsRow>,
     /// The idempotency key of the request, to commit with the mission.
     pub rider: Option<Rider>,
 }
@@ -279,6 +282,7 @@ pub(in crate::service) async fn prepare(
     draft: Arc<MissionDraft>,
     rerun_of: Option<MissionId>,
 ) -> Result<Prepared> {
+    let (draft, made_of) = playbooks::resolve(app, draft).await?;
     let now = app.clock.now();
     let id = app.rng.with(|rng| MissionId::new(now, rng));
     let author = prepare::author_of(caller);
@@ -304,18 +308,33 @@ pub(in crate::service) async fn prepare(
         decide: Vec::new(),
         ready: BTreeSet::new(),
         versions: Vec::new(),
+        inputs: None,
         rider: Rider::current(),
     };
     if draft.tasks.is_none() {
         return Ok(prepared);
     }
-    let judged = prepare::judge(app, caller, id, author, Arc::clone(&draft)).await?;
-    let (state, effects) = prepare::first_state(&judged, draft.start, now)?;
+    let mut under = Under { made_of, only: None };
+    let mut judged =
+        prepare::judge(app, caller, id, author.clone(), Arc::clone(&draft), under.clone()).await?;
+    let mut covered = None;
+    if let (Some(made_of), Verdict::Hold { .. }) = (&under.made_of, judged.decision.verdict) {
+        let found = standing::covering(app, caller, &judged, made_of).await?;
+        if let Some(found) = found {
+            under.only = Some(found.selector);
+            judged = prepare::judge(app, caller, id, author, Arc::clone(&draft), under.clone()).await?;
+            covered = Some(found.id);
+        }
+    }
+    let (state, effects) = prepare::first_state(&judged, draft.start, covered.is_some(), now)?;
+    if let Some(made_of) = &under.made_of {
+        prepared.inputs = Some(made_of.row(id, &judged, covered)?);
+    }
     let ids = prepare::draw(app, judged.bound.tasks.len(), now);
     let rows = {
         let row = &mut prepared.new.mission;
         row.rank = prepare::rank(&judged);
-        row.shape = Some(prepare::shape(&judged));
+        row.shape = Some(judged.shape);
         row.plan_revision = 1;
         row.plan_digest = Some(judged.sealed.digest);
         put_state(row, state);
@@ -351,6 +370,7 @@ pub(in crate::service) async fn prepare(
                     decided_at: None,
                     version: 1,
                     valid_until: None,
+                    body: None,
                 });
                 prepared.new.mission.decide_by = Some(decide_by);
             }
@@ -497,6 +517,10 @@ async fn insert(app: &App, tx: &mut Tx, batch: &[Arc<Prepared>]) -> Result<(Vec<
     if !predictions.is_empty() {
         unit.tx.insert_predictions(&predictions).await?;
     }
+    let inputs: Vec<_> = batch.iter().filter_map(|prepared| prepared.inputs.clone()).collect();
+    if !inputs.is_empty() {
+        unit.tx.insert_mission_inputs(&inputs).await?;
+    }
     let documents: Vec<_> = batch.iter().map(|prepared| prepared.document.clone()).collect();
     unit.tx.index_documents(&documents).await?;
     for prepared in batch {
@@ -546,11 +570,7 @@ async fn insert(app: &App, tx: &mut Tx, batch: &[Arc<Prepared>]) -> Result<(Vec<
 
 fn audit(unit: &mut Unit<'_>, prepared: &Prepared) {
     let row = &prepared.new.mission;
-    unit.audit_mission(
-        &prepared.actor,
-        "mission.created",
-        row.id,
-        json!({
+    let mut body = json!({
             "goal": row.goal,
             "status": row.status.as_str(),
             "rank": row.rank,
@@ -562,8 +582,15 @@ fn audit(unit: &mut Unit<'_>, prepared: &Prepared) {
             "author": row.author.0,
             "origin": row.origin,
             "rerun_of": row.rerun_of,
-        }),
-    );
+    });
+    if let (Some(inputs), Some(body)) = (&prepared.inputs, body.as_object_mut()) {
+        body.insert("playbook".to_owned(), json!(format!("{}@{}", inputs.playbook, inputs.version)));
+        body.insert("inputs_digest".to_owned(), json!(inputs.inputs_digest));
+        if let Some(standing) = inputs.standing {
+            body.insert("standing".to_owned(), json!(standing));
+        }
+    }
+    unit.audit_mission(&prepared.actor, "mission.created", row.id, body);
     if let Some(approval) = &prepared.approval {
         unit.audit(
             SYSTEM,

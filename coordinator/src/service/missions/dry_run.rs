@@ -11,16 +11,18 @@ use super::waiting::waiting;
 use super::{BlastRadius, DryRun, DryRunTask, NewMission, PredictionView};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::service::Caller;
 use crate::service::dispatch::offline_views;
+use crate::service::{Caller, playbooks};
 
 pub(super) async fn dry_run(app: &App, caller: &Caller, mission: NewMission) -> Result<DryRun> {
-    if mission.0.tasks.is_none() {
+    let (draft, made_of) = playbooks::resolve(app, mission.0).await?;
+    if draft.tasks.is_none() {
         return Err(Error::field("/tasks", "required", super::create::NO_PLANNER));
     }
     // Never stored: the digest of a dry run is nobody's.
     let id = MissionId::from_bits(0);
-    let judged = prepare::judge(app, caller, id, prepare::author_of(caller), mission.0).await?;
+    let under = prepare::Under { made_of, only: None };
+    let judged = prepare::judge(app, caller, id, prepare::author_of(caller), draft, under).await?;
     let agents = offline_views(app);
     let assessment = &judged.bound.assessment;
     let mut machines = std::collections::BTreeSet::new();

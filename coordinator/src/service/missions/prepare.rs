@@ -1,24 +1,30 @@
 //! From a mission as asked for to everything that will be committed: checked, ranked, sealed, judged. All of it happens
 //! before the writer, so that a batch costs the database only its rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use nexusmon_core::mission::{self, Gate, MissionEffect, Start};
-use nexusmon_core::planning::{BoundPlan, BoundTask, MissionDraft, PlanFacts, PlanRequest, bind};
-use nexusmon_core::policy::{AuthorKind, Decision, PolicyContext, Question, decide_within};
+use nexusmon_core::planning::{
+    BoundPlan, BoundTask, MissionDraft, PlanFacts, PlanRequest, bind, open_leaves,
+};
+use nexusmon_core::policy::{AuthorKind, Decision, PolicyContext, Question, Verdict, decide_within};
 use nexusmon_core::prediction::{Expected, Prediction, predict};
-use nexusmon_core::schedule::DemandClass;
+use nexusmon_core::schedule::{AgentView, DemandClass};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{ApprovalId, MissionId, PredictionId, ReviewId, TaskId};
 use nexusmon_shared::mission::MissionState;
-use nexusmon_shared::plan::{Author, Plan, PlanHeader};
+use nexusmon_shared::plan::{Author, Plan, PlanHeader, TaskSpec};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::Profile;
+use nexusmon_shared::selector::Selector;
 use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::approval;
 use nexusmon_shared::trust::plan_digest::seal;
 use serde_json::{Value, json};
 
+use super::super::playbooks::MadeOf;
 use super::super::{Caller, Origin, Role};
 use crate::app::App;
 use crate::app::fleet::Fleet;
@@ -40,6 +46,10 @@ pub(in crate::service) struct Judged {
     /// Of the set that decided.
     pub policy_digest: Digest,
     pub prediction: Prediction,
+    /// What identical runs have in common, whatever their inputs and machines.
+    pub shape: Digest,
+    /// The leaves with the inputs of their playbook open again; empty without one.
+    pub open: Vec<TaskSpec>,
     /// By leaf; what is known only at run time (`same_as`, a bound over children) comes later.
     pub classes: Vec<DemandClass>,
 }
@@ -55,6 +65,14 @@ pub(in crate::service) fn author_of(caller: &Caller) -> Author {
     }
 }
 
+/// What a plan is made of, and for.
+#[derive(Debug, Clone, Default)]
+pub(in crate::service) struct Under {
+    pub made_of: Option<Arc<MadeOf>>,
+    /// Only these machines, which a standing approval names.
+    pub only: Option<Selector>,
+}
+
 /// Binds, ranks, seals and judges a plan.
 pub(in crate::service) async fn judge(
     app: &App,
@@ -62,11 +80,12 @@ pub(in crate::service) async fn judge(
     mission: MissionId,
     author: Author,
     draft: Arc<MissionDraft>,
+    under: Under,
 ) -> Result<Judged> {
     let fleet = app.fleet.get();
     let small = draft.tasks.as_ref().is_none_or(|tasks| tasks.len() <= SMALL);
     let (app, caller) = (app.clone(), caller.clone());
-    let work = move || judge_now(&app, &caller, mission, author, &draft, &fleet);
+    let work = move || judge_now(&app, &caller, mission, author, &draft, &fleet, &under);
     if small { work() } else { tokio::task::spawn_blocking(work).await.map_err(Error::internal)? }
 }
 
@@ -77,18 +96,24 @@ fn judge_now(
     author: Author,
     draft: &MissionDraft,
     fleet: &Fleet,
+    under: &Under,
 ) -> Result<Judged> {
     let drafts = draft.tasks.as_deref().unwrap_or_default();
     let request = PlanRequest { drafts, requested: draft.rank, budget: &draft.budget };
-    let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name, fleet: &fleet.views };
+    let narrowed: Option<HashMap<_, _>> = under.only.as_ref().map(|only| {
+        let fits = |view: &AgentView| only.matches(view.id, &view.offer.labels);
+        fleet.views.iter().filter(|(_, view)| fits(view)).map(|(id, view)| (*id, view.clone())).collect()
+    });
+    let views = narrowed.as_ref().unwrap_or(&fleet.views);
+    let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name, fleet: views };
     let bound = bind(&request, &facts)?;
     let policy = app.policy.get();
     let header = PlanHeader {
         mission,
         goal: draft.goal.clone(),
         author: author.clone(),
-        input_digests: Vec::new(),
-        playbook: None,
+        input_digests: under.made_of.iter().map(|made| made.inputs_digest).collect(),
+        playbook: under.made_of.as_ref().map(|made| made.reference()),
         policy_digest: policy.set.digest(),
         plugins: bound.plugins.clone(),
         budget: draft.budget,
@@ -113,8 +138,17 @@ fn judge_now(
             retries: task.spec.retry.max,
         })
         .collect();
+    let open = under.made_of.as_ref().map_or_else(Vec::new, |made| open_leaves(&bound, &made.open));
+    let named = bound.tasks.iter().any(|task| !task.spec.on.agents.is_empty());
+    let shape = match (open.is_empty(), named) {
+        (true, false) => sealed.tasks_root,
+        (true, true) => {
+            approval::shape(bound.tasks.iter().map(|task| &task.spec)).map_err(Error::internal)?.root()
+        }
+        (false, _) => approval::shape(&open).map_err(Error::internal)?.root(),
+    };
     let prediction = predict(&expected, &app.history.of_capabilities());
-    let prediction = app.history.of_shape(&sealed.tasks_root).unwrap_or(prediction);
+    let prediction = app.history.of_shape(&shape).unwrap_or(prediction);
     let leaves = sealed
         .leaves
         .into_iter()
@@ -130,6 +164,8 @@ fn judge_now(
     let policy_digest = policy.set.digest();
     Ok(Judged {
         policy_digest,
+        shape,
+        open,
         classes,
         sealed: Arc::new(sealed),
         leaves,
@@ -162,10 +198,12 @@ fn class_of(task: &BoundTask) -> DemandClass {
 }
 
 /// What the mission begins with, as governance decided.
-pub(in crate::service) fn gate(judged: &Judged, start: Start) -> Gate {
+///
+/// What a standing approval covers was approved ahead of time: it begins like work that is flagged.
+pub(in crate::service) fn gate(judged: &Judged, start: Start, covered: bool) -> Gate {
     Gate {
         digest: judged.sealed.digest,
-        verdict: judged.decision.verdict,
+        verdict: if covered { Verdict::Flag } else { judged.decision.verdict },
         decide_within: decide_within(judged.bound.assessment.rank),
         start,
     }
@@ -187,15 +225,21 @@ pub(in crate::service) fn recorded(judged: &Judged) -> Value {
 pub(in crate::service) fn first_state(
     judged: &Judged,
     start: Start,
+    covered: bool,
     now: Timestamp,
 ) -> Result<(MissionState, Vec<MissionEffect>)> {
-    let transition = mission::create(gate(judged, start), now).map_err(|refused| match refused.code {
-        "denied_by_policy" => Error::Forbidden {
-            code: "denied_by_policy",
-            detail: format!("{} (policies: {})", judged.decision.reason, judged.decision.policies.join(", ")),
-        },
-        _ => refused.into(),
-    })?;
+    let transition =
+        mission::create(gate(judged, start, covered), now).map_err(|refused| match refused.code {
+            "denied_by_policy" => Error::Forbidden {
+                code: "denied_by_policy",
+                detail: format!(
+                    "{} (policies: {})",
+                    judged.decision.reason,
+                    judged.decision.policies.join(", ")
+                ),
+            },
+            _ => refused.into(),
+        })?;
     Ok((transition.state, transition.effects))
 }
 
@@ -214,11 +258,6 @@ pub(in crate::service) fn draw(app: &App, tasks: usize, now: Timestamp) -> Ids {
         review: ReviewId::new(now, rng),
         prediction: PredictionId::new(now, rng),
     })
-}
-
-/// The shape: what identical runs have in common.
-pub(in crate::service) fn shape(judged: &Judged) -> Digest {
-    judged.sealed.tasks_root
 }
 
 /// The highest rank that may be granted in this mission once it runs.

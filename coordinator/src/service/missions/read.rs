@@ -30,6 +30,11 @@ pub(super) async fn get(app: &App, id: MissionId) -> Result<MissionView> {
     let row = mission(&mut read, id).await?;
     let mut view = views::bare(&row);
     view.plan = read.plan(id).await?.as_ref().map(views::plan_view).transpose()?;
+    if view.plan.as_ref().is_some_and(|plan| plan.playbook.is_some())
+        && let Some(made) = read.mission_inputs(&[id]).await?.pop()
+    {
+        view.inputs = serde_json::from_str(&made.inputs).map_err(Error::internal)?;
+    }
     let first = nexusmon_store::PageRequest::first(u32::try_from(MOST_TASKS).unwrap_or(200));
     let tasks = read.task_list(id, &TaskFilter::default(), &first).await?;
     let ids: Vec<_> = tasks.items.iter().map(|task| task.id).collect();

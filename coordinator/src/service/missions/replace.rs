@@ -31,7 +31,7 @@ pub(super) async fn replace(
     check_state(&row)?;
     let author = prepare::author_of(caller);
     let draft = Arc::new(draft_of(&row, tasks));
-    let judged = prepare::judge(app, caller, id, author.clone(), draft).await?;
+    let judged = prepare::judge(app, caller, id, author.clone(), draft, prepare::Under::default()).await?;
     let judged = Arc::new(judged);
     let unit_app = app.clone();
     let actor = Actor::from(caller);
@@ -60,14 +60,15 @@ pub(super) async fn replace(
 
 async fn put(unit: &mut Unit<'_>, actor: &Actor, mut row: MissionRow, judged: &Judged) -> Result<()> {
     let before = row.plan_digest;
-    let gate = prepare::gate(judged, start_of(&row));
+    let gate = prepare::gate(judged, start_of(&row), false);
     let transition = nexusmon_core::mission::apply(&row.state.0, MissionCommand::PlanReady(gate), unit.now)?;
     let ids = prepare::draw(unit.app, judged.bound.tasks.len(), unit.now);
     row.plan_revision += 1;
     let rows = create::plan_rows_in(unit, &row, judged, row.plan_revision, &ids).await?;
     unit.tx.replace_plan(row.id, &rows.plan, &rows.tasks, &rows.edges).await?;
+    unit.tx.forget_mission_inputs(row.id).await?;
     row.rank = prepare::rank(judged);
-    row.shape = Some(prepare::shape(judged));
+    row.shape = Some(judged.shape);
     row.plan_digest = Some(judged.sealed.digest);
     row.tasks_total = i64::try_from(rows.tasks.len()).unwrap_or(i64::MAX);
     row.tasks_open = row.tasks_total;
@@ -132,5 +133,7 @@ pub(super) fn draft_of(row: &MissionRow, tasks: Vec<TaskDraft>) -> MissionDraft 
         budget: row.budget.0,
         labels: row.labels.0.clone(),
         metadata: serde_json::from_str(&row.metadata).unwrap_or_default(),
+        playbook: None,
+        inputs: serde_json::Map::new(),
     }
 }

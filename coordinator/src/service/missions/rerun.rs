@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use nexusmon_core::planning::MissionDraft;
+use nexusmon_core::planning::{MissionDraft, PlaybookRef};
 use nexusmon_shared::id::{MissionId, TaskId};
 use nexusmon_shared::plan::{RetryDraft, TaskDraft, TaskSpec};
 use nexusmon_shared::task::TaskStatus;
@@ -39,9 +39,22 @@ pub(super) async fn rerun(
         ));
     }
     let drafts = leaves.iter().map(|leaf| draft(leaf)).collect::<Result<Vec<_>>>()?;
-    let draft: Arc<MissionDraft> = Arc::new(replace::draft_of(&row, drafts));
+    let mut draft = replace::draft_of(&row, drafts);
     let kept = if from_failed { reusable(&mut read, &row).await? } else { BTreeMap::new() };
+    // From the same version of its playbook, where that may still be used: a standing approval then covers it, too.
+    if let Some(made) = read.mission_inputs(&[id]).await?.pop().filter(|_| !from_failed)
+        && read
+            .playbook(&made.playbook, Some(made.version))
+            .await?
+            .is_some_and(|row| row.retired_at.is_none())
+    {
+        let version = u32::try_from(made.version).ok();
+        draft.playbook = Some(PlaybookRef { name: made.playbook, version });
+        draft.inputs = serde_json::from_str(&made.inputs).map_err(Error::internal)?;
+        draft.tasks = None;
+    }
     drop(read);
+    let draft: Arc<MissionDraft> = Arc::new(draft);
     let mut prepared = create::prepare(app, caller, draft, Some(id)).await?;
     if !kept.is_empty() {
         reuse(app, &mut prepared, &kept);
@@ -77,6 +90,7 @@ fn draft(leaf: &str) -> Result<TaskDraft> {
         verify,
         effects,
         limits,
+        accept,
     } = spec;
     let on_causes = (!retry.on.is_empty()).then_some(retry.on);
     Ok(TaskDraft {
@@ -102,6 +116,7 @@ fn draft(leaf: &str) -> Result<TaskDraft> {
         verify,
         effects,
         limits,
+        accept,
     })
 }
 

@@ -49,6 +49,7 @@ pub(super) fn plan_view(plan: &PlanRow) -> Result<PlanView> {
         revision: plan.revision,
         author: header.author,
         policy_digest: header.policy_digest,
+        playbook: header.playbook,
     })
 }
 
@@ -106,6 +107,9 @@ pub(super) async fn created(app: &App, created: Created) -> Result<MissionView> 
     let mut view = bare(row);
     let prepared = &created.prepared;
     view.plan = prepared.new.plan.as_ref().map(plan_view).transpose()?;
+    if let Some(inputs) = &prepared.inputs {
+        view.inputs = serde_json::from_str(&inputs.inputs).map_err(Error::internal)?;
+    }
     view.approval = prepared.approval.as_ref().map(|approval| approval.id);
     view.review = prepared.review.as_ref().map(|review| review.id);
     view.prediction = prepared.prediction.as_ref().map(prediction);

@@ -16,9 +16,14 @@ use super::super::unit::{SYSTEM, Unit};
 use super::super::{approvals, consent};
 use crate::error::{Error, Result};
 
-/// Whether the task may run only after an approval of its own.
-pub(super) fn wants_approval(spec: &TaskSpec, class: &DemandClass) -> bool {
+/// Whether the task may run only after an approval of its own, whatever its values.
+fn may_want(spec: &TaskSpec, class: &DemandClass) -> bool {
     consent::is_grave(class) && spec.is_open()
+}
+
+/// Whether the task may run only after an approval of its own: values that its leaf admits were approved with the plan.
+pub(super) fn wants_approval(row: &TaskRow, spec: &TaskSpec, class: &DemandClass) -> bool {
+    may_want(spec, class) && !consent::is_admitted(row, spec)
 }
 
 /// Why values cannot be approved exactly, where they would have to be.
@@ -27,7 +32,7 @@ pub(super) fn inexact(
     class: Option<&DemandClass>,
     parameters: Option<&str>,
 ) -> Option<Cause> {
-    if !class.is_some_and(|class| wants_approval(spec, class)) {
+    if !class.is_some_and(|class| may_want(spec, class)) {
         return None;
     }
     let parameters = match parameters {
@@ -75,6 +80,7 @@ pub(super) async fn open_approval(
         decided_at: None,
         version: 1,
         valid_until: None,
+        body: None,
     };
     unit.tx.insert_approvals(&[approval]).await?;
     unit.timer();

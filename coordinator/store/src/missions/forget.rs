@@ -60,6 +60,7 @@ impl Tx {
             "tasks WHERE mission IN (SELECT value FROM [rows])",
             "task_edges WHERE mission IN (SELECT value FROM [rows])",
             "plans WHERE mission IN (SELECT value FROM [rows])",
+            "mission_inputs WHERE mission IN (SELECT value FROM [rows])",
             "predictions WHERE mission IN (SELECT value FROM [rows])",
             "documents WHERE kind = 'mission' AND subject IN (SELECT value FROM [rows])",
         );

@@ -185,6 +185,7 @@ parsed!(
     id::VersionId,
     id::ApprovalId,
     id::ReviewId,
+    id::StandingId,
     id::PrincipalId,
     id::SessionId,
     id::InviteId,

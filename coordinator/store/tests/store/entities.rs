@@ -111,6 +111,7 @@ on_both! {
         }
         write(&store, |tx| Box::pin(async move {
             let session = LoginSessionRow {
+                proved_at: None,
                 id: SessionId::from_bits(1), principal: PrincipalId::from_bits(1), kind: LoginKind::Browser,
                 hash: Some("s".to_owned()), client: None, created_at: NOW, last_seen_at: NOW, expires_at: at(60), revoked_at: None,
             };
@@ -195,6 +196,7 @@ on_both! {
             author: Json(Author::Person(principal())), state: ApprovalState::Pending, policies: Json(vec!["rank-a".to_owned()]),
             created_at: NOW, decide_by: at(60), decided_at: None, version: 1,
             valid_until: None,
+ body: None,
         };
         let rows = shared(vec![approval(1), approval(2)]);
         write(&store, move |tx| {

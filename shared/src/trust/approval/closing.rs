@@ -4,10 +4,12 @@
 //! It knows no CEL. So `${{ inputs.name }}` is all that may stand for an input, alone or within text; an expression
 //! that names no input stays as it is and is checked as in any other plan.
 
+mod names;
+
 use serde_json::{Map, Value};
 
 use crate::expression::{self, Piece, Unclosed};
-use crate::plan::TaskSpec;
+use crate::plan::{TaskDraft, TaskSpec};
 
 /// Why an open leaf cannot be closed here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,15 +27,49 @@ pub enum OpenLeafError {
 }
 
 /// The leaf with every `${{ inputs.name }}` in `with` replaced: a whole string by the value, within text by its text
-/// (strings as they are, others as JSON).
+/// (strings as they are, others as JSON). In `if`, `for_each.in` and `verify`, `inputs.name` becomes a literal.
 ///
 /// Work is covered if this equals, in canonical form, the leaf of its own plan.
 pub fn close(open: &TaskSpec, inputs: &Map<String, Value>) -> Result<TaskSpec, OpenLeafError> {
     let mut closed = open.clone();
-    for value in closed.with.values_mut() {
-        close_value(value, inputs)?;
-    }
+    let TaskSpec { with, condition, for_each, verify, .. } = &mut closed;
+    close_parameters(with, inputs)?;
+    let list = for_each.as_mut().map(|each| &mut each.list);
+    close_expressions([condition.as_mut(), list, verify.as_mut()], inputs)?;
     Ok(closed)
+}
+
+/// The same for a task as it is written in a playbook.
+pub fn close_draft(open: &TaskDraft, inputs: &Map<String, Value>) -> Result<TaskDraft, OpenLeafError> {
+    let mut closed = open.clone();
+    let TaskDraft { with, condition, for_each, verify, .. } = &mut closed;
+    close_parameters(with, inputs)?;
+    let list = for_each.as_mut().map(|each| &mut each.list);
+    close_expressions([condition.as_mut(), list, verify.as_mut()], inputs)?;
+    Ok(closed)
+}
+
+/// Text with every `${{ inputs.name }}` replaced by the input's text.
+pub fn close_line(text: &str, inputs: &Map<String, Value>) -> Result<String, OpenLeafError> {
+    Ok(match close_text(text, inputs)? {
+        None => text.to_owned(),
+        Some(Value::String(text)) => text,
+        Some(other) => other.to_string(),
+    })
+}
+
+fn close_parameters(with: &mut Map<String, Value>, inputs: &Map<String, Value>) -> Result<(), OpenLeafError> {
+    with.values_mut().try_for_each(|value| close_value(value, inputs))
+}
+
+fn close_expressions(
+    expressions: [Option<&mut String>; 3],
+    inputs: &Map<String, Value>,
+) -> Result<(), OpenLeafError> {
+    for expression in expressions.into_iter().flatten() {
+        *expression = names::replace(expression, inputs)?;
+    }
+    Ok(())
 }
 
 fn close_value(value: &mut Value, inputs: &Map<String, Value>) -> Result<(), OpenLeafError> {

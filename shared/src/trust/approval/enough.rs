@@ -112,6 +112,8 @@ pub enum Reason {
     SamePerson,
     #[error("it is by a passkey, and rank S wants a key of the command line where somebody has one")]
     NeedsCliKey,
+    #[error("it is by a passkey, and this machine takes keys of the command line only (`cli_keys_only`)")]
+    CliKeysOnly,
 }
 
 fn list(faults: &[Fault]) -> String {
@@ -131,6 +133,27 @@ pub fn enough(
     claim: &Claim<'_>,
     now: Timestamp,
 ) -> Result<Evidence, Refusal> {
+    enough_by(roster, decisions, claim, now, Signers::default())
+}
+
+/// Whose signatures a machine takes beyond what the roster says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Signers {
+    /// Passkeys, too, but for S where somebody has a key of the command line.
+    #[default]
+    Any,
+    /// Keys of the command line alone: they were shown the plan by a program of the signer's own.
+    CliOnly,
+}
+
+/// As [`enough`], for a machine that may want more.
+pub fn enough_by(
+    roster: &Roster,
+    decisions: &[SignedDecision],
+    claim: &Claim<'_>,
+    now: Timestamp,
+    signers: Signers,
+) -> Result<Evidence, Refusal> {
     if decisions.len() > MAX_DECISIONS {
         return Err(Refusal::TooManyDecisions(decisions.len()));
     }
@@ -145,7 +168,7 @@ pub fn enough(
     let mut faults = Vec::new();
     let mut approved: BTreeMap<PrincipalId, Counted> = BTreeMap::new();
     for (place, decision) in decisions.iter().enumerate() {
-        match judge(roster, decision, claim, Some(now)) {
+        match judge(roster, decision, claim, Some(now), signers) {
             Ok((person, Verdict::Reject)) => return Err(Refusal::Rejected { person }),
             Ok((person, Verdict::Approve)) => {
                 let Statement { nonce, valid_until, .. } = decision.statement;
@@ -181,9 +204,14 @@ pub fn enough(
 /// 1 + `retry.max` times for each. Counts expired decisions too, so that a new approval adds to what was used up; and
 /// more persons than needed are not more times.
 pub fn rounds(roster: &Roster, decisions: &[SignedDecision], claim: &Claim<'_>) -> u32 {
+    rounds_by(roster, decisions, claim, Signers::default())
+}
+
+/// As [`rounds`], for a machine that may want more.
+pub fn rounds_by(roster: &Roster, decisions: &[SignedDecision], claim: &Claim<'_>, signers: Signers) -> u32 {
     let mut nonces: BTreeMap<PrincipalId, BTreeSet<Nonce>> = BTreeMap::new();
     for decision in decisions.iter().take(MAX_DECISIONS) {
-        if let Ok((person, Verdict::Approve)) = judge(roster, decision, claim, None) {
+        if let Ok((person, Verdict::Approve)) = judge(roster, decision, claim, None, signers) {
             nonces.entry(person).or_default().insert(decision.statement.nonce);
         }
     }
@@ -199,6 +227,7 @@ fn judge(
     decision: &SignedDecision,
     claim: &Claim<'_>,
     now: Option<Timestamp>,
+    signers: Signers,
 ) -> Result<(PrincipalId, Verdict), Reason> {
     let Statement { organism, subject, digest, mission, verdict, valid_until, nonce: _ } = decision.statement;
     if organism != claim.organism {
@@ -230,12 +259,13 @@ fn judge(
     }
     // A page of the coordinator's could have shown a person something else than what the passkey signs. A rejection needs
     // no such care.
-    if claim.rank == Rank::S
-        && verdict == Verdict::Approve
-        && matches!(holder.key, PersonKey::Passkey(_))
-        && roster.has_cli_key()
-    {
-        return Err(Reason::NeedsCliKey);
+    if verdict == Verdict::Approve && matches!(holder.key, PersonKey::Passkey(_)) {
+        if claim.rank == Rank::S && roster.has_cli_key() {
+            return Err(Reason::NeedsCliKey);
+        }
+        if signers == Signers::CliOnly {
+            return Err(Reason::CliKeysOnly);
+        }
     }
     holder.key.verify(&decision.statement.to_sign(), &decision.proof).map_err(Reason::NotSigned)?;
     Ok((holder.id, verdict))

@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 
+use super::closing::{OpenLeafError, close};
 use crate::digest::Digest;
 use crate::id::{AgentId, OrganismId};
 use crate::plan::{Author, TaskSpec};
@@ -45,10 +46,27 @@ impl Signable for StandingApproval {
     const DOMAIN: &'static str = "nexusmon/standing-approval/v1";
 }
 
-/// The Merkle root (RFC 9162) over open leaves in plan order: defaults resolved, `inputs.*` left open.
+/// The Merkle root (RFC 9162) over open leaves in plan order: defaults resolved, `inputs.*` left open, and without the
+/// machines that were there when a plan was made: a standing approval names its own.
 pub fn shape<'a>(leaves: impl IntoIterator<Item = &'a TaskSpec>) -> Result<Tree, CanonicalError> {
-    let leaves = leaves.into_iter().map(|leaf| Ok(leaf_hash(&canonical::to_bytes(leaf)?)));
+    let leaves = leaves.into_iter().map(|leaf| Ok(leaf_hash(&canonical::to_bytes(&anywhere(leaf))?)));
     Ok(Tree::new(leaves.collect::<Result<_, _>>()?))
+}
+
+fn anywhere(leaf: &TaskSpec) -> TaskSpec {
+    let mut leaf = leaf.clone();
+    leaf.on.agents.clear();
+    leaf
+}
+
+/// Whether the leaf of a plan is an approved open leaf with these inputs put in, on whatever machines it names.
+pub fn is_closed(
+    open: &TaskSpec,
+    inputs: &Map<String, Value>,
+    leaf: &TaskSpec,
+) -> Result<bool, OpenLeafError> {
+    let closed = anywhere(&close(open, inputs)?);
+    Ok(canonical::to_bytes(&closed).ok() == canonical::to_bytes(&anywhere(leaf)).ok())
 }
 
 /// Why a text cannot be a standing approval.

@@ -57,6 +57,32 @@ impl Authenticator {
         Assertion { client_data, authenticator_data, signature }
     }
 
+    /// As a browser makes it at the usual place.
+    pub(crate) fn register(&self, challenge: &Digest) -> Registration {
+        let Assertion { client_data, mut authenticator_data, .. } = self.answer(
+            challenge,
+            &Answer { kind: "webauthn.create", flags: PRESENT | VERIFIED | ATTESTED, ..GOOD },
+        );
+        authenticator_data.extend([0; 16]);
+        let id = &self.passkey.credential_id;
+        authenticator_data.extend(u16::try_from(id.len()).unwrap().to_be_bytes());
+        authenticator_data.extend(id);
+        match &self.key {
+            Secret::Es256(key) => {
+                let point = key.verifying_key().to_sec1_point(false);
+                authenticator_data.extend(b"\xa5\x01\x02\x03\x26\x20\x01\x21\x58\x20");
+                authenticator_data.extend(&point.as_bytes()[1..33]);
+                authenticator_data.extend(b"\x22\x58\x20");
+                authenticator_data.extend(&point.as_bytes()[33..]);
+            }
+            Secret::Eddsa(key) => {
+                authenticator_data.extend(b"\xa4\x01\x01\x03\x27\x20\x06\x21\x58\x20");
+                authenticator_data.extend(key.verifying_key().as_bytes());
+            }
+        }
+        Registration { client_data, authenticator_data }
+    }
+
     pub(crate) fn sign(&self, challenge: &Digest) -> Assertion {
         self.answer(challenge, &GOOD)
     }

@@ -8,6 +8,7 @@ use nexusmon_shared::manifest::Manifest;
 use nexusmon_shared::message::{AgentMessage, CoordinatorMessage, JoinRequest, LogChunk};
 use nexusmon_shared::schema::Schema;
 use nexusmon_shared::time::{Span, Timestamp};
+use nexusmon_shared::trust::passkey::{Assertion, CredentialKey, Passkey, Registration};
 use nexusmon_shared::trust::plan_digest;
 use nexusmon_shared::wire::proto;
 use prost::Message as _;
@@ -21,7 +22,7 @@ pub(super) struct Target {
     pub(super) run: fn(&[u8]) -> bool,
 }
 
-pub(super) const COUNT: u32 = 18;
+pub(super) const COUNT: u32 = 20;
 
 /// Every parser of bytes that come from outside.
 pub(super) const TARGETS: [Target; COUNT as usize] = [
@@ -46,6 +47,12 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
     Target { name: "json-schema", seeds: schemas, run: schema },
     Target { name: "cursor-and-range", seeds: ranges, run: nexusmon_coordinator::http::fuzzing::query },
     Target { name: "access-token", seeds: jwts, run: nexusmon_coordinator::service::auth::fuzzing::token },
+    Target { name: "passkey", seeds: passkeys, run: passkey },
+    Target {
+        name: "id-token",
+        seeds: id_tokens,
+        run: nexusmon_coordinator::service::auth::fuzzing::id_token,
+    },
     Target { name: "names-and-times", seeds: names, run: names_and_times },
 ];
 
@@ -294,6 +301,56 @@ fn ranges() -> Vec<Vec<u8>> {
 
 fn jwts() -> Vec<Vec<u8>> {
     nexusmon_coordinator::service::auth::fuzzing::seeds()
+}
+
+fn id_tokens() -> Vec<Vec<u8>> {
+    all(&[
+        "eyJhbGciOiJFZERTQSIsImtpZCI6IjEifQ.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJhdWQiOlsibmV4dXNtb24iXX0.AAAA",
+    ])
+}
+
+/// A new passkey and an answer, at a place of their own.
+fn passkeys() -> Vec<Vec<u8>> {
+    all(&[
+        r#"{"client_data":"eyJ0eXBlIjoid2ViYXV0aG4uY3JlYXRlIiwiY2hhbGxlbmdlIjoiIiwib3JpZ2luIjoiIn0","authenticator_data":"SZYN5YgOjGh0NBcPZHZgW4_krrmihjLHmVzzuoMdl2NFAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAQAQEBAQEBAQEBAQEBAQEBAaQBAQMnIAYhWCA"}"#,
+        r#"{"client_data":"eyJ0eXBlIjoid2ViYXV0aG4uZ2V0In0","authenticator_data":"SZYN5YgOjGh0NBcPZHZgW4_krrmihjLHmVzzuoMdl2MFAAAAAQ","signature":"MEUCIQ"}"#,
+    ])
+}
+
+const P256_GENERATOR: &[u8] = b"\x03\x6b\x17\xd1\xf2\xe1\x2c\x42\x47\xf8\xbc\xe6\xe5\x63\xa4\x40\xf2\x77\x03\x7d\x81\x2d\xeb\x33\xa0\xf4\xa1\x39\x45\xd8\x98\xc2\x96";
+
+fn passkey(bytes: &[u8]) -> bool {
+    let challenge = Digest::of(b"");
+    let (rp, origin) = ("localhost", "http://localhost:7300");
+    let mut taken = false;
+    if let Ok(new) = serde_json::from_slice::<Registration>(bytes) {
+        taken |= new.accept(rp, origin, &challenge).is_ok();
+    }
+    // The bytes as what an authenticator says, behind client data that are right.
+    let client_data = |kind: &str| {
+        let challenge = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+        json!({"type": kind, "challenge": challenge, "origin": origin}).to_string().into_bytes()
+    };
+    let new =
+        Registration { client_data: client_data("webauthn.create"), authenticator_data: bytes.to_vec() };
+    if let Ok((passkey, _)) = new.accept(rp, origin, &challenge) {
+        assert!(passkey.is_plausible(), "what is taken can be listed");
+        let answer = Assertion {
+            client_data: client_data("webauthn.get"),
+            authenticator_data: bytes.to_vec(),
+            signature: bytes.to_vec(),
+        };
+        assert!(passkey.verify(&challenge, &answer).is_err(), "nobody signed this");
+        taken = true;
+    }
+    if let Ok(answer) = serde_json::from_slice::<Assertion>(bytes) {
+        let public_key = CredentialKey::es256(P256_GENERATOR).expect("a point of the curve");
+        let (rp_id, origin) = (rp.to_owned(), origin.to_owned());
+        let passkey = Passkey { rp_id, origin, credential_id: vec![1], public_key };
+        assert!(passkey.verify(&challenge, &answer).is_err(), "nobody signed this");
+        taken = true;
+    }
+    taken
 }
 
 fn names() -> Vec<Vec<u8>> {

@@ -2,6 +2,12 @@
 import type { Asked } from './worker';
 import type { Graph } from './fold';
 import type { Layout, Sizes } from './layout';
+import address from './worker.ts?worker&url';
+
+/** Under Trusted Types only a policy makes an address a script; this one knows one address. */
+const policy = (globalThis as { trustedTypes?: { createPolicy(name: string, rules: { createScriptURL(text: string): string }): { createScriptURL(text: string): string } } }).trustedTypes?.createPolicy('nexusmon-worker', {
+  createScriptURL: () => address,
+});
 
 export class Laid {
   layout = $state.raw<Layout | null>(null);
@@ -15,7 +21,7 @@ export class Laid {
       return JSON.stringify([nodes.map((node) => node.key), edges.map((edge) => [edge.from, edge.to])]);
     });
     $effect(() => {
-      const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
+      const worker = new Worker(policy?.createScriptURL(address) ?? address, { type: 'module' });
       worker.onmessage = ({ data }: MessageEvent<{ turn: number; layout?: Layout; problem?: string }>) => {
         if (data.turn !== this.#turn) return;
         if (data.layout) this.layout = data.layout;

@@ -6,7 +6,8 @@ import { RANKS } from '$lib/types';
 
 export interface About {
   approval: Approval;
-  mission: Mission;
+  /** Absent for acts beside work: policies, the kill switch, traits, standing approvals. */
+  mission: Mission | null;
   /** Tasks of the highest rank first, with their leaves, as many as are looked at. */
   tasks: TaskDetail[];
   /** How the plan would be judged now; absent where it cannot be asked. */
@@ -27,6 +28,7 @@ function typed(task: TaskDetail): object {
 
 export async function about(id: string, signal: AbortSignal): Promise<About> {
   const approval = await ok(api.GET('/v1/governance/approvals/{id}', { params: { path: { id } }, signal }));
+  if (!approval.mission) return { approval, mission: null, tasks: [], judged: null, partial: false };
   const mission = await ok(api.GET('/v1/engine/missions/{id}', { params: { path: { id: approval.mission } }, signal }));
   const planned = mission.tasks.filter((task) => task.index === null || task.index === undefined);
   const looked = [...planned].sort((a, b) => weight(b.rank) - weight(a.rank)).slice(0, LOOKED_AT);
@@ -60,6 +62,7 @@ const SANDBOXES: Record<string, string> = {
 
 /** One sentence of what will happen. */
 export function sentence({ approval, mission, tasks, judged }: About): string {
+  if (!mission || approval.proposal) return `If enough people approve, this is done at once: ${shown(approval.summary, 600)}.`;
   const grave = tasks.filter((task) => task.rank === approval.rank);
   const names = some(grave.map((task) => shown(task.id, 60)));
   const machines = judged ? some(judged.blast_radius.machines.map((each) => shown(each, 60))) : '';

@@ -1,6 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Refused } from '$lib/api';
-import { fresh, NotNow } from '$lib/fresh.svelte';
+import { fresh } from '$lib/fresh.svelte';
 import { around, lineChanges } from '$lib/lines';
 import { actsOf, policiesIn } from './cedar';
 import { nameOf } from './names';
@@ -97,22 +97,19 @@ describe('an act that takes a new log-in', () => {
   const wanted = new Refused(403, { code: 'log_in_again', detail: 'log in again' });
   it('is done again after it, once', async () => {
     let tries = 0;
-    const done = fresh.run(() => (tries++ === 0 ? Promise.reject(wanted) : Promise.resolve('done')));
-    await Promise.resolve();
-    await Promise.resolve();
-    expect(fresh.asked).toBe(true);
-    fresh.answer(true);
+    const done = fresh.act(() => (tries++ === 0 ? Promise.reject(wanted) : Promise.resolve('done')));
+    await vi.waitFor(() => expect(fresh.waiting).not.toBeNull());
+    fresh.waiting?.done();
     expect(await done).toBe('done');
     expect(tries).toBe(2);
-    expect(fresh.asked).toBe(false);
+    expect(fresh.waiting).toBeNull();
   });
   it('is left where nobody logs in, and other refusals are refusals', async () => {
-    const left = fresh.run(() => Promise.reject(wanted));
-    await Promise.resolve();
-    await Promise.resolve();
-    fresh.answer(false);
-    await expect(left).rejects.toBeInstanceOf(NotNow);
-    await expect(fresh.run(() => Promise.reject(new Refused(403, { code: 'forbidden', detail: 'no' })))).rejects.toThrow('no');
-    expect(fresh.asked).toBe(false);
+    const left = fresh.act(() => Promise.reject(wanted));
+    await vi.waitFor(() => expect(fresh.waiting).not.toBeNull());
+    fresh.waiting?.given(new Error('Nothing was done.'));
+    await expect(left).rejects.toThrow('Nothing was done.');
+    await expect(fresh.act(() => Promise.reject(new Refused(403, { code: 'forbidden', detail: 'no' })))).rejects.toThrow('no');
+    expect(fresh.waiting).toBeNull();
   });
 });

@@ -90,6 +90,15 @@ impl Approvals {
         }
     }
 
+    /// Whether this approval was given at all.
+    pub(super) fn given(&self, id: &str) -> Result<(), Bad> {
+        match self.0.get(id) {
+            Some(approval) if approval.is_given() => Ok(()),
+            Some(_) => Err(Bad::new("approval", format!("an act rests on {id}, which was not given"))),
+            None => Err(Bad::new("approval", format!("an act rests on {id}, which nobody was asked for"))),
+        }
+    }
+
     /// A task whose run-time values wait for approval is not dispatched before.
     pub(super) fn instance_allows(&self, task: TaskId) -> Result<(), Bad> {
         // Asked again once signatures had ended, the newest counts; ids grow with time.

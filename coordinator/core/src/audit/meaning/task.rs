@@ -19,6 +19,11 @@ pub(super) struct Granted<'a> {
     agent: AgentId,
     pub(super) rank: Rank,
     pub(super) plan_digest: Digest,
+    /// The standing approval it rests on, and which use of it this is.
+    #[serde(borrow, default)]
+    pub(super) standing: Option<Cow<'a, str>>,
+    #[serde(rename = "use", default)]
+    pub(super) number: Option<u64>,
 }
 
 #[derive(Deserialize)]

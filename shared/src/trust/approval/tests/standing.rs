@@ -157,6 +157,69 @@ fn an_open_leaf_is_closed_with_the_inputs_alone() {
     assert_eq!(with(json!("${{ inputs.a }}{{ x }}"), json!({"a": "$"})), OpenLeafError::Mixed);
 }
 
+#[test]
+fn expressions_take_inputs_as_literals() {
+    let inputs = object(
+        json!({"hosts": ["a", "b"], "deep": true, "text": "it's \"x\" \\ inputs.deep", "bad": "${{ x }}"}),
+    );
+    let close = |change: fn(&mut TaskSpec)| {
+        let mut open = leaf(json!({}));
+        change(&mut open);
+        close(&open, &inputs)
+    };
+    let condition = |text: &'static str| {
+        let mut open = leaf(json!({}));
+        open.condition = Some(text.to_owned());
+        super::super::close(&open, &inputs).map(|closed| closed.condition.unwrap())
+    };
+    assert_eq!(condition("inputs.deep && 1 < 2").unwrap(), "(true) && 1 < 2");
+    assert_eq!(condition("'inputs.deep' == x.inputs.y").unwrap(), "'inputs.deep' == x.inputs.y");
+    assert_eq!(
+        condition("inputs.text == \"a\\\"b\"").unwrap(),
+        "(\"it's \\\"x\\\" \\\\ inputs.deep\") == \"a\\\"b\""
+    );
+    assert_eq!(condition("my_inputs.deep").unwrap(), "my_inputs.deep");
+    for refused in [
+        "inputs",
+        "inputs['deep']",
+        "inputs.deep()",
+        "r'inputs.deep'",
+        "\"\"\"inputs\"\"\"",
+        "inputs.1",
+        "inputs.deep // x",
+        "'inputs",
+        "inputs . deep",
+    ] {
+        assert!(matches!(condition(refused), Err(OpenLeafError::Complex(_))), "{refused}");
+    }
+    assert_eq!(condition("inputs.nothing"), Err(OpenLeafError::Missing("inputs.nothing".to_owned())));
+    assert_eq!(condition("inputs.bad"), Err(OpenLeafError::Expression("inputs.bad".to_owned())));
+    let each = close(|open| {
+        open.for_each = Some(serde_json::from_value(json!({"in": "inputs.hosts", "max": 3})).unwrap());
+        open.verify = Some("outputs.ok == inputs.deep".to_owned());
+    })
+    .unwrap();
+    assert_eq!(each.for_each.unwrap().list, "([\"a\",\"b\"])");
+    assert_eq!(each.verify.unwrap(), "outputs.ok == (true)");
+}
+
+#[test]
+fn a_leaf_is_covered_wherever_it_runs_and_only_with_these_inputs() {
+    let inputs = object(json!({"target": "staging", "number": 3}));
+    let mut planned = close(&open_leaf(), &inputs).unwrap();
+    planned.on.agents.insert(AgentId::from_bits(7));
+    assert_eq!(is_closed(&open_leaf(), &inputs, &planned), Ok(true));
+    assert_eq!(shape([&open_leaf()]).unwrap().root(), {
+        let mut named = open_leaf();
+        named.on.agents.insert(AgentId::from_bits(8));
+        shape([&named]).unwrap().root()
+    });
+    let other = object(json!({"target": "production", "number": 3}));
+    assert_eq!(is_closed(&open_leaf(), &other, &planned), Ok(false));
+    planned.retry.max = 5;
+    assert_eq!(is_closed(&open_leaf(), &inputs, &planned), Ok(false));
+}
+
 proptest! {
     #[test]
     fn any_changed_field_is_another_standing_approval(pick in 0_usize..8) {
@@ -172,6 +235,16 @@ proptest! {
             _ => changed.uses += 1,
         }
         prop_assert_ne!(changed.digest(), standing().digest());
+    }
+
+    #[test]
+    fn outside_expressions_never_panic(text in "[a-z.'\"\\\\/() é0-9]{0,60}") {
+        let mut open = leaf(json!({}));
+        open.condition = Some(format!("inputs.a {text}"));
+        let inputs = object(json!({"a": 1}));
+        if let Ok(closed) = close(&open, &inputs) {
+            prop_assert!(closed.condition.unwrap().starts_with("(1) "));
+        }
     }
 
     #[test]
