@@ -145,6 +145,19 @@ test('who may sign is shown, and how it is changed where the key is', async () =
   await system.command('key', 'make');
   await page.getByRole('region', { name: 'Who may sign' }).getByText('key of the command line').waitFor();
   await page.getByText('nexusmon roster add').waitFor();
+  // What was signed with it is told apart, in the history of all and in that of the mission.
+  const mission = await system.api('POST', '/v1/engine/missions', { goal: 'signed for', tasks: [{ id: 'a', uses: 'shell.run', sandbox: 'none', with: { script: 'id' } }] });
+  await system.command('mission', 'approve', mission.id, '--comment', 'read it, fine');
+  await page.keyboard.press('g');
+  await page.keyboard.press('a');
+  await page.getByRole('link', { name: 'History' }).click();
+  const decided = page.getByRole('region', { name: 'What was decided' });
+  await decided.getByText('signed with a key of the command line').waitFor();
+  await decided.getByText('read it, fine').waitFor();
+  await decided.getByRole('button', { name: /Approved/ }).click();
+  await page.waitForURL(/status=approved/);
+  await page.goto(`${system.origin}/organism/missions/${mission.id}?tab=approvals`);
+  await decided.getByText('signed with a key of the command line').waitFor();
   assert.deepEqual(errors.splice(0).filter((text) => !text.includes('404')), []);
   await context.close();
 });

@@ -22,6 +22,8 @@ const SCREENS = [
   ['mission-audit', ({ sample }) => `/organism/missions/${sample.id}?tab=audit`, '.entry'],
   ['mission-missing', () => '/organism/missions/mis_00000000000000000000000000', 'text=does not exist'],
   ['approvals', () => '/organism/approvals', 'text=Roll out chain v3 to the edge'],
+  ['approvals-history', () => '/organism/approvals/history', 'text=not today'],
+  ['mission-approvals', ({ refused }) => `/organism/missions/${refused.id}?tab=approvals`, 'text=not today'],
   ['approval', ({ apr }) => `/organism/approvals/${apr}`, 'text=What would run'],
   ['approve', ({ apr }) => `/organism/approve/${apr}`, 'text=What would run'],
   ['reviews', () => '/organism/reviews', 'text=Nothing to review'],
@@ -58,10 +60,13 @@ before(async () => {
   await system.api('POST', '/v1/governance/principals', { name: 'kim', role: 'approver' });
   await system.api('POST', '/v1/governance/tokens', { name: 'ci', rank_ceiling: 'C' });
   const { text } = await system.api('GET', '/v1/governance/policies');
-  await system.api('POST', '/v1/governance/policies', { text: `// With a word more.\n${text}`, comment: 'a word more' });
+  await system.api('POST', '/v1/governance/policies', { text: text.replace('rank <= 1', 'rank <= 0'), comment: 'D is looked at afterwards' });
+  const refused = await system.api('POST', '/v1/engine/missions', { goal: 'Open egress to the mirror', tasks: [{ id: 'open', uses: 'shell.run', sandbox: 'none', with: { script: 'id' } }] });
+  await system.api('POST', `/v1/governance/approvals/${refused.approval.id}/decisions`, { digest: refused.approval.digest, verdict: 'reject', comment: 'not today' });
   const first = async (route) => (await system.api('GET', route)).items[0].id;
   made = {
     ...seeded,
+    refused,
     apr: await first('/v1/governance/approvals?status=pending'),
     agt: await first('/v1/fleet/agents'),
     art: (await system.api('GET', '/v1/vault/artifacts?kind=output&name=out.csv')).items[0].id,
@@ -124,6 +129,10 @@ for (const [size, viewport] of Object.entries(SIZES)) {
       await page.keyboard.press('g');
       await page.keyboard.press('m');
       await page.locator('a.row-link').first().waitFor();
+      await page.getByRole('region', { name: 'Kill switch' }).getByText('of 1 machine obeys').waitFor();
+      await page.screenshot({ path: path.join(pictures, `missions-halted-${size}-${colorScheme}.png`) });
+      const feed = await new AxeBuilder({ page }).analyze();
+      assert.deepEqual(feed.violations.map(({ id, nodes }) => `${id}: ${nodes[0].target}`), []);
       await page.locator('.bar', { hasText: 'Stopped' }).press('Enter');
       await page.getByLabel('Why it is safe to go on').fill('it was the toaster');
       await page.getByLabel('Operator key').fill(system.ready.operator_key);

@@ -19,6 +19,7 @@ const ROUTES: Entry[] = [
   [one('/missions/new'), { section: 'missions', title: 'New mission', load: () => import('../screens/NewMission.svelte') }],
   [one(`/missions/${ID}`), { section: 'missions', title: 'Mission', load: () => import('../screens/Mission.svelte') }],
   [one('/approvals'), { section: 'approvals', title: 'Approvals', load: () => import('../screens/Approvals.svelte') }],
+  [one('/approvals/history'), { section: 'approvals', title: 'History', load: () => import('../screens/ApprovalHistory.svelte') }],
   [one(`/approvals/${ID}`), { section: 'approvals', title: 'Approval', load: () => import('../screens/Approvals.svelte') }],
   [one(`/approve/${ID}`), { section: 'approvals', title: 'Approval', bare: true, load: () => import('../screens/Approve.svelte') }],
   [one('/reviews'), { section: 'approvals', title: 'Reviews', load: () => import('../screens/Reviews.svelte') }],
