@@ -40,7 +40,7 @@ pub async fn rotate_operator_key(
                     subject_kind: "principal".into(),
                     subject: id.to_string(),
                     mission: None,
-                    body: json!({"by": "whoever has the host", "sessions_ended": ended}),
+                    body: json!({"by": "whoever has the host", "sessions_ended": ended}).into(),
                 };
                 tx.audit([entry])?;
                 Ok(true)

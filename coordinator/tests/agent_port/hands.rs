@@ -126,6 +126,7 @@ async fn whatever_it_sends_the_coordinator_goes_on() {
         artifacts: Vec::new(),
         log_bytes: u64::MAX,
         sandbox_level: None,
+        provenance: None,
     };
     let odd: Vec<proto::AgentMessage> = vec![
         proto::AgentMessage { kind: None },
