@@ -1,5 +1,6 @@
 //! The agent's configuration: a TOML file, over it the environment, over it flags. Validated once, key by key.
 
+mod helper;
 mod size;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::Span;
 
+pub use helper::RootHelper;
 pub use size::Size;
 
 const MOST_SLOTS: u32 = 1024;
@@ -54,6 +56,8 @@ pub struct Config {
     pub task_memory: Option<Size>,
     /// How long running attempts may go on after the agent was asked to stop.
     pub stop_grace: Duration,
+    /// Commands with rights of their own, of rank A; in the file alone.
+    pub root_helpers: Vec<RootHelper>,
 }
 
 /// How the agent tells what it does.
@@ -178,6 +182,9 @@ pub struct Settings {
     /// How long running attempts may go on when the agent is stopped, such as `30s` [default: 10s]
     #[arg(long, env = "NEXUSMON_AGENT_STOP_GRACE", value_name = "DURATION", value_parser = parse_span, global = true)]
     pub stop_grace: Option<Span>,
+
+    #[arg(skip)]
+    pub root_helper: Vec<RootHelper>,
 }
 
 /// Why a setting cannot be used.
@@ -264,7 +271,15 @@ impl Config {
                 "`{url}` is not a URL such as http://host:4317"
             )));
         }
+        let root_helpers = file.root_helper;
+        for (place, helper) in root_helpers.iter().enumerate() {
+            helper.check().map_err(|reason| wrong("root_helper")(&reason))?;
+            if root_helpers[..place].iter().any(|other| other.name == helper.name) {
+                return Err(wrong("root_helper")(&format_args!("`{}` is there twice", helper.name)));
+            }
+        }
         Ok(Self {
+            root_helpers,
             coordinator,
             labels,
             slots,

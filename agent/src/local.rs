@@ -1,5 +1,7 @@
 //! The worker of a real machine, put together: what is built in, processes, plugins.
 
+mod helper;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use nexusmon_shared::sandbox::Level;
 use nexusmon_shared::time::{SharedClock, Timestamp};
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, RootHelper};
 use crate::egress::EgressConfig;
 use crate::enroll::Home;
 use crate::error::AgentError;
@@ -37,11 +39,12 @@ impl Local {
         let settings = PluginsConfig {
             folder: config.plugin_dir.clone(),
             data_dir: config.data_dir.clone(),
-            built_in: built_in(),
+            built_in: built_in().into_iter().chain(helper::manifest(&config.root_helpers)).collect(),
         };
         let plugins = Plugins::start(settings, executor.clone(), lifecycle, Arc::clone(&clock))
             .map_err(|error| AgentError::io("clean up after plugins in", &config.data_dir, error))?;
-        let worker = LocalWorker { executor, plugins, clock };
+        let helpers = config.root_helpers.clone();
+        let worker = LocalWorker { executor, plugins, helpers, clock };
         Ok(Self { worker: Arc::new(worker), spool: Some(spool) })
     }
 }
@@ -121,6 +124,7 @@ fn built_in() -> Vec<Manifest> {
 struct LocalWorker {
     executor: Executor,
     plugins: Plugins,
+    helpers: Vec<RootHelper>,
     clock: SharedClock,
 }
 
@@ -149,6 +153,9 @@ impl Worker for LocalWorker {
 
     fn execute(&self, job: Job, cancel: CancelToken, hooks: Hooks) -> Later<'_, Exit> {
         Box::pin(async move {
+            if let Some(job) = helper::job(&self.helpers, &job) {
+                return self.executor.execute(job, cancel, hooks).await;
+            }
             match job.spec.uses.as_str() {
                 "shell.run" | "script.run" => self.executor.execute(job, cancel, hooks).await,
                 _ => self.plugins.execute(job, cancel, hooks).await,
