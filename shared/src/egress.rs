@@ -233,7 +233,7 @@ impl Place {
             },
             [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => Self::Never,
             [0xfc00..=0xfdff, ..] => Self::Neighbourhood,
-            [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Self::Never,
+            [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Self::Never,
             [0x2000..=0x3fff, ..] => Self::Global,
             _ => Self::Never,
         }

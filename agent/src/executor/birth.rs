@@ -204,7 +204,8 @@ const OTHERS: u64 = 4096;
 fn resource_limits(limits: Limits) -> [(c_int, libc::rlimit); 3] {
     use rustix::process::{Resource, getrlimit};
     let most = |wanted: u64, resource| getrlimit(resource).maximum.map_or(wanted, |most| most.min(wanted));
-    let others = if rustix::process::geteuid().is_root() { 0 } else { OTHERS };
+    // Above what a tree may have, so that one that grows for ever is noticed and ended rather than held at the edge.
+    let others = if rustix::process::geteuid().is_root() { limits.processes } else { OTHERS };
     let processes = limits.processes.saturating_add(others);
     let both = |value| libc::rlimit { rlim_cur: value, rlim_max: value };
     let number = |resource| c_int::try_from(resource).expect("resources have small numbers");
