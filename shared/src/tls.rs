@@ -23,10 +23,6 @@ pub use port::{AgentConnection, AgentPort, AgentPortLimits, Incoming, ServerIden
 
 use crate::time::SharedClock;
 
-/// What TLS takes at once, in both directions: logs and artifacts leave in a quarter of the system calls that frames of
-/// the usual 16 KiB need.
-pub const MAX_FRAME_BYTES: u32 = 64 * 1024;
-
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

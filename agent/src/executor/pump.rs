@@ -25,10 +25,6 @@ const BLOCK: usize = 256 * 1024;
 const SMALL: usize = 32 * 1024;
 /// Read while there is no block.
 const FIRST: usize = 1024;
-/// After so many bytes at a stretch whoever prints is given time to fill the pipe again: few large blocks cost both
-/// sides less than many small ones.
-const STRETCH: usize = 256 * 1024;
-const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 /// After this long without a byte the thread goes.
 const SILENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
@@ -231,20 +227,13 @@ impl Pump {
     /// Takes what comes, until nothing has come for a while. Blocks.
     fn run(&mut self, (source, bytes): First) {
         self.write(source, bytes);
-        let mut stretch = 0;
         loop {
-            let taken = self.take();
-            if taken > 0 {
-                stretch += taken;
-                if stretch >= STRETCH && taken < BLOCK && !self.gone.load(Ordering::Acquire) {
-                    let _ = poll(&mut [], Some(&PAUSE));
-                }
+            if self.take() {
                 continue;
             }
-            stretch = 0;
             // First this, then the last look at the pipes: the other way round what came between would be lost.
             let gone = self.gone.load(Ordering::Acquire);
-            if self.open.is_empty() || (gone && self.take() == 0) {
+            if self.open.is_empty() || (gone && !self.take()) {
                 break;
             }
             let mut waiting: Vec<PollFd<'_>> =
@@ -258,9 +247,9 @@ impl Pump {
         self.blocks = Blocks::default();
     }
 
-    /// At most one block from each pipe; gives the bytes.
-    fn take(&mut self) -> usize {
-        let mut taken = 0;
+    /// At most one block from each pipe. False if none had any.
+    fn take(&mut self) -> bool {
+        let mut any = false;
         let mut at = 0;
         while at < self.open.len() {
             let source = &mut self.open[at];
@@ -272,8 +261,8 @@ impl Pump {
                         let _ = rustix::pipe::fcntl_setpipe_size(&source.pipe, PIPE);
                     }
                     let name = source.name;
-                    taken += bytes.len();
                     self.write(name, bytes);
+                    any = true;
                 }
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Ok(_) | Err(_) => {
@@ -283,7 +272,7 @@ impl Pump {
             }
             at += 1;
         }
-        taken
+        any
     }
 
     fn write(&mut self, source: LogSource, bytes: Bytes) {

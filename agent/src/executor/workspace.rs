@@ -6,9 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cap_std::fs::Dir;
 use nexusmon_shared::attempt::AttemptRef;
@@ -28,8 +27,6 @@ const SCRIPT: &str = "script";
 const INPUTS: &str = "inputs";
 /// Below the data folder, the inputs of every confined task that has none.
 const NO_INPUTS: &str = "no-inputs";
-/// Entries of one folder come and go one after another; who waits for that in the kernel keeps a processor busy.
-static ENTRIES: Mutex<()> = Mutex::new(());
 /// Where bubblewrap shows the workspace, and what belongs to it.
 const INSIDE: &str = "/workspace";
 const BESIDE: &str = "/nexusmon";
@@ -64,10 +61,6 @@ pub(super) fn no_inputs(data_dir: &Path) -> PathBuf {
     data_dir.join(NO_INPUTS)
 }
 
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    ENTRIES.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn folder(data_dir: &Path, attempt: AttemptRef) -> PathBuf {
     data_dir.join("work").join(attempt_key(attempt))
 }
@@ -90,8 +83,6 @@ impl Workspace {
     }
 
     fn fill(folder: &Path, data_dir: &Path, job: &Job, view: View) -> std::io::Result<Self> {
-        let parameters = serde_json::to_vec(&job.parameters)?;
-        let alone = one_at_a_time();
         match fs::create_dir(folder) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 fs::remove_dir_all(folder)?;
@@ -99,9 +90,7 @@ impl Workspace {
             }
             made => made?,
         }
-        let mut params = fs::File::create(beside(folder, PARAMS))?;
-        drop(alone);
-        params.write_all(&parameters)?;
+        fs::write(beside(folder, PARAMS), serde_json::to_vec(&job.parameters)?)?;
         let own_inputs = beside(folder, INPUTS);
         let mut inputs = Vec::new();
         // What is not confined could leave something in the folder all others share.
@@ -261,17 +250,14 @@ impl Workspace {
 impl Workspace {
     /// Removes all of it. Most tasks leave nothing in theirs, and then there is no need to look.
     pub(super) fn remove(&self) {
-        let alone = one_at_a_time();
         let _ = fs::remove_file(beside(&self.folder, PARAMS));
-        let removed = fs::remove_dir(&self.folder);
-        drop(alone);
         if self.has_script {
             let _ = fs::remove_file(beside(&self.folder, SCRIPT));
         }
         if !self.inputs.is_empty() || self.view == View::Open {
             remove(&beside(&self.folder, INPUTS));
         }
-        if removed.is_err() {
+        if fs::remove_dir(&self.folder).is_err() {
             remove(&self.folder);
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use nexusmon_shared::message::MAX_MESSAGE_BYTES;
-use nexusmon_shared::tls::{AgentConnection, AgentPort, AgentPortLimits, MAX_FRAME_BYTES, ServerIdentity};
+use nexusmon_shared::tls::{AgentConnection, AgentPort, AgentPortLimits, ServerIdentity};
 use nexusmon_shared::wire::proto::enrollment_server::EnrollmentServer;
 use nexusmon_shared::wire::proto::session_server::SessionServer;
 use nexusmon_shared::wire::proto::transfer_server::TransferServer;
@@ -71,7 +71,6 @@ pub fn serve(app: &App, listener: TcpListener) -> Result<PortCertificate> {
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(MAX_FRAME_BYTES)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .add_service(

@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::replay::Replay;
 use super::verify::{CoordinatorVerifier, pinned};
-use super::{ConnectError, Exporters, MAX_FRAME_BYTES, TlsError, Wall, provider};
+use super::{ConnectError, Exporters, TlsError, Wall, provider};
 use crate::digest::Digest;
 use crate::join_token::Address;
 use crate::pki::{SERVER_NAME, TlsKey};
@@ -129,8 +129,7 @@ impl Connector {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_frame_size(MAX_FRAME_BYTES);
+            .initial_connection_window_size(CONNECTION_WINDOW);
         let channel = endpoint.connect_with_connector(Once(Some(stream))).await.map_err(not_http2)?;
         Ok(Connection { channel, exporters, authority })
     }
