@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let files = ["nexusmon/v1/agent.proto", "nexusmon/v1/transfer.proto"];
     let descriptors = protox::compile(files, ["../proto"])?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    let codec = "crate::wire::codec::Lean";
+    tonic_prost_build::configure().bytes(".").codec_path(codec).compile_fds(descriptors)?;
     Ok(())
 }

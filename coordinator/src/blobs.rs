@@ -288,9 +288,9 @@ impl Blobs {
     }
 
     /// Makes a staged file a blob elsewhere.
-    async fn publish(&self, staged: PathBuf, file: File, stored: Stored) -> Result<(), BlobError> {
+    async fn publish(&self, staged: PathBuf, file: Arc<File>, stored: Stored) -> Result<(), BlobError> {
         let Backend::Remote(remote) = &self.0.backend else { return Err(BlobError::Lost) };
-        remote.publish(Arc::new(file), stored.size, &remote.blob(&stored.digest)).await?;
+        remote.publish(file, stored.size, &remote.blob(&stored.digest)).await?;
         blocking(move || std::fs::remove_file(&staged).map_err(|e| BlobError::io("remove", staged, e))).await
     }
 

@@ -4,6 +4,7 @@
 //! looked at, every size is bounded, and an error names the field. From inside to outside they cannot fail.
 
 mod checkpoint;
+mod codec;
 mod control;
 mod enrollment;
 mod event;

@@ -47,7 +47,7 @@ macro_rules! workload {
 pub const WORKLOADS: [Workload; 13] = [
     workload!("W1", "no-op tasks in bulk, two agents", workloads::bulk),
     workload!("W1b", "one mission per task, 16 in flight", workloads::single),
-    workload!("W2", "a process per task, profile user", workloads::processes),
+    workload!("W2", "a process per task, profile user", workloads::spawning),
     workload!("W3", "submit to completed, one after another", workloads::latency),
     workload!("W4", "one task prints 1,000,000 lines of 100 bytes", workloads::log),
     workload!("W5", "chains of three, 1,000 missions", workloads::chains),

@@ -1,6 +1,7 @@
 //! Landlock: what a process may reach of the host's paths.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use landlock::{
     ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
@@ -28,14 +29,23 @@ pub(crate) enum Unconfined {
 pub(crate) struct Opened(Vec<(OwnedFd, Access)>);
 
 impl Opened {
-    /// Opens what exists of `visible`; what does not exist cannot be shown.
+    /// Opens what exists of `visible`; what does not exist cannot be shown. What lies within another of them is shown
+    /// with that one: each rule costs every process that starts.
     pub(crate) fn of(visible: &[Visible]) -> Self {
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-        let open = |visible: &Visible| {
-            let file = rustix::fs::open(&visible.path, flags, rustix::fs::Mode::empty()).ok()?;
-            Some((file, visible.access))
+        let mut kept: Vec<(PathBuf, Access)> = Vec::new();
+        for visible in visible {
+            let Ok(path) = std::fs::canonicalize(&visible.path) else { continue };
+            let within =
+                |(other, access): &(PathBuf, Access)| *access == visible.access && path.starts_with(other);
+            if !kept.iter().any(within) {
+                kept.push((path, visible.access));
+            }
+        }
+        let open = |(path, access): (PathBuf, Access)| {
+            Some((rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?, access))
         };
-        Self(visible.iter().filter_map(open).collect())
+        Self(kept.into_iter().filter_map(open).collect())
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A resumable upload writes to a staging file that outlives its stream; the stream that comes last owns it.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use nexusmon_shared::digest::Digest;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::error::BlobError;
@@ -19,6 +21,8 @@ use super::{Blobs, Stored, local};
 
 /// Bytes gathered before they are handed to blocking threads.
 const BLOCK: usize = 1024 * 1024;
+/// Blocks of one upload that wait for those threads or are in their hands; further ones wait in the connection.
+const BLOCKS: usize = 4;
 /// Bytes after which the disk is set to work, so that the last sync does not find all of them unwritten.
 const SYNC_EVERY: u64 = 32 * 1024 * 1024;
 
@@ -54,7 +58,7 @@ impl Claim {
 
 #[derive(Debug)]
 struct Open {
-    file: File,
+    file: Arc<File>,
     written: u64,
 }
 
@@ -62,7 +66,7 @@ impl Open {
     fn append(&mut self, path: &Path, blocks: &[Bytes]) -> Result<(), BlobError> {
         for block in blocks {
             nexusmon_shared::planted::failure("blob.write")
-                .and_then(|()| self.file.write_all(block))
+                .and_then(|()| (&*self.file).write_all(block))
                 .map_err(|e| BlobError::io("write", path, e))?;
             self.written += block.len() as u64;
         }
@@ -76,21 +80,70 @@ fn hash(hasher: &mut Sha256, blocks: &[Bytes]) {
     }
 }
 
-/// Work on a blocking thread that gives back what it was given.
-type Job<T> = JoinHandle<Result<T, BlobError>>;
-
-/// What a blocking thread may have in its hands.
+/// Bytes on their way to both threads; their room is free again when both are done.
 #[derive(Debug)]
-struct Held<T> {
-    here: Option<T>,
-    job: Option<Job<T>>,
+struct Block {
+    bytes: Vec<Bytes>,
+    _room: OwnedSemaphorePermit,
 }
 
-impl<T> Held<T> {
-    const fn new(here: T) -> Self {
-        Self { here: Some(here), job: None }
+/// Blocks that wait for one thread, in order.
+#[derive(Debug, Default)]
+struct Waiting {
+    blocks: VecDeque<Arc<Block>>,
+    /// Somebody takes them; once nobody does, the state is on its way back.
+    served: bool,
+}
+
+/// What works on blocks one after another, on a blocking thread for as long as there are any: a slow upload holds none.
+#[derive(Debug)]
+struct Lane<T> {
+    here: Option<T>,
+    job: Option<JoinHandle<Result<T, BlobError>>>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+impl<T: Send + 'static> Lane<T> {
+    fn new(here: T) -> Self {
+        Self { here: Some(here), job: None, waiting: Arc::default() }
     }
 
+    /// Hands over a block. `work` is what a lane always does; an error of an earlier block comes here or from `settle`.
+    async fn push(
+        &mut self,
+        block: Arc<Block>,
+        work: impl Fn(&mut T, &[Bytes]) -> Result<(), BlobError> + Send + 'static,
+    ) -> Result<(), BlobError> {
+        let served = {
+            let mut waiting = self.waiting.lock().expect("no holder panics");
+            waiting.blocks.push_back(block);
+            std::mem::replace(&mut waiting.served, true)
+        };
+        if served {
+            return Ok(());
+        }
+        let mut state = self.settle().await?;
+        let waiting = Arc::clone(&self.waiting);
+        self.job = Some(tokio::task::spawn_blocking(move || {
+            loop {
+                let next = {
+                    let mut waiting = waiting.lock().expect("no holder panics");
+                    let next = waiting.blocks.pop_front();
+                    waiting.served = next.is_some();
+                    next
+                };
+                let Some(block) = next else { return Ok(state) };
+                if let Err(error) = work(&mut state, &block.bytes) {
+                    let mut waiting = waiting.lock().expect("no holder panics");
+                    *waiting = Waiting::default();
+                    return Err(error);
+                }
+            }
+        }));
+        Ok(())
+    }
+
+    /// Waits until nothing is under way.
     async fn settle(&mut self) -> Result<T, BlobError> {
         if let Some(job) = &mut self.job {
             let done = job.await;
@@ -113,9 +166,14 @@ pub struct BlobWriter {
     received: u64,
     waiting: Vec<Bytes>,
     waiting_bytes: usize,
-    /// Writing and hashing go on at once.
-    open: Held<Open>,
-    hasher: Held<Sha256>,
+    room: Arc<Semaphore>,
+    /// Writing and hashing go on at once, each at its own pace.
+    open: Lane<Open>,
+    hasher: Lane<Sha256>,
+    /// The file once more, for syncing while the other is being written.
+    file: Arc<File>,
+    /// Bytes handed to the lane that writes; those before the newest few are in the file.
+    handed: u64,
     /// Writes to the disk what has been written so far.
     syncing: Option<JoinHandle<Result<(), BlobError>>>,
     synced: u64,
@@ -136,7 +194,7 @@ impl BlobWriter {
                 .mode(0o600)
                 .open(&place)
                 .map_err(|e| BlobError::io("create", &place, e))?;
-            Ok((Open { file, written: 0 }, Sha256::new()))
+            Ok((Open { file: Arc::new(file), written: 0 }, Sha256::new()))
         })
         .await?;
         Ok(Self::over(blobs, path, claim, open, None, limit, false))
@@ -175,9 +233,12 @@ impl BlobWriter {
             received,
             waiting: Vec::new(),
             waiting_bytes: 0,
+            room: Arc::new(Semaphore::new(BLOCKS)),
+            file: Arc::clone(&open.file),
+            handed: received,
             synced: received,
-            open: Held::new(open),
-            hasher: Held::new(hasher),
+            open: Lane::new(open),
+            hasher: Lane::new(hasher),
             syncing: None,
             keep,
         }
@@ -199,27 +260,25 @@ impl BlobWriter {
         if self.waiting_bytes >= BLOCK { self.flush().await } else { Ok(()) }
     }
 
-    /// Hands what waits to blocking threads, once what came before is done.
+    /// Hands what waits to blocking threads, once there is room for it.
     async fn flush(&mut self) -> Result<(), BlobError> {
-        let (mut open, mut hasher) = (self.open.settle().await?, self.hasher.settle().await?);
-        self.sync_early(&open).await?;
-        let blocks = Arc::new(std::mem::take(&mut self.waiting));
-        self.waiting_bytes = 0;
+        let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| BlobError::Lost)?;
+        self.sync_early().await?;
+        let block = Arc::new(Block { bytes: std::mem::take(&mut self.waiting), _room: room });
+        self.handed += std::mem::take(&mut self.waiting_bytes) as u64;
         let (claim, path) = (self.claim.clone(), self.path.clone());
-        let hashed = Arc::clone(&blocks);
-        self.open.job = Some(tokio::task::spawn_blocking(move || {
-            claim.hold(|| open.append(&path, &blocks))?;
-            Ok(open)
-        }));
-        self.hasher.job = Some(tokio::task::spawn_blocking(move || {
-            hash(&mut hasher, &hashed);
-            Ok(hasher)
-        }));
-        Ok(())
+        let append = move |open: &mut Open, blocks: &[Bytes]| claim.hold(|| open.append(&path, blocks));
+        self.open.push(Arc::clone(&block), append).await?;
+        self.hasher
+            .push(block, |hasher, blocks| {
+                hash(hasher, blocks);
+                Ok(())
+            })
+            .await
     }
 
-    async fn sync_early(&mut self, open: &Open) -> Result<(), BlobError> {
-        if open.written < self.synced + SYNC_EVERY {
+    async fn sync_early(&mut self) -> Result<(), BlobError> {
+        if self.handed < self.synced + SYNC_EVERY {
             return Ok(());
         }
         // What it says must not be lost: the kernel tells of a failed write only once.
@@ -227,9 +286,8 @@ impl BlobWriter {
             self.synced().await?;
         }
         if self.syncing.is_none() {
-            let path = self.path.clone();
-            let file = open.file.try_clone().map_err(|e| BlobError::io("sync", &path, e))?;
-            self.synced = open.written;
+            let (path, file) = (self.path.clone(), Arc::clone(&self.file));
+            self.synced = self.handed;
             self.syncing = Some(tokio::task::spawn_blocking(move || {
                 file.sync_data().map_err(|e| BlobError::io("sync", path, e))
             }));
@@ -323,7 +381,7 @@ fn reopen(path: &Path, offset: u64) -> Result<(Open, Sha256), BlobError> {
         left -= length as u64;
     }
     file.seek(SeekFrom::Start(offset)).map_err(|e| BlobError::io("seek in", path, e))?;
-    Ok((Open { file, written: offset }, hasher))
+    Ok((Open { file: Arc::new(file), written: offset }, hasher))
 }
 
 pub(super) async fn blocking<T: Send + 'static>(

@@ -94,7 +94,8 @@ pub fn serve(app: &App, listener: TcpListener) -> Result<PortCertificate> {
 
 /// A connection that can be ended from this side, whatever the other side reads or writes.
 struct Line {
-    inner: AgentConnection,
+    /// Boxed: what serves a connection keeps room for it in more than one place.
+    inner: Box<AgentConnection>,
     token: CancellationToken,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -102,7 +103,7 @@ struct Line {
 impl Line {
     fn new(inner: AgentConnection) -> Self {
         let token = CancellationToken::new();
-        Self { inner, closed: Box::pin(token.clone().cancelled_owned()), token }
+        Self { inner: Box::new(inner), closed: Box::pin(token.clone().cancelled_owned()), token }
     }
 
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
@@ -128,7 +129,7 @@ impl AsyncRead for Line {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        Pin::new(&mut *self.inner).poll_read(context, buffer)
     }
 }
 
@@ -141,7 +142,7 @@ impl AsyncWrite for Line {
         if self.token.is_cancelled() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        Pin::new(&mut *self.inner).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -152,7 +153,7 @@ impl AsyncWrite for Line {
         if self.token.is_cancelled() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+        Pin::new(&mut *self.inner).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -160,10 +161,10 @@ impl AsyncWrite for Line {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        Pin::new(&mut *self.inner).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
+        Pin::new(&mut *self.inner).poll_shutdown(context)
     }
 }

@@ -234,19 +234,20 @@ impl Flow<'_> {
     ) -> End {
         let stopping = self.pump.app.lifecycle.soft();
         loop {
-            // Every arm is safe to drop: each only waits for something that stays where it is.
+            // Every arm is safe to drop: each only waits for something that stays where it is. What is done about it is
+            // boxed: a session that waits needs no room for it.
             let step = tokio::select! {
                 () = stopping.cancelled() => Err(End::Shutdown),
                 message = outgoing.next() => match message {
                     Some(CoordinatorMessage::Goodbye(goodbye)) => Err(End::Farewell(goodbye)),
-                    Some(message) => self.pump.write(self.live, message).await,
+                    Some(message) => Box::pin(self.pump.write(self.live, message)).await,
                     None => Err(End::Gone),
                 },
                 Some(settled) = self.reports.next(), if !self.reports.is_empty() => {
-                    self.acknowledge(settled).await
+                    Box::pin(self.acknowledge(settled)).await
                 }
                 message = inbound.message(), if self.reports.len() < REPORTS_IN_FLIGHT => match message {
-                    Ok(Some(message)) => self.take(message).await,
+                    Ok(Some(message)) => Box::pin(self.take(message)).await,
                     Ok(None) | Err(_) => Err(End::Gone),
                 },
             };

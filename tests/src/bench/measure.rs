@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use nexusmon_shared::time::{Clock, SystemClock};
 
+use crate::Cluster;
+
 /// Elapsed time on the boot clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Watch(Duration);
@@ -17,6 +19,20 @@ impl Watch {
     pub(super) fn elapsed(self) -> Duration {
         SystemClock.boot().saturating_sub(self.0)
     }
+}
+
+/// Coordinator, agents, and the agents' spawners, which are nobody's children: tasks and what starts them count.
+pub(super) fn processes(cluster: &Cluster) -> Vec<u32> {
+    let mut ids = cluster.process_ids();
+    for agent in &cluster.agents {
+        let mark = fs::read(agent.folder.join("spawner.json")).unwrap_or_default();
+        let mark: serde_json::Value = serde_json::from_slice(&mark).unwrap_or_default();
+        let listed = mark["processes"].as_array().into_iter().flatten();
+        ids.extend(listed.filter_map(|process| u32::try_from(process[0].as_u64()?).ok()));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 /// Processor seconds used so far by these processes and everything below them, ended children included.
@@ -71,7 +87,8 @@ fn tree(roots: &[u32]) -> Vec<u32> {
     let mut next = 0;
     while next < found.len() {
         let parent = found[next];
-        found.extend(all.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id));
+        let children = all.iter().filter(|(id, of)| *of == parent && !roots.contains(id));
+        found.extend(children.map(|(id, _)| *id));
         next += 1;
     }
     found

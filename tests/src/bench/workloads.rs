@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-use super::measure::{Watch, cpu_seconds, memory_mib, peak_memory_mib, quiet};
+use super::measure::{Watch, cpu_seconds, memory_mib, peak_memory_mib, processes, quiet};
 use super::{Row, limits};
 use crate::{Api, Cluster, Options};
 
@@ -61,7 +61,7 @@ pub(super) struct Cost {
 
 impl Cost {
     pub(super) fn start(cluster: &Cluster) -> Self {
-        Self::of(cluster.process_ids())
+        Self::of(processes(cluster))
     }
 
     /// Of these processes and everything below them.
@@ -128,7 +128,7 @@ pub(super) async fn single() -> Result<Vec<Row>> {
     Ok(vec![cost.row("W1b", "missions of one task", MISSIONS, Some(limit), is)])
 }
 
-pub(super) async fn processes() -> Result<Vec<Row>> {
+pub(super) async fn spawning() -> Result<Vec<Row>> {
     const TASKS: usize = 2000;
     let mut rows = Vec::new();
     let bare = ("bare /bin/true with pipes, 16 at once", limits::spawns as fn() -> Result<limits::Spawns>);

@@ -204,7 +204,11 @@ impl Supervisor {
             && let Some(status) = tree.main.and_then(processes::reap)
         {
             tree.status = Some(ending(status));
-            self.handles.remove(&id);
+            if let Some(handle) = self.handles.remove(&id) {
+                // Closing it is not enough: until a child that is just being born executes, it holds a copy, and what
+                // has a copy goes on being reported as ready.
+                let _ = epoll::delete(&self.epoll, &handle);
+            }
         }
     }
 
