@@ -4,17 +4,22 @@
 
 use std::sync::Arc;
 
+use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::id::{AgentId, JournalId};
 use nexusmon_shared::lifecycle::Lifecycle;
+use nexusmon_shared::message::SealedSecret;
 use nexusmon_shared::time::SharedClock;
+use nexusmon_shared::trust::provenance::Provenance;
+use nexusmon_shared::trust::sealed::{Binding, SealError};
 use rand::rngs::StdRng;
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
-use crate::attempts::{Attempts, Command, Parts, Summary};
+use crate::attempts::{Attempts, Command, Keys, Parts, Summary};
 use crate::config::Config;
 use crate::consent::{Catalogue, Standing};
 use crate::control::{self, Portrait, Status};
-use crate::enroll::Home;
+use crate::enroll::{Home, NeverBehind};
 use crate::error::AgentError;
 use crate::facts;
 use crate::journal::Journal;
@@ -22,6 +27,31 @@ use crate::link::{self, Artifacts, LineState, Link};
 use crate::roster::Believed;
 use crate::witness::Witness;
 use crate::worker::{LogSpool, Worker};
+
+/// The keys of the identity folder.
+struct OwnKeys(Arc<Home>);
+
+impl Keys for OwnKeys {
+    fn open(&self, attempt: AttemptRef, secret: &SealedSecret) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let SealedSecret { name, version, scope, sealed } = secret;
+        let membership = self.0.membership();
+        let binding = Binding {
+            organism: membership.organism,
+            agent: membership.agent,
+            secret: name.clone(),
+            version: *version,
+            scope: scope.clone(),
+            task: attempt.task,
+            fence: attempt.fence,
+        };
+        self.0.sealing().open(&binding, sealed)
+    }
+
+    fn attest(&self, provenance: &Provenance) -> Option<String> {
+        let envelope = self.0.identity().attest(provenance)?;
+        serde_json::to_string(&envelope).ok()
+    }
+}
 
 /// What an agent is made of.
 pub struct Ingredients {
@@ -47,6 +77,7 @@ impl Agent {
     /// Ends what an earlier life left behind, then opens the line.
     pub async fn start(ingredients: Ingredients, lifecycle: &Lifecycle) -> Result<Self, AgentError> {
         let Ingredients { config, home, worker, spool, clock, mut rng } = ingredients;
+        let clock: SharedClock = Arc::new(NeverBehind::new(clock, Arc::clone(&home)));
         let folder = config.data_dir.join("journal");
         std::fs::create_dir_all(&folder).map_err(|error| AgentError::io("make", &folder, error))?;
         let opened = Journal::open(&folder, JournalId::new(clock.now(), &mut rng))?;
@@ -68,6 +99,7 @@ impl Agent {
             ceiling: membership.max_rank,
             policy: config.policy(),
             levels: worker.levels(),
+            allow_private: config.allow_private.clone(),
             catalogue: Arc::new(Catalogue::default()),
             disabled: std::collections::BTreeSet::new(),
             signed_from: config.signed_from,
@@ -82,6 +114,7 @@ impl Agent {
             stop_grace: config.stop_grace,
             worker: Arc::clone(&worker),
             courier: Arc::clone(&artifacts) as Arc<_>,
+            keys: Arc::new(OwnKeys(Arc::clone(&home))),
             clock: Arc::clone(&clock),
         };
         let attempts = Attempts::start(parts, opened, lifecycle).await;
@@ -165,6 +198,11 @@ impl Agent {
             line,
             attempts,
             certificate_expires: home.renewal(0.0).ok().map(|renewal| renewal.expires),
+            sandbox_missing: worker
+                .missing_levels()
+                .into_iter()
+                .map(|(level, why)| (level.as_str().to_owned(), why))
+                .collect(),
             sandbox_levels: worker.levels().iter().map(|level| level.as_str().to_owned()).collect(),
             capabilities: capabilities(&*worker),
             witness: memory.kept(),

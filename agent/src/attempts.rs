@@ -8,6 +8,7 @@ mod execution;
 mod intake;
 mod outbox;
 mod reports;
+mod secrets;
 mod session;
 mod settlement;
 mod supervisor;
@@ -19,10 +20,15 @@ use bytes::Bytes;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::lifecycle::Lifecycle;
-use nexusmon_shared::message::{Cancel, HaltNotice, HeldAttempt, OrderInput, Orders, PlanNotice, Welcome};
+use nexusmon_shared::message::{
+    Cancel, HaltNotice, HeldAttempt, OrderInput, Orders, PlanNotice, SealedSecret, SecretAnswer, Welcome,
+};
 use nexusmon_shared::outcome::ProducedArtifact;
 use nexusmon_shared::time::SharedClock;
+use nexusmon_shared::trust::provenance::Provenance;
+use nexusmon_shared::trust::sealed::SealError;
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use crate::consent::Standing;
 use crate::journal::Opened;
@@ -56,6 +62,15 @@ pub trait Courier: Send + Sync + 'static {
     fn done(&self, attempt: AttemptRef);
 }
 
+/// What only this machine's own keys can do. They lie outside every sandbox.
+pub trait Keys: Send + Sync + 'static {
+    /// Opens a secret that was sealed for this attempt.
+    fn open(&self, attempt: AttemptRef, secret: &SealedSecret) -> Result<Zeroizing<Vec<u8>>, SealError>;
+
+    /// Signs what is said about an attempt's artifacts; gives the envelope as JSON.
+    fn attest(&self, provenance: &Provenance) -> Option<String>;
+}
+
 /// What the supervisor is made of.
 pub struct Parts {
     pub standing: Standing,
@@ -68,6 +83,7 @@ pub struct Parts {
     pub stop_grace: Duration,
     pub worker: Arc<dyn Worker>,
     pub courier: Arc<dyn Courier>,
+    pub keys: Arc<dyn Keys>,
     pub clock: SharedClock,
 }
 
@@ -97,6 +113,8 @@ pub enum Command {
     Halt(HaltNotice),
     /// Who may approve, as the coordinator says; believed if it is signed.
     Roster(Bytes),
+    /// What an attempt asked for that is about to start.
+    Secret(Box<SecretAnswer>),
     /// The machine's admin has begun anew with another owner key, or without one.
     RosterReset(Box<Believed>),
     /// By the machine's admin.

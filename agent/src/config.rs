@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nexusmon_shared::capability::Capability;
+use nexusmon_shared::egress::Neighbour;
 use nexusmon_shared::join_token::Address;
 use nexusmon_shared::message::LocalPolicy;
 use nexusmon_shared::name::Name;
@@ -45,6 +46,12 @@ pub struct Config {
     pub plugin_dir: PathBuf,
     /// Where join tokens may lie, which tasks are not shown.
     pub join_from: Option<PathBuf>,
+    /// Networks and names of the neighbourhood that tasks in profile `network` may be let through to.
+    pub allow_private: Vec<Neighbour>,
+    /// Processes and threads one confined attempt may have; absent: the executor's own bound.
+    pub task_processes: Option<u64>,
+    /// Bytes each process of a confined attempt may write to; absent: most of the machine's memory.
+    pub task_memory: Option<Size>,
     /// How long running attempts may go on after the agent was asked to stop.
     pub stop_grace: Duration,
 }
@@ -149,6 +156,25 @@ pub struct Settings {
     #[arg(long, env = "NEXUSMON_AGENT_JOIN_FROM", value_name = "PATH", global = true)]
     pub join_from: Option<PathBuf>,
 
+    /// Neighbours that tasks in profile `network` may speak to where they list them, such as `192.168.1.0/24,nas.example.org`
+    /// [default: none]
+    #[arg(
+        long,
+        env = "NEXUSMON_AGENT_ALLOW_PRIVATE",
+        value_name = "NETWORK,…",
+        value_delimiter = ',',
+        global = true
+    )]
+    pub allow_private: Option<Vec<String>>,
+
+    /// Processes and threads a task in a sandbox may have [default: 1024]
+    #[arg(long, env = "NEXUSMON_AGENT_TASK_PROCESSES", value_name = "NUMBER", global = true)]
+    pub task_processes: Option<u64>,
+
+    /// Memory each process of a task in a sandbox may have, such as `2GiB` [default: three quarters of the machine's]
+    #[arg(long, env = "NEXUSMON_AGENT_TASK_MEMORY", value_name = "SIZE", global = true)]
+    pub task_memory: Option<Size>,
+
     /// How long running attempts may go on when the agent is stopped, such as `30s` [default: 10s]
     #[arg(long, env = "NEXUSMON_AGENT_STOP_GRACE", value_name = "DURATION", value_parser = parse_span, global = true)]
     pub stop_grace: Option<Span>,
@@ -211,6 +237,14 @@ impl Config {
             .iter()
             .map(|text| text.trim().parse().map_err(|error| wrong("capabilities")(&error)))
             .collect::<Result<Vec<Capability>, _>>()?;
+        let allow_private = said.allow_private.or(file.allow_private).unwrap_or_default();
+        let allow_private = allow_private
+            .iter()
+            .map(|text| text.trim().parse().map_err(|error| wrong("allow_private")(&error)))
+            .collect::<Result<Vec<Neighbour>, _>>()?;
+        if said.task_processes.or(file.task_processes).is_some_and(|most| most < 16) {
+            return Err(wrong("task_processes")(&"less than 16 would keep most programs from running"));
+        }
         let coordinator = said
             .coordinator
             .or(file.coordinator)
@@ -248,6 +282,9 @@ impl Config {
             cache_limit: said.cache_limit.or(file.cache_limit).unwrap_or(Size::gib(2)),
             plugin_dir: said.plugin_dir.or(file.plugin_dir).unwrap_or_else(|| data_dir.join("plugins")),
             join_from: said.join_from.or(file.join_from),
+            allow_private,
+            task_processes: said.task_processes.or(file.task_processes),
+            task_memory: said.task_memory.or(file.task_memory),
             stop_grace: said.stop_grace.or(file.stop_grace).map_or(Duration::from_secs(10), |span| span.0),
             data_dir,
         })

@@ -14,22 +14,25 @@ use std::time::Duration;
 
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::digest::Digest;
+use nexusmon_shared::egress::Neighbour;
 use nexusmon_shared::expression;
 use nexusmon_shared::id::{AgentId, OrganismId};
 use nexusmon_shared::message::{LocalPolicy, Order, PlanNotice};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::outcome::Refusal;
-use nexusmon_shared::plan::{PlanHeader, TaskSpec};
+use nexusmon_shared::plan::{MAX_SECRETS, PlanHeader, TaskSpec, is_variable};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::{self, Level};
 use nexusmon_shared::selector::{Labels, On};
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::approval::SignedDecision;
+use nexusmon_shared::trust::canonical;
 use nexusmon_shared::trust::plan_digest::{self, ProofError};
+use nexusmon_shared::trust::provenance::{ApprovalUsed, Material, Provenance};
 use nexusmon_shared::trust::roster::Roster;
 use serde_json::{Map, Value};
 
-use approved::Wanted;
+use approved::{Approved, Wanted};
 pub use catalogue::{Catalogue, Offered};
 pub use floor::rank_floor;
 
@@ -47,6 +50,8 @@ pub struct Standing {
     pub ceiling: Rank,
     pub policy: LocalPolicy,
     pub levels: BTreeSet<Level>,
+    /// What of the neighbourhood this machine's admin opens to tasks that list it.
+    pub allow_private: Vec<Neighbour>,
     pub catalogue: Arc<Catalogue>,
     /// Forbidden fleet-wide.
     pub disabled: BTreeSet<Capability>,
@@ -153,12 +158,17 @@ impl Standing {
         self.check_selector(&spec.on)?;
         let offered = self.check_capability(&spec, plan)?;
         self.check_sandbox(&spec, offered)?;
+        check_secrets(&spec)?;
         let parameters = check_parameters(order, &spec, offered)?;
         check_inputs(order)?;
-        let rank = order.rank.max(rank_floor(&spec, &offered.spec, &self.levels));
+        let rank = order.rank.max(rank_floor(&spec, &offered.spec, &self.levels, &self.allow_private));
         self.check_rank(rank)?;
         let wanted = Wanted { order, plan, spec: &spec, parameters: &parameters, rank };
-        let instance = self.check_approved(&wanted, offered, now)?;
+        let Approved { instance, approvals } = self.check_approved(&wanted, offered, now)?;
+        // A plugin may name artifacts that its task did not.
+        let makes_artifacts =
+            !(spec.artifacts.is_empty() && (is_code(&spec.uses) || spec.uses.plugin() == "core"));
+        let provenance = makes_artifacts.then(|| Box::new(self.provenance(&wanted, offered, approvals)));
         let offline = if spec.idempotent { Duration::ZERO } else { spec.offline.0 };
         let job = Job {
             attempt: order.attempt,
@@ -172,9 +182,39 @@ impl Standing {
             offline,
             idempotency_key: order.idempotency_key.clone(),
             traceparent: (!order.traceparent.is_empty()).then(|| order.traceparent.clone()),
+            secrets: Vec::new(),
+            provenance,
             spec,
         };
         Ok(Consented { job, instance })
+    }
+
+    /// What can be said of the artifacts before there are any.
+    fn provenance(&self, wanted: &Wanted<'_>, offered: &Offered, approvals: Vec<ApprovalUsed>) -> Provenance {
+        let Wanted { order, plan, spec, parameters, rank } = wanted;
+        let inputs = order.inputs.iter();
+        let begun = Timestamp::from_micros(0);
+        Provenance {
+            organism: self.organism,
+            agent: self.agent,
+            mission: plan.header.mission,
+            plan_digest: plan.digest,
+            task: spec.id.clone(),
+            attempt: order.attempt,
+            item_index: order.item_index,
+            capability: spec.uses.clone(),
+            plugin_version: offered.version.clone(),
+            rank: *rank,
+            profile: spec.sandbox.profile,
+            level: Level::L0,
+            parameters: parameters_digest(parameters),
+            inputs: inputs.map(|input| Material { name: input.name.clone(), digest: input.digest }).collect(),
+            approvals,
+            artifacts: Vec::new(),
+            log: None,
+            started_at: begun,
+            finished_at: begun,
+        }
     }
 
     fn check_selector(&self, on: &On) -> Result<(), Refused> {
@@ -217,6 +257,9 @@ impl Standing {
 
     fn check_sandbox(&self, spec: &TaskSpec, offered: &Offered) -> Result<(), Refused> {
         let profile = spec.sandbox.profile;
+        if let Err(error) = spec.sandbox.hosts() {
+            return refused(Refusal::ParametersInvalid, format!("sandbox.network: {error}"));
+        }
         if let Some(least) = offered.spec.sandbox
             && profile > least
         {
@@ -283,6 +326,30 @@ fn check_parameters(
         }
     };
     offered.accepts(parameters).map_err(|detail| Refused { reason: Refusal::ParametersInvalid, detail })
+}
+
+/// Secrets go to processes, under names and variables that can be theirs.
+fn check_secrets(spec: &TaskSpec) -> Result<(), Refused> {
+    if spec.secrets.is_empty() {
+        return Ok(());
+    }
+    if !is_code(&spec.uses) || spec.secrets.len() > MAX_SECRETS {
+        let detail = format!("{} cannot be handed {} secrets here", spec.uses, spec.secrets.len());
+        return refused(Refusal::ParametersInvalid, detail);
+    }
+    for variable in spec.secrets.iter().filter_map(|one| one.env.as_deref()) {
+        if !is_variable(variable) {
+            let detail = format!("`{}` cannot be a secret's variable", variable.escape_default());
+            return refused(Refusal::ParametersInvalid, detail);
+        }
+    }
+    Ok(())
+}
+
+/// Of their canonical form; numbers that have no exact one count as they are written.
+fn parameters_digest(parameters: &Map<String, Value>) -> Digest {
+    let plain = || serde_json::to_vec(parameters).unwrap_or_default();
+    Digest::of(&canonical::to_bytes(parameters).unwrap_or_else(|_| plain()))
 }
 
 fn is_code(uses: &Capability) -> bool {

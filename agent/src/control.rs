@@ -99,6 +99,9 @@ pub struct Status {
     pub attempts: Summary,
     pub certificate_expires: Option<Timestamp>,
     pub sandbox_levels: Vec<String>,
+    /// Levels this machine has not, and why.
+    #[serde(default)]
+    pub sandbox_missing: std::collections::BTreeMap<String, String>,
     pub capabilities: Vec<String>,
     /// Of the coordinator's audit log.
     #[serde(default)]

@@ -2,6 +2,7 @@
 //!
 //! Keys are made here and never leave the machine. Knows no sessions and no attempts.
 
+mod clock;
 mod home;
 mod join;
 mod renew;
@@ -14,6 +15,7 @@ use nexusmon_shared::pki::PkiError;
 use nexusmon_shared::tls::{ConnectError, TlsError};
 use nexusmon_shared::wire::WireError;
 
+pub use clock::NeverBehind;
 pub use home::{Home, Membership, Renewal};
 pub use join::{Joined, join};
 pub use renew::renew_by_challenge;

@@ -8,9 +8,12 @@ pub(crate) mod collect;
 mod command;
 mod confine;
 mod descriptor;
+mod doorway;
+mod handed;
 mod measure;
 mod protocol;
 mod pump;
+mod room;
 mod ruleset;
 mod seccomp;
 mod spawner;
@@ -29,11 +32,13 @@ use nexusmon_shared::outcome::{Cause, Ending, Refusal};
 use nexusmon_shared::sandbox::{Level, Profile};
 use nexusmon_shared::time::{SharedClock, Timestamp};
 
+use crate::egress::{EgressConfig, Gate};
+use crate::redact::Redactor;
 use crate::run::{Exit, Job};
 use crate::spool::Spool;
 use crate::worker::{CancelToken, Hooks, Leftover};
 use client::{Client, Tree};
-use protocol::{Event, Lease, Reason, Start, Status};
+use protocol::{Event, Lease, Limits, Reason, Start, Status};
 use workspace::{View, Workspace};
 
 pub use client::{Ended, Process};
@@ -57,6 +62,14 @@ pub struct ExecutorConfig {
     pub spool_limit: u64,
     /// Whether to ask the kernel for a process table of the spawner's own.
     pub isolated: bool,
+    /// What the profile `network` lets out.
+    pub egress: EgressConfig,
+    /// Processes and threads one confined attempt may have.
+    pub task_processes: u64,
+    /// Bytes of memory each process of a confined attempt may write to.
+    pub task_memory: u64,
+    /// Bytes of the data folder's disk that tasks must leave free. Absent: a twentieth of it, at most 512 MiB.
+    pub reserve: Option<u64>,
 }
 
 impl ExecutorConfig {
@@ -70,8 +83,23 @@ impl ExecutorConfig {
             path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
             spool_limit: 1024 * 1024 * 1024,
             isolated: true,
+            egress: EgressConfig::default(),
+            task_processes: 1024,
+            task_memory: most_memory(),
+            reserve: None,
         }
     }
+
+    fn limits(&self) -> Limits {
+        // A single file as large as any disk in use; what fills the disk in many is looked for elsewhere.
+        Limits { processes: self.task_processes, memory: self.task_memory, file: 16 << 40 }
+    }
+}
+
+/// Three quarters of the machine's memory.
+fn most_memory() -> u64 {
+    let memory = rustix::system::sysinfo();
+    u64::from(memory.totalram).saturating_mul(u64::from(memory.mem_unit)) / 4 * 3
 }
 
 /// Why processes cannot be run here.
@@ -100,6 +128,7 @@ struct Parts {
     lifecycle: Lifecycle,
     clock: SharedClock,
     spool: Arc<Spool>,
+    room: room::Room,
     levels: Levels,
     client: Mutex<Option<Client>>,
     /// One restart at a time.
@@ -108,12 +137,12 @@ struct Parts {
     live_until: AtomicU64,
 }
 
-/// The hidden subcommands of the agent's binary: the spawner. To be asked before anything else is set up.
+/// The hidden subcommands of the agent's binary: the spawner, and the first program of some sandboxes. To be asked before anything else is set up.
 pub fn hidden_command() -> Option<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((first, rest)) if first == spawner::COMMAND => Some(spawner::main(rest)),
-        _ => None,
+        _ => doorway::main(&arguments),
     }
 }
 
@@ -137,7 +166,9 @@ impl Executor {
         for (level, reason) in &levels.missing {
             tracing::info!(level = level.as_str(), %reason, "this confinement is not available here");
         }
+        let room = room::Room::watch(&config.data_dir, config.reserve, lifecycle);
         let parts = Parts {
+            room,
             host,
             lifecycle: lifecycle.clone(),
             clock,
@@ -164,7 +195,7 @@ impl Executor {
         let has = |level: &Level| self.0.levels.available.contains(level);
         match profile {
             Profile::Strict => [Level::L3, Level::L3Lite].into_iter().find(has),
-            Profile::Network => None,
+            Profile::Network => Some(Level::L2).filter(has),
             Profile::User => Some(Level::L1).filter(has),
             Profile::None => Some(Level::L0).filter(has),
         }
@@ -172,7 +203,7 @@ impl Executor {
 
     /// Executes `shell.run` and `script.run`.
     pub async fn execute(&self, job: Job, cancel: CancelToken, hooks: Hooks) -> Exit {
-        let mut report = Report { started_at: None, level: None, log_bytes: 0 };
+        let mut report = Report { started_at: None, level: None, log: pump::Written::default() };
         let attempt = job.attempt;
         let outcome = self.attempt(job, cancel, hooks, &mut report).await;
         let (ending, artifacts) = match outcome {
@@ -188,7 +219,9 @@ impl Executor {
             ending,
             artifacts,
             sandbox_level: report.level,
-            log_bytes: report.log_bytes,
+            log_bytes: report.log.bytes,
+            log_digest: report.log.digest,
+            provenance: None,
             started_at: report.started_at,
             finished_at: self.0.clock.now(),
         }
@@ -227,7 +260,13 @@ impl Executor {
         let confinement =
             confine::of(&self.0.config, &self.0.host, level, &job.spec.sandbox, &workspace, &command)
                 .map_err(failed)?;
-        let pipes = pump::Pipes::open().map_err(|error| internal(&error))?;
+        let mut pipes = pump::Pipes::open().map_err(|error| internal(&error))?;
+        let served = match level {
+            Level::L2 => Some(self.gate(&job.spec.sandbox.network, &mut pipes)?),
+            _ => None,
+        };
+        pipes.outer.secrets = handed::descriptors(&job.secrets).map_err(|error| internal(&error))?;
+        let redactor = handed::redactor(&job.secrets);
         let start = Start {
             id: 0,
             key: attempt_key(job.attempt),
@@ -237,15 +276,31 @@ impl Executor {
             cwd: confinement.cwd,
             confinement: confinement.confinement,
             stdin: false,
+            doorway: served.is_some(),
+            secrets: workspace.secret_paths(&job),
             timeout: Some(millis(job.timeout)),
             grace: millis(self.0.config.grace),
             lease: Lease::Until { offline: millis(job.offline) },
         };
         let mut tree = self.start_tree(start, pipes.outer).await?;
-        let log = self.0.spool.writer(job.attempt);
-        let mut output = pump::Output::new(pipes.inner, log, Arc::clone(&self.0.clock))
+        let mut log = self.0.spool.writer(job.attempt);
+        if !job.spec.artifacts.is_empty() {
+            // What will be signed about them names the log as well.
+            log = log.hashed();
+        }
+        let mut output = pump::Output::new(pipes.inner, log, redactor.as_ref(), Arc::clone(&self.0.clock))
             .map_err(|error| internal(&error))?;
         let mut started = Some(hooks.started);
+        let served = async {
+            match served {
+                Some((near, gate)) => doorway::serve(near, gate).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(served);
+        let crowded = self.0.room.crowded_by(workspace.folder());
+        tokio::pin!(crowded);
+        let mut is_crowded = false;
         let ended = loop {
             let asked = tree.asked;
             tokio::select! {
@@ -264,22 +319,45 @@ impl Executor {
                     None => break Ok((Status::Signalled(9), Reason::Lease)),
                 },
                 () = output.turn() => {}
+                () = &mut served => {}
+                () = &mut crowded, if !is_crowded => {
+                    is_crowded = true;
+                    tree.end(Duration::ZERO);
+                }
                 grace = next_cancel(&mut cancel, asked) => {
                     tree.asked = Some(grace);
                     tree.end(grace);
                 }
             }
         };
-        report.log_bytes = output.finish().await.map_err(|error| internal(&error))?;
+        report.log = output.finish().await.map_err(|error| internal(&error))?;
         let (status, reason) = ended.map_err(failed)?;
+        if is_crowded {
+            return Err(failed(Cause::BudgetExceeded { budget: "disk".to_owned() }));
+        }
         let (answer, finished) = tokio::sync::oneshot::channel();
         let uploads = uploads(&self.0.config.data_dir, job.attempt);
         tokio::task::spawn_blocking(move || {
-            let _ = answer.send(finish(&job, &workspace, &uploads, status, reason));
+            let _ = answer.send(finish(&job, &workspace, &uploads, (status, reason), redactor.as_ref()));
             // Nobody waits for the folder to be gone.
             workspace.remove();
         });
         finished.await.map_err(|error| internal(&error))
+    }
+
+    /// The way out for these hosts; its far end goes with the pipes.
+    fn gate(
+        &self,
+        network: &[String],
+        pipes: &mut pump::Pipes,
+    ) -> Result<(tokio::net::UnixDatagram, Arc<Gate>), Ending> {
+        let hosts = network.iter().map(|text| text.parse()).collect::<Result<_, _>>();
+        let hosts = hosts.map_err(|error: nexusmon_shared::egress::HostError| {
+            failed(Cause::BadParameters { detail: format!("sandbox.network: {error}") })
+        })?;
+        let (near, far) = doorway::Doorway::open().map_err(|error| internal(&error))?.split();
+        pipes.outer.doorway = Some(far);
+        Ok((near, Arc::new(Gate::new(hosts, self.0.config.egress.clone()))))
     }
 
     async fn start_tree(&self, start: Start, outer: pump::Outer) -> Result<Tree, Ending> {
@@ -368,6 +446,8 @@ impl Executor {
             cwd: confinement.cwd,
             confinement: confinement.confinement,
             stdin: true,
+            doorway: false,
+            secrets: Vec::new(),
             timeout: None,
             grace: millis(self.0.config.grace),
             lease: Lease::Agent,
@@ -389,7 +469,7 @@ impl std::fmt::Debug for Executor {
 struct Report {
     started_at: Option<Timestamp>,
     level: Option<Level>,
-    log_bytes: u64,
+    log: pump::Written,
 }
 
 /// The next request to end that says something new.
@@ -404,15 +484,27 @@ fn finish(
     job: &Job,
     workspace: &Workspace,
     uploads: &std::path::Path,
-    status: Status,
-    reason: Reason,
+    (status, reason): (Status, Reason),
+    redactor: Option<&Redactor>,
 ) -> (Ending, Vec<crate::run::Collected>) {
-    let collected = collect::artifacts(workspace, &job.spec.artifacts, uploads);
+    let mut collected = collect::artifacts(workspace, &job.spec.artifacts, uploads);
+    if let (Some(redactor), Ok(files)) = (redactor, &mut collected)
+        && let Err(error) = handed::withhold(redactor, files)
+    {
+        collected = Err(format!("they could not be looked through for secrets: {error}"));
+    }
     let ending = match (reason, status) {
         (Reason::Lease, _) => Ending::Unknown,
         (Reason::Asked, _) => Ending::Cancelled,
         (Reason::Timeout, _) => Ending::Failed { cause: Cause::Timeout },
+        (Reason::Processes, _) => {
+            Ending::Failed { cause: Cause::BudgetExceeded { budget: "processes".to_owned() } }
+        }
         (Reason::Itself, Status::Exited(0)) => match workspace.outputs() {
+            Ok(outputs) if redactor.is_some_and(|redactor| holds_secret(redactor, &outputs)) => {
+                let detail = "NEXUSMON_OUTPUTS holds a secret; nothing of it was kept".to_owned();
+                Ending::Failed { cause: Cause::ArtifactFailed { detail } }
+            }
             Ok(outputs) => Ending::Succeeded { outputs },
             Err(cause) => Ending::Failed { cause },
         },
@@ -425,6 +517,10 @@ fn finish(
         }
         (ending, collected) => (ending, collected.unwrap_or_default()),
     }
+}
+
+fn holds_secret(redactor: &Redactor, outputs: &nexusmon_shared::task::Outputs) -> bool {
+    serde_json::to_vec(outputs).is_ok_and(|text| redactor.finds(&text))
 }
 
 /// An attempt's name in paths and in the environment of its processes.

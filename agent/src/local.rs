@@ -1,6 +1,6 @@
 //! The worker of a real machine, put together: what is built in, processes, plugins.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use nexusmon_shared::time::{SharedClock, Timestamp};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::egress::EgressConfig;
+use crate::enroll::Home;
 use crate::error::AgentError;
 use crate::executor::{Executor, ExecutorConfig, Levels};
 use crate::plugins::{self, Plugins, PluginsConfig, Probe};
@@ -44,11 +46,24 @@ impl Local {
     }
 }
 
+/// Where the coordinator is looked for, which is where no task may go.
+fn coordinators(config: &Config) -> Vec<String> {
+    let joined = Home::open(&config.data_dir).ok().map(|home| home.membership().address.clone());
+    let known = config.coordinator.iter().cloned().chain(joined);
+    known.map(|address| address.host().to_owned()).collect()
+}
+
 fn settings(config: &Config) -> ExecutorConfig {
+    let egress =
+        EgressConfig { allow_private: config.allow_private.clone(), coordinators: coordinators(config) };
+    let usual = ExecutorConfig::new(config.data_dir.clone());
     ExecutorConfig {
+        egress,
+        task_processes: config.task_processes.unwrap_or(usual.task_processes),
+        task_memory: config.task_memory.map_or(usual.task_memory, |size| size.bytes()),
         hidden_paths: [&config.plugin_dir].into_iter().chain(&config.join_from).cloned().collect(),
         spool_limit: config.spool_limit.bytes(),
-        ..ExecutorConfig::new(config.data_dir.clone())
+        ..usual
     }
 }
 
@@ -113,7 +128,16 @@ impl LocalWorker {
     fn exit(&self, ending: Ending, started_at: Timestamp) -> Exit {
         let finished_at = self.clock.now();
         let started_at = Some(started_at);
-        Exit { ending, artifacts: Vec::new(), sandbox_level: None, log_bytes: 0, started_at, finished_at }
+        Exit {
+            ending,
+            artifacts: Vec::new(),
+            sandbox_level: None,
+            log_bytes: 0,
+            log_digest: None,
+            provenance: None,
+            started_at,
+            finished_at,
+        }
     }
 }
 
@@ -138,6 +162,11 @@ impl Worker for LocalWorker {
 
     fn levels(&self) -> BTreeSet<Level> {
         self.executor.levels().available.clone()
+    }
+
+    fn missing_levels(&self) -> BTreeMap<Level, String> {
+        let short = |why: &String| why.chars().take(250).collect();
+        self.executor.levels().missing.iter().map(|(level, why)| (*level, short(why))).collect()
     }
 
     fn renew(&self, live_until: Duration) {

@@ -118,15 +118,24 @@ impl Plugins {
                 let level = self.0.executor.level_for(doing.job.spec.sandbox.profile);
                 (doing.run(cancel, hooks).await, level)
             }
-            Err(ending) => {
-                (attempt::Done { ending, artifacts: Vec::new(), log_bytes: 0, started_at: None }, None)
-            }
+            Err(ending) => (
+                attempt::Done {
+                    ending,
+                    artifacts: Vec::new(),
+                    log_bytes: 0,
+                    log_digest: None,
+                    started_at: None,
+                },
+                None,
+            ),
         };
         Exit {
             ending: done.ending,
             artifacts: done.artifacts,
             sandbox_level: level.filter(|_| done.started_at.is_some()),
             log_bytes: done.log_bytes,
+            log_digest: done.log_digest,
+            provenance: None,
             started_at: done.started_at,
             finished_at: self.0.clock.now(),
         }

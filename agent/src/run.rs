@@ -12,12 +12,15 @@ use std::time::Duration;
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::MissionId;
+use nexusmon_shared::name::Name;
 use nexusmon_shared::outcome::Ending;
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::Level;
 use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::provenance::Provenance;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 pub use lease::{LeaseClock, MARGIN};
 pub use phase::{Answer, Phase, Reason};
@@ -44,6 +47,26 @@ pub struct Job {
     /// The same for every attempt of the task.
     pub idempotency_key: String,
     pub traceparent: Option<String>,
+    /// What the leaf names, in its order; handed over right before the start.
+    pub secrets: Vec<JobSecret>,
+    /// What will be signed about the artifacts, as far as it is known; `None` where none are to be kept.
+    pub provenance: Option<Box<Provenance>>,
+}
+
+/// A secret on its way to one process.
+#[derive(Clone)]
+pub struct JobSecret {
+    /// File name in the secrets folder.
+    pub name: Name,
+    /// Also in this environment variable.
+    pub env: Option<String>,
+    pub value: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for JobSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JobSecret").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// A fetched artifact: `path` lies in the content cache and must not be changed.
@@ -63,6 +86,10 @@ pub struct Exit {
     pub sandbox_level: Option<Level>,
     /// Bytes of log this attempt wrote.
     pub log_bytes: u64,
+    /// Of them all, where artifacts are to be kept.
+    pub log_digest: Option<Digest>,
+    /// What this machine signed about the artifacts, as JSON.
+    pub provenance: Option<String>,
     pub started_at: Option<Timestamp>,
     pub finished_at: Timestamp,
 }
@@ -76,4 +103,7 @@ pub struct Collected {
     pub digest: Digest,
     pub size: u64,
     pub media_type: String,
+    /// A secret was found in it: what lies at `path` is a note instead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }

@@ -85,6 +85,8 @@ impl SimulatedWorker {
             artifacts: Vec::new(),
             sandbox_level: None,
             log_bytes: 0,
+            log_digest: None,
+            provenance: None,
             started_at: Some(started_at),
             finished_at: self.clock.now(),
         }

@@ -14,8 +14,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use nexusmon_shared::attempt::{AttemptRef, Fence};
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::LogSource;
 use nexusmon_shared::time::{SharedClock, Timestamp};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 
 use crate::worker::{Later, LogPiece, LogSpool};
@@ -69,6 +71,7 @@ pub struct LogWriter {
     /// Once something was written.
     held: Option<Arc<Held>>,
     written: u64,
+    hasher: Option<Sha256>,
 }
 
 impl Spool {
@@ -98,7 +101,7 @@ impl Spool {
     }
 
     pub fn writer(self: &Arc<Self>, attempt: AttemptRef) -> LogWriter {
-        LogWriter { spool: Arc::clone(self), attempt, held: None, written: 0 }
+        LogWriter { spool: Arc::clone(self), attempt, held: None, written: 0, hasher: None }
     }
 
     /// Marks every log of an earlier life as ended where it ends: nobody writes them any more.
@@ -152,6 +155,9 @@ impl LogWriter {
         while !bytes.is_empty() {
             let part = bytes.split_to(bytes.len().min(frame::MOST));
             let length = part.len() as u64;
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&part);
+            }
             if self.spool.take_room(self.held.as_deref(), length) {
                 let held = self.held.get_or_insert_with(|| self.spool.begin(self.attempt));
                 held.append(source, part, at)?;
@@ -159,6 +165,19 @@ impl LogWriter {
             self.written += length;
         }
         Ok(())
+    }
+
+    /// The digest of everything will be asked for.
+    #[must_use]
+    pub fn hashed(mut self) -> Self {
+        self.hasher = Some(Sha256::new());
+        self
+    }
+
+    /// Of all that was written; `None` where that is nothing, or nobody said that it would be asked for.
+    pub fn digest(&self) -> Option<Digest> {
+        let hasher = self.hasher.as_ref().filter(|_| self.written > 0)?;
+        Some(Digest::from_bytes(hasher.clone().finalize().into()))
     }
 
     /// A line of the agent's own.

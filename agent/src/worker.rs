@@ -3,7 +3,7 @@
 //! The real implementation stands on the executor and the plugin host; tests and benches use one in memory. Nothing
 //! here knows of processes, sandboxes or connections.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -120,6 +120,11 @@ pub trait Worker: Send + Sync + 'static {
 
     /// The confinements measured at start.
     fn levels(&self) -> BTreeSet<Level>;
+
+    /// Why this machine has not the others.
+    fn missing_levels(&self) -> BTreeMap<Level, String> {
+        BTreeMap::new()
+    }
 
     /// Running work may live until this reading of the boot clock, plus its own `offline`; the margin before the real
     /// end of the lease is already taken off. Only ever moves forward.

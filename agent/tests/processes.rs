@@ -1,5 +1,10 @@
 //! What processes see, leave and cannot escape: the executor with real processes in every profile.
 
+#[path = "processes/redact.rs"]
+mod redact;
+#[path = "processes/secrets.rs"]
+mod secrets;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +101,8 @@ fn job(number: u64, sandbox: Value, with: Value, artifacts: &[&str]) -> Job {
         offline: Duration::ZERO,
         idempotency_key: "key".to_owned(),
         traceparent: None,
+        secrets: Vec::new(),
+        provenance: None,
     }
 }
 

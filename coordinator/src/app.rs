@@ -32,6 +32,7 @@ pub mod policies;
 pub mod randomness;
 pub mod roster;
 pub mod running;
+pub mod secrets;
 pub mod sessions;
 pub mod switch;
 
@@ -79,6 +80,7 @@ pub struct Parts {
     pub barred: bars::Bars,
     pub switch: switch::Switch,
     pub flags: flags::Flags,
+    pub secrets: secrets::Secrets,
     pub(crate) mission_counts: costly::Costly<Vec<nexusmon_store::StatusCount>>,
     pub(crate) totals: costly::Costly<[i64; 3]>,
     pub(crate) blob_totals: costly::Costly<(i64, i64)>,
@@ -155,6 +157,7 @@ impl App {
             barred: bars::Bars::default(),
             switch: switch::Switch::default(),
             flags: flags::Flags::default(),
+            secrets: secrets::Secrets::default(),
             mission_counts: costly::Costly::default(),
             totals: costly::Costly::default(),
             blob_totals: costly::Costly::default(),

@@ -9,6 +9,7 @@ mod approve;
 mod artifacts;
 mod audit;
 mod client;
+mod confirm;
 mod flags;
 mod halt;
 mod invite;
@@ -20,8 +21,10 @@ mod organism;
 mod playbook;
 mod policy;
 mod principals;
+mod provenance;
 mod render;
 mod roster;
+mod secrets;
 mod verify;
 mod watch;
 
@@ -82,6 +85,9 @@ pub enum Command {
     /// Show, change and try out policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Keep secrets for tasks: set, list, remove; none is ever shown
+    #[command(subcommand, visible_alias = "secrets")]
+    Secret(secrets::SecretCommand),
     /// Bound how often work starts
     #[command(subcommand, visible_alias = "rates")]
     Rate(flags::RateCommand),
@@ -127,6 +133,9 @@ pub async fn run(
         // Verifying needs no coordinator.
         return audit::audit(&connection, arguments).await;
     }
+    if let Command::Artifact(artifacts::ArtifactCommand::Verify(arguments)) = &command {
+        return provenance::verify(arguments, connection.json);
+    }
     let client = Client::new(&connection)?;
     match command {
         Command::Mission(command) => missions::run(&client, command).await,
@@ -142,6 +151,7 @@ pub async fn run(
         Command::Resume(arguments) => halt::resume(&client, arguments).await,
         Command::Flag(command) => flags::flags(&client, command).await,
         Command::Policy(command) => policy::run(&client, command).await,
+        Command::Secret(command) => secrets::run(&client, command).await,
         Command::Rate(command) => flags::rates(&client, command).await,
         Command::Evolution => organism::evolution(&client).await,
         Command::Trait(arguments) => organism::change_trait(&client, arguments).await,

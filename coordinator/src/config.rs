@@ -170,6 +170,8 @@ pub struct Config {
     /// `NEXUSMON_MASTER_KEY`; its file is looked at where its mode is checked.
     pub master_key: Option<Secret>,
     pub master_key_file: Option<PathBuf>,
+    /// `NEXUSMON_MASTER_PASSPHRASE` (also `…_FILE`): stretched to a master key where none is given.
+    pub master_passphrase: Option<Secret>,
     /// `OPERATOR_KEY`, or what is in the file of `OPERATOR_KEY_FILE`.
     pub operator_key: Option<Secret>,
     /// `NEXUSMON_JWT_SECRET` (also `…_FILE`) or `SWARMZ_JWT_SECRET`.
@@ -315,6 +317,7 @@ impl Config {
             hosts: hosts(settings.hosts.unwrap_or_default())?,
             master_key: environment.get("NEXUSMON_MASTER_KEY").map(Secret::new),
             master_key_file: settings.master_key_file,
+            master_passphrase: secret::read(environment, "NEXUSMON_MASTER_PASSPHRASE")?,
             operator_key: secret::at_least("OPERATOR_KEY", secret::read(environment, "OPERATOR_KEY")?, 16)?,
             jwt_secret: secret::at_least(
                 "NEXUSMON_JWT_SECRET",

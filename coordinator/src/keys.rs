@@ -1,7 +1,10 @@
 //! The keys this organism lives by: they lie wrapped in the database and open only under the master key.
 
+pub mod envelope;
 mod keyring;
 mod master;
+mod rotate;
 
 pub use keyring::{Keyring, KeyringError, check};
 pub use master::{MasterKey, MasterKeyError, MasterKeySources};
+pub use rotate::{Rotated, rotate};

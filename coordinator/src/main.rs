@@ -42,6 +42,9 @@ enum Command {
     /// The owner's key, by whoever has this host
     #[command(subcommand)]
     OperatorKey(upkeep::OperatorKeyCommand),
+    /// The master key: change it
+    #[command(subcommand)]
+    MasterKey(upkeep::MasterKeyCommand),
     /// Find what is the matter with this host's coordinator, or with the one at --url, and say what to do. Give it the
     /// settings `serve` has. Exit codes: 0 nothing fails, 1 something does
     Doctor(Settings),
@@ -71,6 +74,9 @@ async fn main() -> ExitCode {
         }
         Command::OperatorKey(upkeep::OperatorKeyCommand::Rotate(settings)) => {
             configured(settings, async |config| upkeep::rotate_operator_key(config, json).await).await
+        }
+        Command::MasterKey(upkeep::MasterKeyCommand::Rotate(upkeep::RotateArgs { to, settings })) => {
+            configured(settings, async |config| upkeep::rotate_master_key(config, to, json).await).await
         }
         Command::Doctor(settings) => {
             return match doctor::run(&connection, settings).await {

@@ -77,6 +77,12 @@ async fn connect(running: &Running, local: &Arc<LocalAgent>) -> Result<AgentId, 
         Some(agent) => agent,
         None => local.join(&invite(running).await?).await?,
     };
+    // Whoever runs `up` sits before both screens.
+    if agents::get(&running.app, agent).await?.enrollment.words.is_some()
+        && let Some(words) = local.words().await?
+    {
+        agents::confirm(&running.app, &Caller::system(&running.app), agent, &words).await?;
+    }
     let (app, told) = (running.app.clone(), Arc::clone(local));
     running.app.lifecycle.spawn("owner key", async move { name_owner_key(&app, &told).await });
     let supervised = Arc::clone(local);

@@ -9,8 +9,25 @@ use rand::rngs::{StdRng, SysRng};
 
 use crate::blobs::BlobsConfig;
 use crate::config::{Config, Settings};
+use crate::keys;
 use crate::ops::{self, Place, Tell};
 use crate::{StartError, object_store};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum MasterKeyCommand {
+    /// Wrap everything anew under another master key: the keys of the organism and of every secret. Stop the
+    /// coordinators first. Invites that nobody has used are void afterwards
+    Rotate(RotateArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RotateArgs {
+    /// File of the new key, mode 0600; made if absent
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+    #[command(flatten)]
+    pub settings: Settings,
+}
 
 /// Take a backup, while the coordinator works
 #[derive(Debug, clap::Args)]
@@ -137,6 +154,21 @@ pub async fn migrate(config: Config, arguments: Moving, json: bool) -> Result<()
         "every table is the same in both; start the coordinator with the new database_url and never again"
     );
     println!("with the old one: two would both believe themselves to be the one");
+    Ok(())
+}
+
+/// The settings name the key that is there now.
+pub async fn rotate_master_key(config: Config, to: PathBuf, json: bool) -> Result<(), StartError> {
+    let path = absolute(to)?;
+    let rotated = keys::rotate(config, path.clone(), Arc::new(SystemClock)).await?;
+    if json {
+        println!("{}", serde_json::to_string(&rotated).expect("a report is JSON"));
+        return Ok(());
+    }
+    println!("wrapped     {} keys and {} secrets anew", rotated.keys, rotated.secrets);
+    println!("void now    {} invites that nobody had used", rotated.invites);
+    println!("next        start every coordinator with NEXUSMON_MASTER_KEY_FILE={}", path.display());
+    println!("            and keep the old key for as long as you keep backups of before");
     Ok(())
 }
 

@@ -1,6 +1,10 @@
 //! The agent port from outside: a real coordinator, real TLS, an agent that follows a script.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "agent_port/enrollment.rs"]
+mod enrollment;
+#[path = "agent_port/hands.rs"]
+mod hands;
 #[path = "agent_port/scripted.rs"]
 mod scripted;
 #[path = "agent_port/site.rs"]

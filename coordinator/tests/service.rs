@@ -14,5 +14,9 @@ mod halt;
 mod harness;
 #[path = "service/lifecycle.rs"]
 mod lifecycle;
+#[path = "service/provenance.rs"]
+mod provenance;
+#[path = "service/secrets.rs"]
+mod secrets;
 #[path = "service/standing.rs"]
 mod standing;

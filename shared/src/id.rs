@@ -9,6 +9,19 @@ use std::str::FromStr;
 use crate::time::Timestamp;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// What each byte stands for; 255 for none.
+const DIGITS: [u8; 256] = {
+    let mut digits = [255; 256];
+    let mut digit: u8 = 0;
+    while digit < 32 {
+        digits[ALPHABET[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    digits
+};
+/// Digits of the high part; the middle and the low part have twelve each, which are 60 bits.
+const HIGH: usize = 2;
+const LOW_BITS: u128 = (1 << 60) - 1;
 
 /// Why a text is not an id of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,8 +58,7 @@ macro_rules! ids {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str($prefix)?;
-                f.write_str("_")?;
+                f.write_str(concat!($prefix, "_"))?;
                 f.write_str(std::str::from_utf8(&encode(self.0)).map_err(|_| fmt::Error)?)
             }
         }
@@ -119,12 +131,21 @@ fn uuid_v7(at: Timestamp, rng: &mut impl rand::Rng) -> u128 {
 
 fn encode(bits: u128) -> [u8; 26] {
     let mut out = [b'0'; 26];
-    let mut rest = bits;
-    for place in out.iter_mut().rev() {
-        *place = ALPHABET[(rest & 31) as usize];
-        rest >>= 5;
-    }
+    let (high, rest) = out.split_at_mut(HIGH);
+    let (middle, low) = rest.split_at_mut(12);
+    write_digits(bits >> 120, high);
+    write_digits((bits >> 60) & LOW_BITS, middle);
+    write_digits(bits & LOW_BITS, low);
     out
+}
+
+/// Of 60 bits at most: half a register is enough.
+fn write_digits(bits: u128, out: &mut [u8]) {
+    let mut bits = u64::try_from(bits).unwrap_or(0);
+    for place in out.iter_mut().rev() {
+        *place = ALPHABET[(bits & 31) as usize];
+        bits >>= 5;
+    }
 }
 
 fn decode(text: &str) -> Option<u128> {
@@ -132,10 +153,22 @@ fn decode(text: &str) -> Option<u128> {
     if bytes.len() != 26 || bytes[0] > b'7' {
         return None;
     }
-    bytes.iter().try_fold(0_u128, |bits, byte| {
-        let digit = ALPHABET.iter().position(|letter| letter == byte)?;
-        Some((bits << 5) | digit as u128)
-    })
+    let (high, rest) = bytes.split_at(HIGH);
+    let (middle, low) = rest.split_at(12);
+    let part = |digits: &[u8]| read_digits(digits).map(u128::from);
+    Some((part(high)? << 120) | (part(middle)? << 60) | part(low)?)
+}
+
+fn read_digits(bytes: &[u8]) -> Option<u64> {
+    let mut bits = 0;
+    // One look at the end: nearly every text is good.
+    let mut seen = 0;
+    for byte in bytes {
+        let digit = DIGITS[usize::from(*byte)];
+        seen |= digit;
+        bits = (bits << 5) | u64::from(digit & 31);
+    }
+    (seen < 32).then_some(bits)
 }
 
 #[cfg(test)]
@@ -149,6 +182,22 @@ mod tests {
         fn text_form_round_trips(bits: u128) {
             let id = MissionId::from_bits(bits);
             prop_assert_eq!(id.to_string().parse::<MissionId>(), Ok(id));
+        }
+
+        #[test]
+        fn each_character_stands_for_five_bits(bits: u128) {
+            let slow: String = (0..26)
+                .rev()
+                .map(|place| char::from(ALPHABET[usize::try_from(bits >> (place * 5) & 31).unwrap()]))
+                .collect();
+            prop_assert_eq!(TaskId::from_bits(bits).to_string(), format!("tsk_{slow}"));
+        }
+
+        #[test]
+        fn any_other_character_is_refused(bits: u128, place in 0_usize..26, other in "[ilou\\-A-Zé ]") {
+            let mut text: Vec<char> = TaskId::from_bits(bits).to_string().chars().collect();
+            text[4 + place] = other.chars().next().unwrap();
+            prop_assert!(text.into_iter().collect::<String>().parse::<TaskId>().is_err());
         }
 
         #[test]

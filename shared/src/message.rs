@@ -16,7 +16,8 @@ pub use enrollment::{
 pub use order::{Order, OrderInput, Orders, ParametersError, PlanNotice, StandingUse};
 pub use session::{
     AgentMessage, Cancel, CheckpointNotice, CoordinatorMessage, Cosignature, Events, Goodbye, GoodbyeCode,
-    HaltAck, HaltLevel, HaltNotice, Heartbeat, HeldAttempt, Hello, LocalPolicy, Progress, Started, Welcome,
+    HaltAck, HaltLevel, HaltNotice, Heartbeat, HeldAttempt, Hello, LocalPolicy, Progress, SealedSecret,
+    SecretAnswer, Started, Welcome,
 };
 pub use transfer::{
     DownloadRequest, LogAck, LogChunk, LogRun, LogSource, Offer, OfferAnswer, OfferItem, UploadDone,

@@ -123,6 +123,9 @@ pub struct Report {
     pub log_bytes: u64,
     /// The profile level that really surrounded the process.
     pub sandbox_level: Option<crate::sandbox::Level>,
+    /// What the agent signed about the artifacts (`trust::provenance`), as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<String>,
 }
 
 /// How an attempt ended.
@@ -156,4 +159,7 @@ pub struct ProducedArtifact {
     pub digest: Digest,
     pub size: u64,
     pub media_type: String,
+    /// A secret was found in it: digest and size are those of the note that stands in its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }

@@ -4,11 +4,14 @@
 //! it, is the coordinator's core (`planning`).
 
 mod accept;
+mod secret_use;
 
 use std::collections::BTreeMap;
 
 pub use accept::{Accept, NotAdmitted};
 use serde_json::{Map, Value};
+
+pub use secret_use::{MAX_SECRETS, SecretUse, is_variable};
 
 use crate::capability::Capability;
 use crate::digest::Digest;
@@ -58,6 +61,8 @@ pub struct TaskDraft {
     pub offline: Option<Span>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Sandbox>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretUse>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
     /// Globs beneath the workspace to keep.
@@ -161,6 +166,9 @@ pub struct TaskSpec {
     pub idempotent: bool,
     pub offline: Span,
     pub sandbox: Sandbox,
+    /// Absent where there are none, as in every plan sealed before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretUse>,
     pub inputs: Vec<Input>,
     pub artifacts: Vec<String>,
     pub verify: Option<String>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::egress::{self, Host, HostError};
 use crate::rank::Rank;
 
 /// What surrounds the process. Never silently weakened: an agent that has not measured it is not offered the task.
@@ -61,10 +62,21 @@ impl Sandbox {
             Profile::Strict if !self.paths.is_empty() => Rank::B,
             Profile::Strict if has_inputs => Rank::D,
             Profile::Strict => Rank::E,
+            Profile::Network if !self.paths.is_empty() || self.names_neighbours() => Rank::B,
             Profile::Network => Rank::C,
             Profile::User => Rank::B,
             Profile::None => Rank::A,
         }
+    }
+
+    /// The hosts listed, or the first that is none.
+    pub fn hosts(&self) -> Result<Vec<Host>, HostError> {
+        self.network.iter().map(|text| text.parse()).collect()
+    }
+
+    /// Whether a listed host says by itself that it lies in the machine's neighbourhood.
+    fn names_neighbours(&self) -> bool {
+        self.hosts().is_ok_and(|hosts| egress::reaches_neighbours(&hosts, &[]))
     }
 }
 

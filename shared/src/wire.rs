@@ -11,6 +11,7 @@ mod field;
 mod hello;
 mod order;
 mod report;
+mod secret;
 mod transfer;
 
 pub use field::{Problem, WireError};

@@ -261,6 +261,7 @@ impl Cluster {
         let line = address.map(|address| ("NEXUSMON_AGENT_COORDINATOR".to_owned(), address.to_string()));
         environment.extend(line);
         let mut agent = Agent::join(name, token, self.path(), environment, wrapper).await?;
+        confirm(&self.api, name).await?;
         let known = self
             .api
             .until(&format!("/v1/fleet/agents/{name}"), "online", |agent| agent["status"] == "online")
@@ -379,4 +380,14 @@ impl Agent {
 
 fn owned(variables: &[(&str, String)]) -> Vec<(String, String)> {
     variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+/// As a person does who has compared the words, where the coordinator asks for that.
+pub async fn confirm(api: &Api, name: &str) -> Result<()> {
+    let path = format!("/v1/fleet/agents/{name}");
+    let agent = api.get(&path).await?;
+    if let Some(words) = agent["enrollment"]["words"].as_str() {
+        api.post(&format!("{path}/confirm"), json!({ "words": words })).await?;
+    }
+    Ok(())
 }

@@ -82,6 +82,7 @@ impl Nodes {
             ("RUST_LOG".to_owned(), "info".to_owned()),
         ];
         let mut agent = Agent::join(name, token, self.path(), environment, Vec::new()).await?;
+        crate::cluster::confirm(api, name).await?;
         let known = api
             .until(&format!("/v1/fleet/agents/{name}"), "online", |agent| agent["status"] == "online")
             .await?;

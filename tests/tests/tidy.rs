@@ -128,6 +128,7 @@ const ROOMS: &[Room] = &[
     Room { source: AGENT, module: "facts", own: &[], outside: &[] },
     Room { source: AGENT, module: "run", own: &[], outside: &[] },
     Room { source: AGENT, module: "consent", own: &["run"], outside: &[] },
+    Room { source: AGENT, module: "redact", own: &[], outside: &[] },
     Room { source: AGENT, module: "roster", own: &[], outside: &[] },
     Room { source: AGENT, module: "worker", own: &["run"], outside: &["tokio"] },
     Room { source: AGENT, module: "journal", own: &["run"], outside: &["tokio"] },
@@ -146,7 +147,13 @@ const ROOMS: &[Room] = &[
     },
     Room { source: AGENT, module: "simulated", own: &["run", "worker"], outside: &["tokio"] },
     Room { source: AGENT, module: "spool", own: &["worker"], outside: &["tokio"] },
-    Room { source: AGENT, module: "executor", own: &["run", "spool", "worker"], outside: &["tokio"] },
+    Room { source: AGENT, module: "egress", own: &[], outside: &["tokio"] },
+    Room {
+        source: AGENT,
+        module: "executor",
+        own: &["egress", "redact", "run", "spool", "worker"],
+        outside: &["tokio"],
+    },
     Room {
         source: AGENT,
         module: "plugins",

@@ -101,27 +101,25 @@ test('who is taken out stays out', async () => {
   await context.close();
 });
 
-test('a code or state of another browser logs nobody in', async () => {
+test('a code and state of another browser log nobody in', async () => {
   const context = await system.browser.newContext(desk);
   const { page } = await system.open(context, '/organism', { login: false });
-  let stolen;
-  await page.route('**/v1/auth/oidc/callback**', (route) => {
-    stolen = route.request().url();
-    return route.abort();
-  });
+  const asked = page.waitForRequest(/\/v1\/auth\/oidc\/callback/);
   await page.getByRole('link', { name: 'Log in with the house' }).click();
   await atProvider(page, 'kim');
-  await consent(page).catch(() => undefined);
-  while (!stolen) await new Promise((resolve) => setTimeout(resolve, 50));
+  await consent(page);
+  const stolen = (await asked).url();
   const other = await system.browser.newContext(desk);
   const victim = await other.newPage();
   await victim.goto(stolen);
   await victim.getByRole('alert').getByText(/took too long/).waitFor();
-  assert.deepEqual((await other.cookies(system.origin)).filter(({ name }) => name === 'nexusmon_session'), []);
   // Begun here, but with what came from there.
-  await victim.goto(`${system.origin}/v1/auth/oidc/start`);
+  const away = await other.request.get(`${system.origin}/v1/auth/oidc/start`, { maxRedirects: 0 });
+  assert.equal(away.status(), 303);
+  assert.match(away.headers().location, /code_challenge_method=S256/);
   await victim.goto(stolen);
   await victim.getByRole('alert').getByText(/took too long/).waitFor();
+  assert.deepEqual((await other.cookies(system.origin)).filter(({ name }) => name === 'nexusmon_session'), []);
   await context.close();
   await other.close();
 });

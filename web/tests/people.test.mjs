@@ -29,12 +29,12 @@ test('a passkey is made, logs in, and is removed', async () => {
   const device = await authenticator(page);
   await make(page, 'this laptop');
   assert.equal((await device.credentials()).length, 1);
-  await page.getByRole('button', { name: 'Log out' }).click();
+  await page.getByRole('main').getByRole('button', { name: 'Log out' }).click();
   await page.getByRole('button', { name: 'Use a passkey' }).click();
   await page.getByRole('region', { name: 'Passkeys' }).getByText(/last used/).waitFor();
   await page.getByRole('button', { name: 'Remove' }).click();
   await page.getByText('None yet.', { exact: false }).waitFor();
-  await page.getByRole('button', { name: 'Log out' }).click();
+  await page.getByRole('main').getByRole('button', { name: 'Log out' }).click();
   assert.deepEqual(errors, []);
   // The device still offers it; the coordinator knows it no more.
   await page.getByRole('button', { name: 'Use a passkey' }).click();
@@ -132,7 +132,7 @@ test('a passkey of the roster signs grave work, and the machine that runs it agr
       await seen(page, `settings-passkey-${size}-${colorScheme}`);
       const mission = await grave(`signed on a ${size}, ${colorScheme}`);
       await page.goto(`${system.origin}/organism/approve/${mission.approval.id}`);
-      const button = page.getByRole('button', { name: /Hold 2 s to sign with your passkey/ });
+      const button = page.getByRole('button', { name: /Hold 2 s to sign/ });
       await button.waitFor();
       await seen(page, `approve-passkey-${size}-${colorScheme}`);
       await page.getByLabel(/Reason/).fill('read it, fine');

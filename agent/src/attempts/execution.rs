@@ -9,11 +9,13 @@ use nexusmon_shared::message::{OrderInput, Progress};
 use nexusmon_shared::outcome::{Cause, Ending, Report};
 use nexusmon_shared::telemetry;
 use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::provenance::{Material, Provenance};
 use tracing::{Instrument as _, Span};
 
 use super::supervisor::{Happening, Live, Supervisor};
+use super::{Keys, secrets};
 use crate::journal::{JournalError, Kept};
-use crate::run::{Exit, JobInput, Phase};
+use crate::run::{Collected, Exit, JobInput, Phase};
 use crate::worker::{Hooks, cancellation};
 
 impl Supervisor {
@@ -55,17 +57,27 @@ impl Supervisor {
         let (journal, worker) = (self.journal.clone(), Arc::clone(&self.parts.worker));
         let (happenings, clock) = (self.happenings.clone(), Arc::clone(&self.parts.clock));
         let hooks = self.hooks(attempt);
+        let (asked, keys) = (self.ask_for_secrets(attempt, &job), Arc::clone(&self.parts.keys));
         let span = trace(attempt, job.traceparent.as_deref());
         // The process continues the trace from here, not from the coordinator.
         job.traceparent = span.in_scope(telemetry::current_traceparent).or(job.traceparent);
+        let mut token = token;
         let execution = async move {
             if waits {
                 journal.synced(mark).await?;
             }
-            let exit = if token.requested().is_some() {
-                never_started(clock.now())
-            } else {
-                worker.execute(*job, token, hooks).await
+            let handed = match asked {
+                Some(asked) => secrets::wait(asked, &mut token, &*keys, &mut job).await,
+                None => Ok(()),
+            };
+            let exit = match handed {
+                Err(ending) => never_started(ending, clock.now()),
+                Ok(()) if token.requested().is_some() => never_started(Ending::Returned, clock.now()),
+                Ok(()) => {
+                    let provenance = job.provenance.take();
+                    let exit = worker.execute(*job, token, hooks).await;
+                    attested(exit, provenance, &*keys)
+                }
             };
             let _ = happenings.send(Happening::Exited(attempt, Box::new(exit)));
             Ok::<(), JournalError>(())
@@ -140,6 +152,7 @@ impl Supervisor {
             artifacts: Vec::new(),
             log_bytes: exit.log_bytes,
             sandbox_level: exit.sandbox_level,
+            provenance: exit.provenance,
         };
         let kept = Arc::new(Kept { report, collected: exit.artifacts, idempotent: live.idempotent });
         self.settle(kept, false);
@@ -174,12 +187,30 @@ fn trace(attempt: AttemptRef, traceparent: Option<&str>) -> Span {
     span
 }
 
-fn never_started(now: Timestamp) -> Exit {
+/// Signs what is known of the artifacts, now that there are some.
+fn attested(mut exit: Exit, provenance: Option<Box<Provenance>>, keys: &dyn Keys) -> Exit {
+    if let (Some(mut provenance), Some(level), false) =
+        (provenance, exit.sandbox_level, exit.artifacts.is_empty())
+    {
+        let material = |one: &Collected| Material { name: one.name.clone(), digest: one.digest };
+        provenance.artifacts = exit.artifacts.iter().map(material).collect();
+        provenance.level = level;
+        provenance.log = exit.log_digest;
+        provenance.started_at = exit.started_at.unwrap_or(exit.finished_at);
+        provenance.finished_at = exit.finished_at;
+        exit.provenance = keys.attest(&provenance);
+    }
+    exit
+}
+
+fn never_started(ending: Ending, now: Timestamp) -> Exit {
     Exit {
-        ending: Ending::Returned,
+        ending,
         artifacts: Vec::new(),
         sandbox_level: None,
         log_bytes: 0,
+        log_digest: None,
+        provenance: None,
         started_at: None,
         finished_at: now,
     }

@@ -162,8 +162,9 @@ impl Supervisor {
         let offline = job.offline;
         let job = Some(Box::new(job));
         let has_inputs = phase == Phase::Fetching;
-        let (started_at, canceller) = (None, None);
-        let live = Live { phase, job, idempotent, offline, instance, started_at, canceller, has_inputs };
+        let (started_at, canceller, secrets) = (None, None, None);
+        let live =
+            Live { phase, job, idempotent, offline, instance, started_at, canceller, has_inputs, secrets };
         self.live.insert(attempt, live);
         if phase == Phase::Fetching {
             self.fetch(attempt, order.inputs.clone());

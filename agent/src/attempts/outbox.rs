@@ -27,6 +27,7 @@ struct Content {
     started: VecDeque<Started>,
     progress: VecDeque<Progress>,
     finished: VecDeque<(Arc<Kept>, usize)>,
+    secrets: VecDeque<AttemptRef>,
     credit: u32,
     /// The coordinator knows less credit than there is.
     credit_grew: bool,
@@ -44,6 +45,8 @@ pub enum Outgoing {
     DrainRequested(&'static str),
     /// The kill switch holds here.
     HaltAck(HaltAck),
+    /// Ask for what this attempt's leaf names.
+    SecretRequest(AttemptRef),
     /// Begin the session anew: something must be said that only a Hello can say.
     Reopen,
     /// The supervisor has ended; nothing more will come.
@@ -57,6 +60,8 @@ pub(super) struct Round {
     pub(super) started: Vec<Started>,
     pub(super) progress: Vec<Progress>,
     pub(super) finished: Vec<(Arc<Kept>, usize)>,
+    /// Attempts that wait for their secrets before they start.
+    pub(super) secrets: Vec<AttemptRef>,
     pub(super) reopen: bool,
     pub(super) drain: Option<&'static str>,
     pub(super) halt: Option<HaltAck>,
@@ -91,6 +96,12 @@ impl Outbox {
         if let Some(ack) = content.halt.take() {
             return Some(Outgoing::HaltAck(ack));
         }
+        if let Some(attempt) = content.secrets.pop_front() {
+            if !(content.is_empty() && content.secrets.is_empty()) {
+                self.filled.notify_one();
+            }
+            return Some(Outgoing::SecretRequest(attempt));
+        }
         if content.is_empty() {
             return content.closed.then_some(Outgoing::Closed);
         }
@@ -120,12 +131,15 @@ impl Outbox {
             }
         }
         content.finished.extend(round.finished.drain(..));
+        content.secrets.extend(round.secrets.drain(..));
         content.credit_grew |= credit > content.credit;
         content.credit = credit;
         content.reopen |= std::mem::take(&mut round.reopen);
         content.drain = round.drain.take().or(content.drain);
         content.halt = round.halt.take().or(content.halt);
-        if !content.is_empty() || content.reopen || content.drain.is_some() || content.halt.is_some() {
+        let asks = !content.secrets.is_empty();
+        if !content.is_empty() || asks || content.reopen || content.drain.is_some() || content.halt.is_some()
+        {
             drop(content);
             self.filled.notify_one();
         }

@@ -83,6 +83,7 @@ impl Supervisor {
         self.renewed(lease_until);
         self.outbox.clear();
         self.round = Round::default();
+        self.unanswered();
         for attempt in &welcome.stale {
             self.end(*attempt, Reason::Stale, Duration::ZERO);
         }

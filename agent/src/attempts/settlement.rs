@@ -81,6 +81,7 @@ impl Supervisor {
             artifacts: Vec::new(),
             log_bytes: exit.log_bytes,
             sandbox_level: exit.sandbox_level,
+            provenance: None,
         };
         let kept = Arc::new(Kept { report, collected: Vec::new(), idempotent });
         let now = self.parts.clock.boot();
@@ -98,5 +99,6 @@ fn bare(attempt: AttemptRef, ending: Ending, now: Timestamp) -> Report {
         artifacts: Vec::new(),
         log_bytes: 0,
         sandbox_level: None,
+        provenance: None,
     }
 }

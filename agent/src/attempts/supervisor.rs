@@ -10,11 +10,12 @@ use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::message::{HaltLevel, HaltNotice, MAX_PROGRESS_TEXT_BYTES, Progress, Started};
 use nexusmon_shared::outcome::{Ending, ProducedArtifact};
 use nexusmon_shared::time::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::intake::Plans;
 use super::outbox::Round;
 use super::reports::Reports;
+use super::secrets::Handed;
 use super::{Command, Outbox, Parts, Summary};
 use crate::consent::{Catalogue, Standing};
 use crate::journal::{Journal, Kept, Stage};
@@ -51,6 +52,8 @@ pub(super) struct Live {
     pub(super) canceller: Option<Canceller>,
     /// The courier keeps files for it.
     pub(super) has_inputs: bool,
+    /// It waits for these before it starts.
+    pub(super) secrets: Option<oneshot::Sender<Handed>>,
 }
 
 pub(super) struct Supervisor {
@@ -223,6 +226,7 @@ impl Supervisor {
             Command::Flags(disabled) => self.standing.disabled = disabled.into_iter().collect(),
             Command::Halt(notice) => self.halt(notice),
             Command::Roster(signed) => self.roster(&signed),
+            Command::Secret(answer) => self.handed(*answer),
             Command::RosterReset(believed) => self.begin_anew(*believed),
             Command::Pause(on) => self.pause(on),
             Command::Distrust(on) => self.distrust(on),

@@ -89,9 +89,20 @@ async fn redeem(text: &str, config: &Config) -> Result<(), EnrollError> {
         let joined = enroll::join(&token, &config.data_dir, labels, facts::gather(), clock, &mut rng).await;
         match joined {
             Ok(joined) => {
+                if let Err(error) = super::join::pin(&config.data_dir, &joined) {
+                    output::problem(&format!(
+                        "nexusmon-agent: the audit log could not be pinned: {}",
+                        chain(&error)
+                    ));
+                }
                 let membership = joined.membership;
                 let (name, address) = (&membership.name, &membership.address);
                 output::problem(&format!("nexusmon-agent: joined {address} as `{name}`"));
+                if let Some(words) = &membership.words {
+                    output::problem(&format!(
+                        "nexusmon-agent: nothing is offered until a person compares the words: nexusmon agent confirm {name} {words}"
+                    ));
+                }
                 return Ok(());
             }
             Err(error) if error.is_passing() && tries < TRIES => {

@@ -33,6 +33,7 @@ pub(super) async fn status(config: &Config, as_json: bool) -> Result<ExitCode, A
             "running": running.is_some(),
             "paused": control::is_paused(data_dir),
             "status": status,
+            "words": words(config),
         }));
     } else {
         describe(config, &agent.to_string(), running, status.as_ref());
@@ -66,10 +67,18 @@ async fn fresh(config: &Config, process: u32) -> Option<Status> {
     tokio::time::timeout(ANSWER_WITHIN, newer).await.unwrap_or(before)
 }
 
+/// To be compared with the coordinator's; absent where nobody has to.
+fn words(config: &Config) -> Option<String> {
+    Home::open(&config.data_dir).ok()?.membership().words.clone()
+}
+
 fn describe(config: &Config, agent: &str, running: Option<u32>, status: Option<&Status>) {
     let folder = config.data_dir.display();
     output::line(format_args!("agent         {agent}"));
     output::line(format_args!("data folder   {folder}"));
+    if let Some(words) = words(config) {
+        output::line(format_args!("words         {words}"));
+    }
     match running {
         Some(process) => output::line(format_args!("process       {process}")),
         None => output::line(format_args!(
@@ -112,5 +121,8 @@ fn describe(config: &Config, agent: &str, running: Option<u32>, status: Option<&
         output::line(format_args!("certificate   until {expires}"));
     }
     output::line(format_args!("sandbox       {}", status.sandbox_levels.join(", ")));
+    for (level, why) in &status.sandbox_missing {
+        output::line(format_args!("no {level:<11}{why}"));
+    }
     output::line(format_args!("capabilities  {}", status.capabilities.join(", ")));
 }

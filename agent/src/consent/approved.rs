@@ -3,13 +3,15 @@
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::Order;
 use nexusmon_shared::outcome::Refusal;
-use nexusmon_shared::plan::TaskSpec;
+use nexusmon_shared::plan::{Input, TaskSpec};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::approval::{
-    Claim, Instance, MAX_DECISIONS, SignedDecision, Signers, SubjectKind, enough_by, rounds_by,
+    Claim, Counted, Evidence, Instance, MAX_DECISIONS, SignedDecision, Signers, SubjectKind, enough_by,
+    rounds_by,
 };
 use nexusmon_shared::trust::merkle::leaf_hash;
+use nexusmon_shared::trust::provenance::ApprovalUsed;
 use serde_json::{Map, Value};
 
 use super::{KnownPlan, Offered, Refused, Standing, refused};
@@ -24,26 +26,43 @@ pub(super) struct Wanted<'a> {
     pub(super) rank: Rank,
 }
 
+/// That the work may run, and by whose leave.
+#[derive(Default)]
+pub(super) struct Approved {
+    /// What starts are counted by, and how many the approvals cover, where signatures are needed.
+    pub(super) instance: Option<(Digest, u32)>,
+    pub(super) approvals: Vec<ApprovalUsed>,
+}
+
+/// The signatures that counted, as provenance names them.
+pub(super) fn used(evidence: &Evidence, subject: SubjectKind, digest: Digest) -> Vec<ApprovalUsed> {
+    let used = |one: &Counted| {
+        let Counted { person, key, nonce, .. } = *one;
+        ApprovalUsed { subject, digest, person, key, nonce }
+    };
+    evidence.counted.iter().map(used).collect()
+}
+
 /// What can be read of what was sent; the rest would not have counted.
 pub(super) fn read(decisions: &[bytes::Bytes]) -> Vec<SignedDecision> {
     decisions.iter().take(MAX_DECISIONS).filter_map(|bytes| SignedDecision::read(bytes).ok()).collect()
 }
 
 impl Standing {
-    /// Gives what starts are counted by, and how many the approvals cover, where signatures are needed.
     pub(super) fn check_approved(
         &self,
         wanted: &Wanted<'_>,
         offered: &Offered,
         now: Timestamp,
-    ) -> Result<Option<(Digest, u32)>, Refused> {
+    ) -> Result<Approved, Refused> {
         let grave = wanted.rank.needs_approval() || offered.spec.requires_approval;
         if !grave && wanted.rank < self.signed_from {
-            return Ok(None);
+            return Ok(Approved::default());
         }
         let once = wanted.spec.retry.max.saturating_add(1);
         if self.policy.unsigned_consent {
-            return Ok(Some((counted_by(wanted.order), once)));
+            let instance = Some((counted_by(wanted.order), once));
+            return Ok(Approved { instance, approvals: Vec::new() });
         }
         if grave {
             self.check_named(wanted.spec)?;
@@ -59,7 +78,7 @@ impl Standing {
             return refused(Refusal::MissingConsent, detail);
         };
         if let Some(given) = &wanted.order.standing {
-            return self.check_standing(wanted, given, roster, now).map(Some);
+            return self.check_standing(wanted, given, roster, now);
         }
         let header = wanted.plan.header();
         // What the leaf admits was approved with the plan.
@@ -79,12 +98,19 @@ impl Standing {
             rank: wanted.rank,
             author: &header.author,
         };
-        let signers = if self.cli_keys_only { Signers::CliOnly } else { Signers::Any };
-        if let Err(refusal) = enough_by(roster, decisions, &claim, now, signers) {
-            return refused(Refusal::BadSignature, refusal.to_string());
-        }
+        let signers = self.signers();
+        let evidence = match enough_by(roster, decisions, &claim, now, signers) {
+            Ok(evidence) => evidence,
+            Err(refusal) => return refused(Refusal::BadSignature, refusal.to_string()),
+        };
         let starts = once.saturating_mul(rounds_by(roster, decisions, &claim, signers));
-        Ok(Some((counted_by(wanted.order), starts)))
+        let approvals = used(&evidence, subject, digest);
+        Ok(Approved { instance: Some((counted_by(wanted.order), starts)), approvals })
+    }
+
+    /// Whose signatures count here.
+    pub(super) fn signers(&self) -> Signers {
+        if self.cli_keys_only { Signers::CliOnly } else { Signers::Any }
     }
 
     /// A and S work was approved for machines by their ids: labels are the coordinator's to give.
@@ -100,7 +126,10 @@ impl Standing {
 /// What an order adds to its leaf must be what the leaf leaves open.
 fn check_shape(wanted: &Wanted<'_>) -> Result<(), Refused> {
     let Wanted { order, spec, .. } = wanted;
-    let agrees = order.inputs.len() == spec.inputs.len()
+    // A task that ran once per element of a list brings a file for each.
+    let many = spec.inputs.iter().any(|input| matches!(input, Input::FromTask(_)));
+    let (found, planned) = (order.inputs.len(), spec.inputs.len());
+    let agrees = (found == planned || (many && found > planned))
         && match (&spec.for_each, order.item_index) {
             (None, None) => true,
             (Some(list), Some(index)) => index < list.max,

@@ -6,24 +6,23 @@ use nexusmon_shared::message::StandingUse;
 use nexusmon_shared::outcome::Refusal;
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_shared::trust::approval::{Claim, StandingApproval, SubjectKind, Use, enough, is_closed};
+use nexusmon_shared::trust::approval::{Claim, StandingApproval, SubjectKind, Use, enough_by, is_closed};
 use nexusmon_shared::trust::plan_digest;
 use nexusmon_shared::trust::roster::Roster;
 use nexusmon_shared::trust::signable::Signable as _;
 use serde_json::{Map, Value};
 
-use super::approved::{Wanted, read};
+use super::approved::{Approved, Wanted, read, used};
 use super::{Refused, Standing, refused};
 
 impl Standing {
-    /// Gives what starts are counted by, and how many there may be on this machine.
     pub(super) fn check_standing(
         &self,
         wanted: &Wanted<'_>,
         given: &StandingUse,
         roster: &Roster,
         now: Timestamp,
-    ) -> Result<(Digest, u32), Refused> {
+    ) -> Result<Approved, Refused> {
         let bad = |detail: String| Refused { reason: Refusal::BadSignature, detail };
         let standing = StandingApproval::read(&given.standing).map_err(|error| bad(error.to_string()))?;
         let claim = Claim {
@@ -34,7 +33,7 @@ impl Standing {
             rank: standing.max_rank,
             author: &standing.author,
         };
-        enough(roster, &read(&given.decisions), &claim, now)
+        let evidence = enough_by(roster, &read(&given.decisions), &claim, now, self.signers())
             .map_err(|refusal| bad(format!("the standing approval: {refusal}")))?;
         let inputs: Map<String, Value> = serde_json::from_slice(&given.inputs)
             .map_err(|_| bad("the inputs of the standing approval are not a JSON object".to_owned()))?;
@@ -59,7 +58,8 @@ impl Standing {
             used: 0,
         };
         standing.covers(&wish).map_err(|miss| bad(miss.to_string()))?;
-        Ok((counted_by(&standing), standing.uses))
+        let approvals = used(&evidence, SubjectKind::StandingApproval, standing.digest());
+        Ok(Approved { instance: Some((counted_by(&standing), standing.uses)), approvals })
     }
 
     /// The task is a leaf of the approved shape, with these inputs put in.

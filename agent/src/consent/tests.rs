@@ -46,6 +46,7 @@ fn standing() -> Standing {
         labels: Labels::from([("region".to_owned(), "home".to_owned())]),
         ceiling: Rank::S,
         policy: LocalPolicy { max_rank: Rank::S, capabilities: Vec::new(), unsigned_consent: false },
+        allow_private: Vec::new(),
         levels: BTreeSet::from([Level::L0, Level::L1, Level::L3]),
         catalogue: Arc::new(Catalogue::new(&manifests()).0),
         disabled: BTreeSet::new(),

@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -43,6 +44,9 @@ pub struct Membership {
     pub authority: String,
     /// Hexadecimal; all zero until there is one.
     pub owner_key: String,
+    /// Six words to be compared with the coordinator's before it is offered anything; absent below rank B.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
 }
 
 impl Membership {
@@ -73,6 +77,8 @@ pub struct Home {
     identity: IdentityKey,
     sealing: SealingKey,
     credential: Mutex<Credential>,
+    /// Microseconds: when the newest certificate began, which its authority has signed.
+    signed_time: AtomicI64,
 }
 
 /// When to renew, and until when the certificate is good.
@@ -102,7 +108,8 @@ impl Home {
         let credential: Credential = read_json(&folder.join(CREDENTIAL))?;
         let identity = IdentityKey::from_pem(&read_secret(&folder.join(IDENTITY_KEY))?)?;
         let sealing = SealingKey::from_pem(&read_secret(&folder.join(SEALING_KEY))?)?;
-        Ok(Self { folder, membership, identity, sealing, credential: Mutex::new(credential) })
+        let signed_time = AtomicI64::new(signed_time(&credential.chain));
+        Ok(Self { folder, membership, identity, sealing, credential: Mutex::new(credential), signed_time })
     }
 
     /// Whose data folder this is, if anybody's.
@@ -172,6 +179,11 @@ impl Home {
         Ok(Renewal { begins: certificate.not_before, due, expires: certificate.not_after })
     }
 
+    /// The newest time that the organism's authority has signed for this agent.
+    pub fn signed_time(&self) -> Timestamp {
+        Timestamp::from_micros(self.signed_time.load(Ordering::Relaxed))
+    }
+
     pub fn join_counter(&self) -> u64 {
         self.lock().join_counter
     }
@@ -207,6 +219,7 @@ impl Home {
             pending_key: None,
         };
         self.save(&next)?;
+        self.signed_time.fetch_max(signed_time(&next.chain), Ordering::Relaxed);
         *credential = next;
         Ok(())
     }
@@ -274,6 +287,13 @@ pub(super) fn check_issued(
         return Err(EnrollError::WrongAnswer("the certificate is of another agent"));
     }
     Ok(())
+}
+
+/// Zero where it cannot be read: then nothing is known.
+fn signed_time(chain: &[String]) -> i64 {
+    let leaf = chain.first().and_then(|leaf| hex::decode(leaf).ok());
+    let read = leaf.and_then(|leaf| AgentCertificate::read(&leaf).ok());
+    read.map_or(0, |certificate| certificate.not_before.as_micros())
 }
 
 fn decode_chain(chain: &[String]) -> Option<Vec<Vec<u8>>> {

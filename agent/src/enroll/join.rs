@@ -3,13 +3,18 @@
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::join_token::JoinToken;
-use nexusmon_shared::message::{Facts, JoinRequest, JoinResponse, ProtocolRange};
+use nexusmon_shared::message::{CheckpointNotice, Facts, JoinRequest, JoinResponse, ProtocolRange};
 use nexusmon_shared::pki::{IdentityKey, SealingKey, TlsKey, spki_digest};
+use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::SharedClock;
 use nexusmon_shared::tls::{Connector, Trust};
+use nexusmon_shared::trust::ed25519::PublicKey;
 use nexusmon_shared::trust::enrollment::JoinProof;
+use nexusmon_shared::trust::key::KeyId;
+use nexusmon_shared::trust::phrase::Phrase;
 use nexusmon_shared::wire::proto::enrollment_client::EnrollmentClient;
 use tonic::Code;
 
@@ -20,6 +25,8 @@ use super::{EnrollError, Home, Membership};
 #[derive(Debug, Clone)]
 pub struct Joined {
     pub membership: Membership,
+    /// The newest head of the audit log, to be kept from now on.
+    pub checkpoint: Option<CheckpointNotice>,
 }
 
 /// Makes this machine an agent of the organism the token names. `labels` are added to those of the invite.
@@ -68,6 +75,28 @@ pub async fn join(
     if spki_digest(&authority)? != token.authority() {
         return Err(EnrollError::WrongAnswer("the authority is not the one the token names"));
     }
+    let words = match response.max_rank {
+        rank if rank >= Rank::B => {
+            // Of what this machine itself pins, whatever the coordinator says.
+            let authority = token.authority();
+            let owner = KeyId(Digest::from_bytes(*token.owner_key()));
+            let identity = PublicKey::from_bytes(identity_key)
+                .map_err(|_| EnrollError::WrongAnswer("a weak identity key was made"))?;
+            let organism = response.organism;
+            // Slow on purpose.
+            let made =
+                tokio::task::spawn_blocking(move || Phrase::of(organism, &authority, &owner, &identity));
+            Some(made.await.map_err(|error| EnrollError::Unavailable(error.to_string()))?.to_string())
+        }
+        _ => None,
+    };
+    let checkpoint = (!response.checkpoint.is_empty()).then(|| CheckpointNotice {
+        note: response.checkpoint,
+        key: response.log_key,
+        from: 0,
+        proof: Vec::new(),
+        cosignatures: Vec::new(),
+    });
     let mut all_labels = response.labels;
     all_labels.extend(labels);
     let membership = Membership {
@@ -80,6 +109,7 @@ pub async fn join(
         authority: hex::encode(&authority),
         // What the person's line says, never what the coordinator says now.
         owner_key: hex::encode(token.owner_key()),
+        words,
     };
     let credential = Credential {
         chain: response.certificate.chain.iter().map(hex::encode).collect(),
@@ -88,7 +118,7 @@ pub async fn join(
         pending_key: None,
     };
     Fresh { membership: membership.clone(), identity, sealing, credential }.write(data_dir)?;
-    Ok(Joined { membership })
+    Ok(Joined { membership, checkpoint })
 }
 
 fn proto(request: JoinRequest) -> nexusmon_shared::wire::proto::JoinRequest {

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::process::Pid;
 
+use super::protocol::Limits;
+
 /// Far more than the few calls between birth and exec need.
 const STACK: usize = 64 * 1024;
 
@@ -23,8 +25,9 @@ pub(crate) struct Image<'a> {
     pub(crate) streams: [BorrowedFd<'a>; 3],
     /// Left open under their own numbers; everything else here is closed on exec.
     pub(crate) inherited: &'a [BorrowedFd<'a>],
-    /// A Landlock ruleset to be confined by.
+    /// A Landlock ruleset to be confined by. It takes what makes root powerful along, and root itself where it can.
     pub(crate) ruleset: Option<BorrowedFd<'a>>,
+    pub(crate) limits: Option<Limits>,
 }
 
 /// Room for one child at a time.
@@ -42,6 +45,9 @@ struct Orders {
     inherited: *const c_int,
     inherited_count: usize,
     ruleset: c_int,
+    limits: [(c_int, libc::rlimit); 3],
+    limit_count: usize,
+    is_root: bool,
     /// The error that kept it from becoming the program.
     trouble: AtomicI32,
 }
@@ -68,6 +74,7 @@ impl Cradle {
         let argument_list = list([&program].into_iter().chain(&arguments));
         let environment_list = list(&environment);
         let inherited: Vec<c_int> = image.inherited.iter().map(AsRawFd::as_raw_fd).collect();
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         let orders = Orders {
             program: program.as_ptr(),
             arguments: argument_list.as_ptr(),
@@ -77,6 +84,9 @@ impl Cradle {
             inherited: inherited.as_ptr(),
             inherited_count: inherited.len(),
             ruleset: image.ruleset.map_or(-1, |ruleset| ruleset.as_raw_fd()),
+            limits: image.limits.map_or([(0, none); 3], resource_limits),
+            limit_count: if image.limits.is_some() { 3 } else { 0 },
+            is_root: rustix::process::geteuid().is_root(),
             trouble: AtomicI32::new(0),
         };
         let (pid, handle) = self.clone_with(&orders)?;
@@ -156,15 +166,93 @@ fn transform(orders: &Orders) -> io::Error {
             }
             next += 1;
         }
-        if orders.ruleset >= 0
-            && (libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
-                || libc::syscall(libc::SYS_landlock_restrict_self, orders.ruleset, 0) != 0)
-        {
-            return io::Error::last_os_error();
+        // When memory is short the kernel ends a task, not the agent. Raising needs no right; where it fails nothing is lost.
+        let badness = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if badness >= 0 {
+            libc::write(badness, c"500".as_ptr().cast(), 3);
+            libc::close(badness);
+        }
+        let limits = orders.limits.as_ptr();
+        let mut next = 0;
+        while next < orders.limit_count {
+            let (resource, limit) = &*limits.add(next);
+            if libc::syscall(libc::SYS_prlimit64, 0, *resource, limit, std::ptr::null::<libc::rlimit>()) != 0
+            {
+                return io::Error::last_os_error();
+            }
+            next += 1;
+        }
+        if orders.ruleset >= 0 {
+            if orders.is_root && !surrender() {
+                return io::Error::last_os_error();
+            }
+            if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+                || libc::syscall(libc::SYS_landlock_restrict_self, orders.ruleset, 0) != 0
+            {
+                return io::Error::last_os_error();
+            }
         }
         libc::execve(orders.program, orders.arguments, orders.environment);
     }
     io::Error::last_os_error()
+}
+
+/// The kernel counts all processes of a user, and where the agent is not root its user may have others.
+const OTHERS: u64 = 4096;
+
+/// A limit never rises above what this process has itself.
+fn resource_limits(limits: Limits) -> [(c_int, libc::rlimit); 3] {
+    use rustix::process::{Resource, getrlimit};
+    let most = |wanted: u64, resource| getrlimit(resource).maximum.map_or(wanted, |most| most.min(wanted));
+    let others = if rustix::process::geteuid().is_root() { 0 } else { OTHERS };
+    let processes = limits.processes.saturating_add(others);
+    let both = |value| libc::rlimit { rlim_cur: value, rlim_max: value };
+    let number = |resource| c_int::try_from(resource).expect("resources have small numbers");
+    [
+        (number(libc::RLIMIT_NPROC), both(most(processes, Resource::Nproc))),
+        (number(libc::RLIMIT_DATA), both(most(limits.memory, Resource::Data))),
+        (number(libc::RLIMIT_FSIZE), both(most(limits.file, Resource::Fsize))),
+    ]
+}
+
+/// Who root's tasks are: an owner of nothing.
+pub(super) const NOBODY: u32 = 65_534;
+const CAP_DAC_OVERRIDE: c_int = 1;
+/// `SECBIT_NOROOT`, `SECBIT_NO_SETUID_FIXUP`, both locked, and `SECBIT_KEEP_CAPS` locked off.
+const NO_ROOT_LOCKED: libc::c_ulong = 0x2f;
+
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: c_int,
+}
+
+/// Root becomes nobody, who may open whatever the ruleset shows and do nothing else root may: the mode and owner of files,
+/// signals, the network and the machine are not Landlock's to guard. Where the user cannot be changed (a container that
+/// has only root), what made root powerful goes all the same.
+#[expect(unsafe_code, reason = "between birth and exec only bare system calls are allowed")]
+// SAFETY: plain system calls with constant arguments and structures on this stack; nothing allocates, locks or panics.
+// The raw calls change this child's only thread.
+unsafe fn surrender() -> bool {
+    unsafe {
+        libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0);
+        // The bare calls: those of a C library speak to all threads of this memory.
+        let _ = libc::syscall(libc::SYS_setgroups, 0, 0) == 0
+            && libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY) == 0
+            && libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) == 0;
+        // Who is still root regains nothing by executing a program.
+        libc::prctl(libc::PR_SET_SECUREBITS, NO_ROOT_LOCKED, 0, 0, 0);
+        let header = CapabilityHeader { version: 0x2008_0522, pid: 0 };
+        let kept: u32 = 1 << CAP_DAC_OVERRIDE;
+        let sets: [u32; 6] = [kept, kept, kept, 0, 0, 0];
+        if libc::syscall(libc::SYS_capset, &raw const header, &raw const sets) != 0 {
+            // A container may have taken even that one from root.
+            let nothing = [0_u32; 6];
+            return libc::syscall(libc::SYS_capset, &raw const header, &raw const nothing) == 0;
+        }
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0);
+        true
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +274,7 @@ mod tests {
             streams: [null.as_fd(), writer.as_fd(), null.as_fd()],
             inherited: &[],
             ruleset: None,
+            limits: None,
         };
         let (pid, handle) = Cradle::new().bear(&image)?;
         drop(writer);

@@ -147,7 +147,8 @@ impl Client {
         for mode in ["isolated", "guarded"].into_iter().skip(usize::from(!config.isolated)) {
             match Self::try_mode(config, lifecycle, mode).await {
                 Ok(client) => {
-                    client.send(&Request::Configure { visible: host.visible.clone() }, Vec::new());
+                    let visible = host.visible.clone();
+                    client.send(&Request::Configure { visible, limits: config.limits() }, Vec::new());
                     return Ok(client);
                 }
                 Err(error) => failures.push(format!("{mode}: {error}")),

@@ -131,6 +131,7 @@ fn take(root: &Dir, name: &str, target: &Dir, uploads: &Path, number: usize) -> 
         digest: Digest::from_bytes(hasher.finalize().into()),
         size,
         media_type: media_type(name).to_owned(),
+        withheld: false,
     })
 }
 

@@ -36,6 +36,18 @@ pub(crate) fn of(job: &Job, workspace: &mut Workspace, path: &str) -> Result<Com
     environment.insert("LANG".to_owned(), "C.UTF-8".to_owned());
     environment.insert("TZ".to_owned(), std::env::var("TZ").unwrap_or_else(|_| "UTC".to_owned()));
     environment.extend(given_environment(with)?);
+    for secret in &job.secrets {
+        if let Some(variable) = &secret.env {
+            let text = std::str::from_utf8(&secret.value).ok().filter(|text| !text.contains('\0'));
+            let text = text.ok_or_else(|| {
+                bad(format!(
+                    "the secret `{}` is no text that a variable could hold; read its file",
+                    secret.name
+                ))
+            })?;
+            environment.insert(variable.clone(), text.to_owned());
+        }
+    }
     let cwd = match text(with, "cwd")? {
         Some(cwd) if cwd.starts_with('/') => cwd.to_owned(),
         Some(cwd) => format!("{}/{cwd}", workspace.inside()),

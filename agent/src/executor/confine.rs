@@ -8,6 +8,7 @@ use nexusmon_shared::sandbox::{HostPath, Level, Sandbox};
 
 use super::ExecutorConfig;
 use super::command::Command;
+use super::doorway;
 use super::protocol::{Access, Confinement, Visible};
 use super::workspace::Workspace;
 
@@ -35,8 +36,10 @@ const ETC: [&str; 19] = [
     "ssl",
     "timezone",
 ];
-const DEVICES: [&str; 7] =
-    ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/shm"];
+/// Not `/dev/shm`: what lies there is other processes'.
+const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+/// Of each folder in memory: it is the machine's memory that they fill.
+const IN_MEMORY: &str = "1073741824";
 
 /// What this machine looks like to a confined process.
 #[derive(Debug, Clone)]
@@ -98,7 +101,16 @@ fn mounts(etc: &[String]) -> Vec<String> {
     for path in etc {
         add(&["--ro-bind-try", path, path]);
     }
-    add(&["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/var/tmp"]);
+    add(&["--proc", "/proc", "--dev", "/dev"]);
+    // Root's tasks own these files in the kernel's eyes, whatever powers they have lost: the switches of the whole machine.
+    for folder in ["sys", "irq", "bus", "fs", "acpi", "scsi", "driver", "tty", "asound", "pressure"] {
+        let folder = format!("/proc/{folder}");
+        add(&["--ro-bind-try", &folder, &folder]);
+    }
+    for folder in ["/dev/shm", "/tmp", "/run", "/var/tmp"] {
+        add(&["--size", IN_MEMORY, "--tmpfs", folder]);
+    }
+    add(&["--remount-ro", "/dev"]);
     mounts
 }
 
@@ -126,7 +138,11 @@ pub(crate) fn of(
                 let kind = if each.write { "--bind" } else { "--ro-bind" };
                 mounts.extend([kind.to_owned(), each.path.clone(), each.path.clone()]);
             }
-            bubblewrap(config, host, mounts, command)
+            if level == Level::L2 {
+                let program = config.program.display().to_string();
+                mounts.extend(["--ro-bind".to_owned(), program, doorway::PROGRAM.to_owned()]);
+            }
+            bubblewrap(config, host, mounts, &with_way_out(command, level))
         }
         Level::L3Lite => direct(command, Confinement::Landlock { sockets: false, visible }),
         Level::L1 => direct(command, Confinement::Landlock { sockets: true, visible }),
@@ -162,12 +178,27 @@ pub(crate) fn process(
                 let path = path.display().to_string();
                 mounts.extend(["--bind".to_owned(), path.clone(), path]);
             }
-            bubblewrap(config, host, mounts, &command)
+            if level == Level::L2 {
+                let program = config.program.display().to_string();
+                mounts.extend(["--ro-bind".to_owned(), program, doorway::PROGRAM.to_owned()]);
+            }
+            bubblewrap(config, host, mounts, &with_way_out(&command, level))
         }
         Level::L3Lite => direct(&command, Confinement::Landlock { sockets: false, visible }),
         Level::L1 => direct(&command, Confinement::Landlock { sockets: true, visible }),
         Level::L0 => direct(&command, Confinement::Free),
     })
+}
+
+/// The command, told where the proxy is.
+fn with_way_out(command: &Command, level: Level) -> Command {
+    let mut command = command.clone();
+    if level == Level::L2 {
+        for (name, value) in doorway::variables() {
+            command.environment.entry(name).or_insert(value);
+        }
+    }
+    command
 }
 
 fn check_paths(host: &Host, paths: &[HostPath]) -> Result<(), Cause> {
@@ -218,6 +249,8 @@ fn bubblewrap(config: &ExecutorConfig, host: &Host, own: Vec<String>, command: &
         arguments.extend(["--tmpfs".to_owned(), exposed.display().to_string()]);
     }
     arguments.extend(own);
+    // Nothing is to be left beside the workspace; the root is memory, too.
+    arguments.extend(["--remount-ro".to_owned(), "/".to_owned()]);
     for (name, value) in &command.environment {
         arguments.extend(["--setenv".to_owned(), name.clone(), value.clone()]);
     }

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nexusmon_shared::sandbox::Level;
 
 use super::client::Client;
 use super::confine::{self, Host};
+use super::doorway::{self, Doorway};
 use super::protocol::{Event, Lease, Start, Status};
 use super::pump::Pipes;
 use super::{ExecutorConfig, Levels, millis};
+use crate::egress::{EgressConfig, Gate};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -27,12 +30,12 @@ if bash -c 'exec 3<>/dev/udp/127.0.0.1/9' 2>/dev/null; then echo "sockets can be
 
 pub(crate) async fn levels(client: &Client, config: &ExecutorConfig, host: &Host) -> Levels {
     let mut levels = Levels { available: BTreeSet::from([Level::L0]), missing: BTreeMap::new() };
-    levels.missing.insert(Level::L2, "allow-listed egress is not built yet".to_owned());
     let secret = config.data_dir.join("work/.secret");
     let tries = [
         (Level::L1, NO_DATA.to_owned()),
         (Level::L3Lite, format!("{NO_DATA}{NO_SOCKETS}")),
         (Level::L3, format!("{NO_DATA}{ALONE}")),
+        (Level::L2, format!("{NO_DATA}{ALONE}\n{} || exit 1", doorway::trial())),
     ];
     for (level, script) in tries {
         let outcome = tokio::time::timeout(PATIENCE, attempt(client, config, host, level, &script)).await;
@@ -66,7 +69,14 @@ async fn attempt(
         ["sh", "-c", script, "sh", &text(&secret), &text(folder.path())].map(str::to_owned).to_vec();
     let writable = [folder.path().to_owned()];
     let confined = confine::process(config, host, level, folder.path(), &words, BTreeMap::new(), &writable)?;
-    let pipes = Pipes::open().map_err(|error| error.to_string())?;
+    let mut pipes = Pipes::open().map_err(|error| error.to_string())?;
+    let near = if level == Level::L2 {
+        let (near, far) = Doorway::open().map_err(|error| error.to_string())?.split();
+        pipes.outer.doorway = Some(far);
+        Some(near)
+    } else {
+        None
+    };
     let start = Start {
         id: 0,
         key: "measure".to_owned(),
@@ -76,14 +86,30 @@ async fn attempt(
         cwd: confined.cwd,
         confinement: confined.confinement,
         stdin: false,
+        doorway: near.is_some(),
+        secrets: Vec::new(),
         timeout: Some(millis(PATIENCE)),
         grace: 0,
         lease: Lease::Agent,
     };
     let mut tree = client.start_tree(start, pipes.outer).map_err(|error| error.to_string())?;
     let words = tokio::task::spawn_blocking(move || read_all(pipes.inner));
+    let served = async {
+        match near {
+            // Nothing is listed, so nothing is reached.
+            Some(near) => {
+                doorway::serve(near, Arc::new(Gate::new(Vec::new(), EgressConfig::default()))).await
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(served);
     loop {
-        match tree.next().await {
+        let event = tokio::select! {
+            event = tree.next() => event,
+            () = &mut served => continue,
+        };
+        match event {
             Some(Event::Ended { status: Status::Exited(0), .. }) => return Ok(()),
             Some(Event::Ended { .. }) => {
                 let said = words.await.unwrap_or_default();

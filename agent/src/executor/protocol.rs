@@ -21,14 +21,25 @@ pub(crate) type TreeId = u64;
 /// Agent to spawner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// First: what every confined process may see of the host.
-    Configure { visible: Vec<Visible> },
-    /// With the descriptors of stdout, stderr and, if `stdin`, stdin.
+    /// First: what every confined process may see of the host, and how much it may take.
+    Configure { visible: Vec<Visible>, limits: Limits },
+    /// With the descriptors of stdout, stderr and, if `stdin`, stdin; then the doorway's, if there is one.
     Start(Box<Start>),
     /// Boot-clock milliseconds until which leased trees may live.
     Renew { live_until: u64 },
     /// SIGTERM now, SIGKILL after the grace; a second one can only shorten it.
     End { id: TreeId, grace: u64 },
+}
+
+/// What one confined tree may take of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Limits {
+    /// Processes and threads of a tree.
+    pub(crate) processes: u64,
+    /// Bytes of memory one process may write to.
+    pub(crate) memory: u64,
+    /// Bytes of one file.
+    pub(crate) file: u64,
 }
 
 /// A host path and what may be done beneath it.
@@ -60,6 +71,13 @@ pub(crate) struct Start {
     pub(crate) cwd: String,
     pub(crate) confinement: Confinement,
     pub(crate) stdin: bool,
+    /// The last descriptor is the socket that a [`super::doorway`] hands its listener out by.
+    #[serde(default)]
+    pub(crate) doorway: bool,
+    /// Where the process finds its secrets, whose descriptors come behind the others: paths of links to be made on the
+    /// host, or of files in a confinement with places of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) secrets: Vec<String>,
     /// From the start of the process.
     pub(crate) timeout: Option<u64>,
     /// Between SIGTERM and SIGKILL when the spawner itself ends the tree.
@@ -128,13 +146,15 @@ pub(crate) enum Reason {
     Timeout,
     /// No renewal came in time.
     Lease,
+    /// More processes than a tree may have.
+    Processes,
 }
 
 /// Larger messages travel in a memory file beside the packet.
 const INLINE: usize = 60 * 1024;
 /// What a packet may hold, with its marker.
 pub(crate) const PACKET: usize = 64 * 1024;
-const MAX_DESCRIPTORS: usize = 4;
+const MAX_DESCRIPTORS: usize = 4 + nexusmon_shared::plan::MAX_SECRETS;
 /// A start holds parameters of at most 512 KiB; anything near this is nonsense.
 const MAX_MESSAGE: u64 = 8 * 1024 * 1024;
 
@@ -168,7 +188,10 @@ impl Packet {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !all.is_empty() {
-            assert!(control.push(SendAncillaryMessage::ScmRights(&all)), "at most four descriptors are sent");
+            assert!(
+                control.push(SendAncillaryMessage::ScmRights(&all)),
+                "streams, a large message and secrets are sent, no more"
+            );
         }
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         sendmsg(socket, &[IoSlice::new(&self.bytes)], &mut control, flags)?;
@@ -232,6 +255,7 @@ mod tests {
         for length in [0_usize, 10, INLINE - 40, INLINE + 1, 700_000] {
             let request = Request::Configure {
                 visible: vec![Visible { path: "x".repeat(length), access: Access::Read }],
+                limits: Limits { processes: 1, memory: 2, file: 3 },
             };
             let descriptors = [near.as_fd(), far.as_fd()];
             Packet::of(&request).unwrap().send(&near, &descriptors).unwrap();

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::LogSource;
 use nexusmon_shared::time::SharedClock;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -15,6 +16,7 @@ use rustix::time::Timespec;
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
+use crate::redact::{Redactor, Stream};
 use crate::spool::LogWriter;
 
 /// What a pipe holds at first, and what one holds that was once found full.
@@ -42,12 +44,16 @@ pub(crate) struct Outer {
     stdout: OwnedFd,
     stderr: OwnedFd,
     stdin: Option<OwnedFd>,
+    /// Not a pipe, but it goes the same way.
+    pub(crate) doorway: Option<OwnedFd>,
+    pub(crate) secrets: Vec<OwnedFd>,
 }
 
 impl Outer {
     /// In the order the spawner takes them.
     pub(crate) fn descriptors(self) -> Vec<OwnedFd> {
-        [self.stdout, self.stderr].into_iter().chain(self.stdin).collect()
+        let pipes = [self.stdout, self.stderr].into_iter().chain(self.stdin);
+        pipes.chain(self.doorway).chain(self.secrets).collect()
     }
 }
 
@@ -64,7 +70,13 @@ impl Pipes {
         let (stderr, outer_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
         Ok(Self {
             inner: Inner { stdout, stderr, stdin: None },
-            outer: Outer { stdout: outer_stdout, stderr: outer_stderr, stdin: None },
+            outer: Outer {
+                stdout: outer_stdout,
+                stderr: outer_stderr,
+                stdin: None,
+                doorway: None,
+                secrets: Vec::new(),
+            },
         })
     }
 
@@ -105,6 +117,15 @@ struct Pump {
     blocks: Blocks,
     /// A spool that cannot be written costs the log, never the task.
     broken: bool,
+    /// Where there are secrets to be kept out of the log: stdout and stderr on their way.
+    redacting: Option<Box<[Stream; 2]>>,
+}
+
+/// What came of a log.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Written {
+    pub(crate) bytes: u64,
+    pub(crate) digest: Option<Digest>,
 }
 
 struct Source {
@@ -116,7 +137,12 @@ struct Source {
 
 impl Output {
     /// Takes over the agent's ends of the pipes.
-    pub(crate) fn new(inner: Inner, log: LogWriter, clock: SharedClock) -> io::Result<Self> {
+    pub(crate) fn new(
+        inner: Inner,
+        log: LogWriter,
+        redactor: Option<&Redactor>,
+        clock: SharedClock,
+    ) -> io::Result<Self> {
         let mut open = Vec::with_capacity(2);
         for (name, pipe) in [(LogSource::Stdout, inner.stdout), (LogSource::Stderr, inner.stderr)] {
             rustix::io::ioctl_fionbio(&pipe, true)?;
@@ -126,7 +152,8 @@ impl Output {
         }
         let gone = Arc::new(AtomicBool::new(false));
         let blocks = Blocks::default();
-        let pump = Pump { open, log, clock, gone: Arc::clone(&gone), blocks, broken: false };
+        let redacting = redactor.map(|redactor| Box::new([redactor.stream(), redactor.stream()]));
+        let pump = Pump { open, log, clock, gone: Arc::clone(&gone), blocks, broken: false, redacting };
         Ok(Self { state: State::Quiet(Box::new(pump)), gone })
     }
 
@@ -146,8 +173,8 @@ impl Output {
         }
     }
 
-    /// The tree is gone. Gives the bytes that came.
-    pub(crate) async fn finish(mut self) -> io::Result<u64> {
+    /// The tree is gone. Gives what came.
+    pub(crate) async fn finish(mut self) -> io::Result<Written> {
         self.gone.store(true, Ordering::Release);
         loop {
             match std::mem::replace(&mut self.state, State::Nothing) {
@@ -156,7 +183,7 @@ impl Output {
                         self.state = State::Quiet(pump);
                         self.begin(first);
                     }
-                    None => return Ok(pump.log.finish()),
+                    None => return Ok(pump.finish()),
                 },
                 State::Busy(handle) => self.state = State::Quiet(handle.await.map_err(io::Error::other)?),
                 State::Nothing => return Err(io::Error::other("reading its output failed")),
@@ -276,6 +303,28 @@ impl Pump {
     }
 
     fn write(&mut self, source: LogSource, bytes: Bytes) {
+        match &mut self.redacting {
+            None => self.put(source, bytes),
+            Some(streams) => {
+                let settled = streams[usize::from(source == LogSource::Stderr)].push(&bytes);
+                self.put(source, settled.into());
+            }
+        }
+    }
+
+    /// What waited for its rest gets none.
+    fn finish(mut self) -> Written {
+        if let Some(mut streams) = self.redacting.take() {
+            for (source, stream) in [LogSource::Stdout, LogSource::Stderr].into_iter().zip(&mut *streams) {
+                let rest = stream.finish();
+                self.put(source, rest.into());
+            }
+        }
+        let digest = self.log.digest();
+        Written { bytes: self.log.finish(), digest }
+    }
+
+    fn put(&mut self, source: LogSource, bytes: Bytes) {
         if !self.broken
             && let Err(error) = self.log.write(source, bytes, self.clock.now())
         {

@@ -18,6 +18,9 @@ const DENIED: &[i64] = &[
     libc::SYS_process_vm_writev,
     libc::SYS_pidfd_getfd,
     libc::SYS_kcmp,
+    libc::SYS_process_madvise,
+    libc::SYS_move_pages,
+    libc::SYS_migrate_pages,
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
@@ -58,6 +61,9 @@ const DENIED: &[i64] = &[
     libc::SYS_settimeofday,
     libc::SYS_clock_settime,
     libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_memfd_secret,
     libc::SYS_sethostname,
     libc::SYS_setdomainname,
     libc::SYS_vhangup,
@@ -66,6 +72,24 @@ const DENIED: &[i64] = &[
     libc::SYS_iopl,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_ioperm,
+];
+
+/// System V and POSIX queues have names of their own, which no Landlock ruleset speaks of: denied where the machine's
+/// are in reach.
+const SHARED_NAMES: &[i64] = &[
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
 ];
 
 /// Time namespaces are absent: their flag lies in the byte that is the exit signal of `clone`.
@@ -80,14 +104,33 @@ const NEW_NAMESPACES: [i32; 7] = [
 ];
 
 /// Families a task may use; others (vsock, packet, kernel crypto) reach past a network namespace or are not needed.
-const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+const FAMILIES: [i32; 4] = [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_UNIX];
+/// Types of sockets that see or make other processes' packets.
+/// `SOCK_RAW` and the old `SOCK_PACKET`.
+const RAW: [i32; 2] = [libc::SOCK_RAW, 10];
+const TYPE: u64 = 0xf;
+
+/// What surrounds the process beside the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Surroundings {
+    /// Namespaces of its own: sockets and names lead nowhere.
+    Namespaces,
+    /// The machine's network. Sockets in the file system are closed to it, for Landlock does not guard them, and some
+    /// (a container engine's) give the whole machine away.
+    Network,
+    /// No sockets at all.
+    Lite,
+}
 
 /// Terminal requests that type into somebody else's shell.
 const TYPING: [u64; 2] = [0x5412, 0x541c];
 
-/// The filter; without `sockets` no socket can be made at all.
-pub(crate) fn filter(sockets: bool) -> Result<BpfProgram, seccompiler::BackendError> {
+/// The filter.
+pub(crate) fn filter(around: Surroundings) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = DENIED.iter().map(|call| (*call, vec![])).collect();
+    if around != Surroundings::Namespaces {
+        rules.extend(SHARED_NAMES.iter().map(|call| (*call, vec![])));
+    }
     let is = |argument, op, value: u64| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, value);
     let namespaces = NEW_NAMESPACES.iter().map(|flag| {
         let flag = u64::from(flag.cast_unsigned());
@@ -96,9 +139,7 @@ pub(crate) fn filter(sockets: bool) -> Result<BpfProgram, seccompiler::BackendEr
     rules.insert(libc::SYS_clone, namespaces.collect::<Result<_, _>>()?);
     let typing = TYPING.iter().map(|request| SeccompRule::new(vec![is(1, SeccompCmpOp::Eq, *request)?]));
     rules.insert(libc::SYS_ioctl, typing.collect::<Result<_, _>>()?);
-    let odd = FAMILIES.iter().map(|family| is(0, SeccompCmpOp::Ne, u64::from(family.cast_unsigned())));
-    let odd = SeccompRule::new(odd.collect::<Result<_, _>>()?)?;
-    rules.insert(libc::SYS_socket, if sockets { vec![odd] } else { vec![] });
+    rules.insert(libc::SYS_socket, sockets(around)?);
     #[cfg(target_arch = "x86_64")]
     {
         // The x32 numbers of the same calls, for kernels that have that interface.
@@ -110,6 +151,30 @@ pub(crate) fn filter(sockets: bool) -> Result<BpfProgram, seccompiler::BackendEr
     let filter: BpfProgram =
         SeccompFilter::new(rules, SeccompAction::Allow, denied, architecture)?.try_into()?;
     Ok(without_clone3(filter))
+}
+
+/// Sockets that are denied; an empty list denies all of them.
+fn sockets(around: Surroundings) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let is = |argument, op, value: i32| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, u64::from(value.cast_unsigned()))
+    };
+    let families = match around {
+        Surroundings::Lite => return Ok(Vec::new()),
+        Surroundings::Network => &FAMILIES[..3],
+        Surroundings::Namespaces => &FAMILIES[..],
+    };
+    let odd = families.iter().map(|family| is(0, SeccompCmpOp::Ne, *family)).collect::<Result<_, _>>()?;
+    let mut rules = vec![SeccompRule::new(odd)?];
+    for kind in RAW {
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let raw = is(1, SeccompCmpOp::MaskedEq(TYPE), kind)?;
+            rules.push(SeccompRule::new(vec![is(0, SeccompCmpOp::Eq, family)?, raw])?);
+        }
+    }
+    // Of netlink, what resolvers ask about addresses; not audit, firewalls or device events.
+    let routes = is(2, SeccompCmpOp::Ne, libc::NETLINK_ROUTE)?;
+    rules.push(SeccompRule::new(vec![is(0, SeccompCmpOp::Eq, libc::AF_NETLINK)?, routes])?);
+    Ok(rules)
 }
 
 /// `clone3` keeps its flags in memory, where a filter cannot look; "no such call" makes C libraries use `clone`.
@@ -146,10 +211,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_build_and_differ_by_sockets() {
-        let (open, closed) = (filter(true).unwrap(), filter(false).unwrap());
-        assert!(open.len() > 100 && open.len() < 4096, "{}", open.len());
-        assert_ne!(bytes(&open), bytes(&closed));
-        assert_eq!(bytes(&open).len(), open.len() * 8);
+    fn filters_build_and_differ_by_surroundings() {
+        let all = [Surroundings::Namespaces, Surroundings::Network, Surroundings::Lite];
+        let programs = all.map(|around| filter(around).unwrap());
+        for program in &programs {
+            assert!(program.len() > 100 && program.len() < 4096, "{}", program.len());
+            assert_eq!(bytes(program).len(), program.len() * 8);
+        }
+        assert!(programs[0] != programs[1] && programs[1] != programs[2]);
     }
 }

@@ -51,6 +51,7 @@ pub(crate) struct Born {
 
 /// Runs as told by the arguments after [`COMMAND`]; the socket to the agent is stdin.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
+    descriptor::keep_from_children();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["isolated"] => isolate(),
@@ -127,6 +128,7 @@ fn serve(mode: Mode) -> io::Result<()> {
         }
         Mode::Guarded => rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?,
     }
+    descriptor::come_first();
     Supervisor::new(socket)?.run()
 }
 

@@ -17,6 +17,7 @@ use nexusmon_shared::task::Outputs;
 use serde_json::Value;
 
 use super::attempt_key;
+use super::birth::NOBODY;
 use super::protocol::{Access, Visible};
 use crate::run::Job;
 
@@ -25,6 +26,7 @@ pub(super) const OUTPUTS: &str = ".nexusmon-outputs.json";
 const PARAMS: &str = "params.json";
 const SCRIPT: &str = "script";
 const INPUTS: &str = "inputs";
+const SECRETS: &str = "secrets";
 /// Below the data folder, the inputs of every confined task that has none.
 const NO_INPUTS: &str = "no-inputs";
 /// Where bubblewrap shows the workspace, and what belongs to it.
@@ -43,6 +45,7 @@ pub(crate) struct Workspace {
     given: String,
     inputs: Vec<String>,
     has_script: bool,
+    has_secrets: bool,
 }
 
 /// Where a process sees its workspace, and how far it is confined there.
@@ -59,6 +62,16 @@ pub(crate) enum View {
 /// An empty folder that confined tasks may read.
 pub(super) fn no_inputs(data_dir: &Path) -> PathBuf {
     data_dir.join(NO_INPUTS)
+}
+
+fn make_anew(folder: &Path) -> std::io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            fs::remove_dir_all(folder)?;
+            fs::create_dir(folder)
+        }
+        made => made,
+    }
 }
 
 fn folder(data_dir: &Path, attempt: AttemptRef) -> PathBuf {
@@ -83,14 +96,16 @@ impl Workspace {
     }
 
     fn fill(folder: &Path, data_dir: &Path, job: &Job, view: View) -> std::io::Result<Self> {
-        match fs::create_dir(folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                fs::remove_dir_all(folder)?;
-                fs::create_dir(folder)?;
-            }
-            made => made?,
+        make_anew(folder)?;
+        if view == View::Confined && rustix::process::geteuid().is_root() {
+            // Root's confined tasks are nobody, who should own what it works in.
+            let _ = std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY));
         }
         fs::write(beside(folder, PARAMS), serde_json::to_vec(&job.parameters)?)?;
+        let has_secrets = !job.secrets.is_empty();
+        if has_secrets && view != View::Moved {
+            make_anew(&beside(folder, SECRETS))?;
+        }
         let own_inputs = beside(folder, INPUTS);
         let mut inputs = Vec::new();
         // What is not confined could leave something in the folder all others share.
@@ -113,12 +128,25 @@ impl Workspace {
             View::Open | View::Confined => own_inputs.display().to_string(),
         };
         let inside = if view == View::Moved { INSIDE.to_owned() } else { folder.display().to_string() };
-        Ok(Self { folder: folder.to_owned(), held, view, inside, given, inputs, has_script: false })
+        Ok(Self {
+            folder: folder.to_owned(),
+            held,
+            view,
+            inside,
+            given,
+            inputs,
+            has_script: false,
+            has_secrets,
+        })
     }
 
     /// The working directory as the process names it.
     pub(crate) fn inside(&self) -> &str {
         &self.inside
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The workspace as it is held.
@@ -133,6 +161,9 @@ impl Workspace {
             vec![one(self.folder.clone(), Access::Write), one(beside(&self.folder, PARAMS), Access::Read)];
         if self.has_script {
             visible.push(one(beside(&self.folder, SCRIPT), Access::Read));
+        }
+        if self.has_secrets {
+            visible.push(one(beside(&self.folder, SECRETS), Access::Read));
         }
         if !self.inputs.is_empty() {
             visible.push(one(beside(&self.folder, INPUTS), Access::Write));
@@ -160,6 +191,12 @@ impl Workspace {
         mounts
     }
 
+    /// Where each secret is to be found: links on the host, or files in the confinement.
+    pub(crate) fn secret_paths(&self, job: &Job) -> Vec<String> {
+        let folder = self.named(SECRETS);
+        job.secrets.iter().map(|secret| format!("{folder}/{}", secret.name)).collect()
+    }
+
     /// As the process names what lies beside its workspace.
     fn named(&self, name: &str) -> String {
         match self.view {
@@ -183,6 +220,9 @@ impl Workspace {
         if self.inside != INSIDE {
             // The host's own is not shown to confined tasks.
             variables.insert("TMPDIR".to_owned(), self.inside.clone());
+        }
+        if self.has_secrets {
+            variables.insert("NEXUSMON_SECRETS".to_owned(), self.named(SECRETS));
         }
         if let Some(traceparent) = &job.traceparent {
             variables.insert("TRACEPARENT".to_owned(), traceparent.clone());
@@ -254,6 +294,9 @@ impl Workspace {
         if self.has_script {
             let _ = fs::remove_file(beside(&self.folder, SCRIPT));
         }
+        if self.has_secrets && self.view != View::Moved {
+            remove(&beside(&self.folder, SECRETS));
+        }
         if !self.inputs.is_empty() || self.view == View::Open {
             remove(&beside(&self.folder, INPUTS));
         }
@@ -269,7 +312,12 @@ pub(super) fn remove_attempt(data_dir: &Path, attempt: AttemptRef) {
     for name in [PARAMS, SCRIPT] {
         let _ = fs::remove_file(beside(&folder, name));
     }
-    remove(&beside(&folder, INPUTS));
+    for name in [INPUTS, SECRETS] {
+        let beside = beside(&folder, name);
+        if beside.exists() {
+            remove(&beside);
+        }
+    }
     remove(&folder);
 }
 

@@ -28,6 +28,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         artifacts: Vec::new(),
         log_bytes: 3,
         sandbox_level: None,
+        provenance: None,
     };
     let mut memory = Memory::default();
     let empty = file::compact(JournalId::from_bits(1), &memory);

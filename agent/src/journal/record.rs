@@ -179,6 +179,7 @@ mod tests {
                         artifacts: Vec::new(),
                         log_bytes: 3,
                         sandbox_level: None,
+                        provenance: None
                     },
                     collected: Vec::new(),
                     idempotent,

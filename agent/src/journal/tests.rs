@@ -17,6 +17,7 @@ fn kept(attempt: AttemptRef, idempotent: bool) -> Arc<Kept> {
         artifacts: Vec::new(),
         log_bytes: 0,
         sandbox_level: None,
+        provenance: None,
     };
     Arc::new(Kept { report, collected: Vec::new(), idempotent })
 }

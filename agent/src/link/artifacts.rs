@@ -204,11 +204,12 @@ impl Shared {
                 Err(Trouble::Passing) => wait(&mut pause).await,
             }
         }
-        let produced = |Collected { name, digest, size, media_type, path: _ }| ProducedArtifact {
+        let produced = |Collected { name, digest, size, media_type, withheld, path: _ }| ProducedArtifact {
             name,
             digest,
             size,
             media_type,
+            withheld,
         };
         Ok(files.into_iter().map(produced).collect())
     }

@@ -114,6 +114,7 @@ impl Session<'_> {
             labels: parts.labels.clone(),
             slots: parts.slots,
             sandbox_levels: parts.worker.levels(),
+            sandbox_missing: parts.worker.missing_levels(),
             journal: parts.journal.id(),
             held: attempts,
             local_policy: parts.policy.clone(),
@@ -163,6 +164,7 @@ impl Session<'_> {
                 CoordinatorMessage::Flags { disabled_capabilities } => Command::Flags(disabled_capabilities),
                 CoordinatorMessage::Halt(notice) => Command::Halt(notice),
                 CoordinatorMessage::Roster(signed) => Command::Roster(signed),
+                CoordinatorMessage::Secret(answer) => Command::Secret(answer),
                 CoordinatorMessage::Certificate(certificate) => {
                     let _ = issued.send(certificate).await;
                     continue;
@@ -258,6 +260,7 @@ impl Session<'_> {
                             AgentMessage::DrainRequested { reason: reason.to_owned() }
                         }
                         Outgoing::HaltAck(ack) => AgentMessage::HaltAck(ack),
+                        Outgoing::SecretRequest(attempt) => AgentMessage::SecretRequest(attempt),
                         Outgoing::Reopen => return Ended::Reopen,
                         Outgoing::Closed => return Ended::Closed,
                     };

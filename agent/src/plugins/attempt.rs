@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::LogSource;
 use nexusmon_shared::outcome::{Cause, Ending};
 use nexusmon_shared::plan::MAX_OUTPUT_BYTES;
@@ -39,6 +40,7 @@ pub(super) struct Done {
     pub(super) ending: Ending,
     pub(super) artifacts: Vec<Collected>,
     pub(super) log_bytes: u64,
+    pub(super) log_digest: Option<Digest>,
     pub(super) started_at: Option<Timestamp>,
 }
 
@@ -63,12 +65,15 @@ enum Outcome {
 impl Doing {
     pub(super) async fn run(self, cancel: CancelToken, hooks: Hooks) -> Done {
         let Self { job, instance, scratch, clock, log, uploads } = self;
+        // What will be signed about its artifacts names the log as well.
+        let log = log.hashed();
         let job = Arc::new(job);
         let key = attempt_key(job.attempt);
         let failed = |cause| Done {
             ending: Ending::Failed { cause },
             artifacts: Vec::new(),
             log_bytes: 0,
+            log_digest: None,
             started_at: None,
         };
         if let Err(detail) = instance.admitted().check_params(&job.spec.uses, &job.parameters) {
@@ -124,7 +129,7 @@ impl Doing {
             }
         }
         drop(own_log);
-        let log_bytes = match log_bytes {
+        let (log_bytes, log_digest) = match log_bytes {
             Some(bytes) => bytes,
             None => logging.await,
         };
@@ -143,7 +148,7 @@ impl Doing {
         };
         // Nobody waits for the folder to be gone.
         tokio::task::spawn_blocking(move || folder.remove());
-        Done { ending, artifacts, log_bytes, started_at }
+        Done { ending, artifacts, log_bytes, log_digest, started_at }
     }
 }
 
@@ -314,7 +319,7 @@ async fn spool(
     mut pieces: mpsc::UnboundedReceiver<LogPiece>,
     mut log: LogWriter,
     clock: &SharedClock,
-) -> u64 {
+) -> (u64, Option<Digest>) {
     let mut batch = Vec::new();
     let mut broken = false;
     while pieces.recv_many(&mut batch, 64).await > 0 {
@@ -339,11 +344,12 @@ async fn spool(
             }
             Err(error) => {
                 tracing::warn!(%error, "the rest of a log is lost");
-                return 0;
+                return (0, None);
             }
         }
     }
-    log.finish()
+    let digest = log.digest();
+    (log.finish(), digest)
 }
 
 type ProgressHook = dyn Fn(Option<f64>, String) + Send + Sync;

@@ -235,6 +235,8 @@ impl Enrollment for Fake {
             labels: Labels::from([("region".to_owned(), "home".to_owned())]),
             max_rank: Rank::S,
             owner_key: [0; 32],
+            log_key: String::new(),
+            checkpoint: String::new(),
         };
         Ok(Response::new(response.into()))
     }

@@ -105,12 +105,15 @@ impl Worker for Producer {
                 digest: Digest::of(&self.content),
                 size: self.content.len() as u64,
                 media_type: "text/plain".to_owned(),
+                withheld: false,
             };
             Exit {
                 ending: succeeded(),
                 artifacts: vec![collected],
                 sandbox_level: None,
                 log_bytes: 0,
+                log_digest: None,
+                provenance: None,
                 started_at: Some(Timestamp::from_micros(5)),
                 finished_at: Timestamp::from_micros(6),
             }

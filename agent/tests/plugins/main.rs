@@ -165,6 +165,8 @@ impl Host {
             offline: Duration::ZERO,
             idempotency_key: "key".to_owned(),
             traceparent: None,
+            secrets: Vec::new(),
+            provenance: None,
             spec: Arc::new(spec),
         }
     }

@@ -13,6 +13,7 @@ mod mission_body;
 mod parameters;
 mod playbook;
 mod schema;
+mod secrets;
 mod task_body;
 mod task_checks;
 mod unbuilt;
@@ -34,6 +35,7 @@ pub use unbuilt::refuse_unbuilt;
 
 use crate::risk::Assessment;
 use crate::schedule::AgentView;
+use crate::secrets::Bindings;
 
 /// One thing wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -70,6 +72,10 @@ pub struct PlanFacts<'a> {
     pub agents: &'a BTreeMap<String, AgentId>,
     /// What each of them offers: A and S work names the machines it is for.
     pub fleet: &'a HashMap<AgentId, AgentView>,
+    /// Every secret there is, with what it is bound to.
+    pub secrets: &'a Bindings,
+    /// The playbook this plan comes from.
+    pub playbook: Option<&'a str>,
 }
 
 /// A task of a bound plan: its leaf and what was worked out beside it.

@@ -5,10 +5,21 @@ use std::time::Duration;
 use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::plan::Retry;
 use nexusmon_shared::planted::planted;
+use nexusmon_shared::time::Timestamp;
 use rand::RngExt as _;
 
 /// No backoff is longer than this.
 pub const MAX_BACKOFF: Duration = Duration::from_hours(1);
+
+/// How far the clocks of coordinators may lie apart. Whoever sees a backoff begin later than this from now has a clock
+/// that was set back since.
+pub const SKEW: Duration = Duration::from_mins(1);
+
+/// Whether a backoff is over: its time has come, or, once the wall clock was set back, a time before it began has come
+/// again, and nobody can say how much of it is left.
+pub fn is_over(until: Timestamp, began: Option<Timestamp>, now: Timestamp) -> bool {
+    until <= now || began.is_some_and(|began| began > now + SKEW)
+}
 
 /// Exponential backoff before retry number `retry` (0 is the first): the base doubles each time up to
 /// [`MAX_BACKOFF`], and `jitter` of it (0 to 1) is random, so that failures of one cause do not return in step.
@@ -59,6 +70,22 @@ mod tests {
             prop_assert!(waited <= full);
             let least = full.mul_f64(1.0 - jitter.clamp(0.0, 1.0));
             prop_assert!(waited + Duration::from_micros(1) >= least, "{waited:?} below {least:?}");
+        }
+
+        #[test]
+        fn a_clock_set_back_holds_no_retry_longer_than_its_backoff(
+            waits in 0_i64..3_600, passed in 0_i64..3_600, back in 0_i64..1_000_000,
+        ) {
+            let at = |seconds: i64| Timestamp::from_micros((10_000_000 + seconds) * 1_000_000);
+            let skew = i64::try_from(SKEW.as_secs()).unwrap();
+            let over = |now| is_over(at(waits), Some(at(0)), at(now));
+            // An honest clock, or one that lies within the skew, changes nothing.
+            prop_assert_eq!(over(passed), passed >= waits);
+            prop_assert_eq!(over(-passed.min(skew)), waits == 0 && passed == 0);
+            // Set back: over at once, or after the backoff counted anew.
+            let now = passed - back;
+            prop_assert!(over(now) || over(now + waits + skew));
+            prop_assert!(!is_over(at(waits), None, at(now)) || now >= waits);
         }
 
         #[test]

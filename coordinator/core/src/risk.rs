@@ -10,14 +10,14 @@ use nexusmon_shared::effects::Effects;
 use nexusmon_shared::name::Name;
 use nexusmon_shared::rank::Rank;
 
-pub use assess::{Ranked, assess};
+pub use assess::{Bound, Ranked, assess};
 pub use blast::BlastRadius;
 
 /// What an operator reads about one rise of a rank.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct RankReason {
     pub rank: Rank,
-    /// Stable: `manifest`, `sandbox`, `effects`, `effect_flow`, `fan_out`, `requested`.
+    /// Stable: `manifest`, `sandbox`, `effects`, `effect_flow`, `secret`, `fan_out`, `requested`.
     pub code: &'static str,
     pub message: String,
 }

@@ -18,7 +18,7 @@ use nexusmon_shared::time::Timestamp;
 pub use end::{Ended, lease_ended};
 pub use settle::{settle, verified};
 
-use crate::Refused;
+use crate::{Refused, retry};
 
 /// What of a leaf decides about its attempts.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,9 +167,11 @@ pub fn collect(task: &Task, outcome: Result<Outputs, Cause>) -> Result<Settlemen
 }
 
 /// The backoff is over: ready again. `None` before its time or in any other state.
-pub fn backoff_due(task: &Task, now: Timestamp) -> Option<Task> {
+pub fn backoff_due(task: &Task, began: Option<Timestamp>, now: Timestamp) -> Option<Task> {
     match task.state {
-        TaskState::Backoff { until, .. } if until <= now && !planted("backoff-forgotten") => {
+        TaskState::Backoff { until, .. }
+            if retry::is_over(until, began, now) && !planted("backoff-forgotten") =>
+        {
             Some(with(task, TaskState::Ready))
         }
         _ => None,

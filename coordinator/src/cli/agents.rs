@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Client, CommandError, escape};
+use super::confirm::{self, ConfirmArgs};
 use super::invite::{self, InviteArgs};
 use super::render;
 
@@ -12,6 +13,8 @@ use super::render;
 pub enum AgentCommand {
     /// Print the one line that makes another machine an agent
     Invite(InviteArgs),
+    /// Let a machine in that waits: read its six words on its own screen
+    Confirm(ConfirmArgs),
     #[command(visible_alias = "ls")]
     List,
     Show {
@@ -52,6 +55,7 @@ pub enum AgentCommand {
 pub(super) async fn run(client: &Client, command: AgentCommand) -> Result<(), CommandError> {
     match command {
         AgentCommand::Invite(arguments) => invite::run(client, arguments).await,
+        AgentCommand::Confirm(arguments) => confirm::run(client, arguments).await,
         AgentCommand::List => list(client).await,
         AgentCommand::Show { agent } => {
             render::json(&client.get(&path(&agent)).await?);

@@ -44,6 +44,15 @@ pub enum ArtifactCommand {
         #[arg(long)]
         with: Option<String>,
     },
+    /// What the agent that made a version signed about it
+    Provenance {
+        artifact: String,
+        /// Version number or id; the newest without it
+        #[arg(long)]
+        version: Option<String>,
+    },
+    /// Check a downloaded artifact against what its agent signed; asks no coordinator
+    Verify(super::provenance::VerifyArgs),
     /// Add a judgement to the review trail
     Review {
         artifact: String,
@@ -95,6 +104,12 @@ pub(super) async fn run(client: &Client, command: ArtifactCommand) -> Result<(),
             }
             Ok(())
         }
+        ArtifactCommand::Provenance { artifact, version } => {
+            let query = version.map(|version| format!("?version={}", escape(&version))).unwrap_or_default();
+            render::json(&client.get(&format!("{}/provenance{query}", path(&artifact))).await?);
+            Ok(())
+        }
+        ArtifactCommand::Verify(arguments) => super::provenance::verify(&arguments, client.json),
         ArtifactCommand::Review { artifact, verdict, comment } => {
             let body = json!({ "verdict": verdict, "comment": comment });
             let answer = client.post(&format!("{}/reviews", path(&artifact)), &body).await?;

@@ -107,6 +107,12 @@ async fn print(client: &Client, arguments: &InviteArgs) -> Result<(), CommandErr
         println!("Paste this on the new machine before {}:\n", render::time(&answer["expires_at"]));
         println!("    {}", render::text(&answer["command"]));
         println!("\nthen start it there: nexusmon-agent run");
+        if matches!(answer["max_rank"].as_str(), Some("B" | "A" | "S")) {
+            println!(
+                "It shows six words when it has joined. Compare them: nexusmon agent confirm {} WORD…",
+                arguments.name
+            );
+        }
     }
     Ok(())
 }

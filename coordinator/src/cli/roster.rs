@@ -1,7 +1,7 @@
 //! `nexusmon roster`: who may approve. Each change is a new roster that the owner's key signs on this machine.
 
 use clap::{Args, Subcommand};
-use nexusmon_shared::id::{OrganismId, PrincipalId};
+use nexusmon_shared::id::{AgentId, OrganismId, PrincipalId};
 use nexusmon_shared::trust::ed25519::PublicKey;
 use nexusmon_shared::trust::key::{KeyId, PersonKey};
 use nexusmon_shared::trust::owner_key::OwnerKey;
@@ -217,6 +217,31 @@ async fn change(client: &Client, place: &Place, edit: impl FnOnce(&mut Roster)) 
     signed.verify_successor(&before).map_err(failed)?;
     said(client, &send(client, &signed).await?);
     Ok(())
+}
+
+/// What the coordinator says the roster is; `None` where there is none.
+pub(super) async fn known(client: &Client) -> Result<Option<Value>, CommandError> {
+    match client.get(PATH).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(CommandError::Refused { status: 404, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Signs an agent's identity key into the next roster.
+pub(super) async fn admit(
+    client: &Client,
+    place: &Place,
+    agent: AgentId,
+    identity: PublicKey,
+) -> Result<(), CommandError> {
+    if current(client).await?.agents.get(&agent) == Some(&identity) {
+        return Ok(());
+    }
+    change(client, place, |roster| {
+        roster.agents.insert(agent, identity);
+    })
+    .await
 }
 
 async fn recover(client: &Client, place: &Place) -> Result<(), CommandError> {

@@ -22,7 +22,7 @@ use super::peer::Peer;
 use crate::app::App;
 use crate::app::sessions::{Live, Outgoing};
 use crate::error::Error;
-use crate::service::{agents, audit, halt, tasks};
+use crate::service::{agents, audit, halt, secrets, tasks};
 
 /// How long a stream may stay silent before its Hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -288,6 +288,10 @@ impl Flow<'_> {
             }
             AgentMessage::Cosignature(answer) => {
                 Box::pin(audit::cosigned(app, live, answer)).await.map_err(failed)?;
+            }
+            AgentMessage::SecretRequest(attempt) => {
+                let answer = Box::pin(secrets::deliver(app, live, attempt)).await.map_err(failed)?;
+                self.pump.send(live, CoordinatorMessage::Secret(Box::new(answer))).await?;
             }
             AgentMessage::Hello(_) => {
                 return Err(End::Failed(Status::invalid_argument("Hello comes once, at the start")));

@@ -16,7 +16,7 @@ use super::{Web, admission, envelope, health, metrics, openapi, pages};
 use crate::http::v1::{
     agents, approvals, artifact_content, artifacts, audit, audit_log, auth, cognition, events, flags, fleet,
     halt, house, logs, mission_acts as acts, missions, oidc, organism, passkeys, plans, playbooks, policies,
-    principals, reviews, roster, standing, stats, tasks,
+    principals, reviews, roster, secrets, standing, stats, tasks,
 };
 
 /// The whole of HTTP: routes, layers, and the document of the routes (kept in `web`).
@@ -80,6 +80,7 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("artifact.read", routes!(artifacts::versions)))
         .routes(may("artifact.read", routes!(artifact_content::download)))
         .routes(may("artifact.read", routes!(artifacts::diff)))
+        .routes(may("artifact.read", routes!(artifacts::provenance)))
         .routes(may("artifact.review", routes!(artifacts::review)))
         // Fleet.
         .routes(may("agent.invite", routes!(fleet::invite)))
@@ -94,6 +95,7 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("agent.read", routes!(agents::list)))
         .routes(may("agent.read", routes!(agents::get)))
         .routes(may("agent.label", routes!(agents::change)))
+        .routes(may("agent.confirm", routes!(agents::confirm)))
         .routes(may("agent.drain", routes!(agents::drain)))
         .routes(may("agent.pause", routes!(agents::pause)))
         .routes(may("agent.resume", routes!(agents::resume)))
@@ -116,6 +118,9 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("policy.read", routes!(policies::get)))
         .routes(may("policy.change", routes!(policies::change)))
         .routes(may("policy.replay", routes!(policies::replay)))
+        .routes(may("secret.read", routes!(secrets::list)))
+        .routes(may("secret.change", routes!(secrets::set)))
+        .routes(may("secret.change", routes!(secrets::remove)))
         .routes(may("principal.read", routes!(principals::people)))
         .routes(may("principal.read", routes!(passkeys::of_person)))
         .routes(may("principal.change", routes!(principals::create_person)))

@@ -27,6 +27,7 @@ pub(super) mod policies;
 pub(super) mod principals;
 pub(super) mod reviews;
 pub(super) mod roster;
+pub(super) mod secrets;
 mod shape;
 pub(super) mod standing;
 pub(super) mod stats;

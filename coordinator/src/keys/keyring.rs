@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nexusmon_shared::id::OrganismId;
+use nexusmon_shared::name::Name;
 use nexusmon_shared::pki::{Authority, PkiError};
 use nexusmon_shared::time::SharedClock;
 use nexusmon_shared::trust::ed25519::SigningKey;
@@ -11,12 +12,17 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use zeroize::Zeroizing;
 
+use super::envelope::{self, Label, Sealed};
 use super::master::{MasterKey, MasterKeyError, MasterKeySources};
 use crate::config::Config;
 
 const AUTHORITY: &str = "authority";
 const TOKEN: &str = "token";
 const CHECKPOINT: &str = "checkpoint";
+/// What a passphrase is stretched with; no secret, and not wrapped.
+const SALT: &str = "passphrase-salt";
+/// Everything of the table that lies under the master key.
+pub(super) const WRAPPED: [&str; 3] = [AUTHORITY, TOKEN, CHECKPOINT];
 
 /// Why the keys cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +65,11 @@ impl Keyring {
         mut rng: StdRng,
     ) -> Result<Self, KeyringError> {
         let known = store.read().await?.keys().await?;
-        let sources = sources(config);
-        let may_create = known.is_empty();
+        let may_create = !known.iter().any(|row| WRAPPED.contains(&row.name.as_str()));
+        let mut sources = sources(config, &known);
+        if sources.wants_salt() && may_create {
+            sources.salt = Some(make_salt(store, clock, &mut rng).await?);
+        }
         let mut key_rng = StdRng::from_rng(&mut rng);
         let loaded = tokio::task::spawn_blocking(move || MasterKey::load(&sources, may_create, &mut key_rng));
         let master = loaded.await.map_err(|_| MasterKeyError::Missing)??;
@@ -119,11 +128,37 @@ impl Keyring {
     }
 }
 
+impl Keyring {
+    /// Seals a secret's value; gives its wrapped key and the sealed value.
+    pub fn seal_secret(
+        &self,
+        (name, version, scope): (&Name, i64, &str),
+        value: &[u8],
+        rng: &mut impl rand::CryptoRng,
+    ) -> (String, String) {
+        let label = Label { organism: self.organism, name, version, scope };
+        let Sealed { key_wrapped, value } = envelope::seal(&self.master, &label, value, rng);
+        (key_wrapped, value)
+    }
+
+    /// Opens what [`Self::seal_secret`] gave.
+    pub fn open_secret(
+        &self,
+        (name, version, scope): (&Name, i64, &str),
+        key_wrapped: &str,
+        value: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
+        let label = Label { organism: self.organism, name, version, scope };
+        let sealed = Sealed { key_wrapped: key_wrapped.to_owned(), value: value.to_owned() };
+        envelope::open(&self.master, &label, &sealed)
+    }
+}
+
 /// Whether the master key that `config` and the environment give opens these keys. Makes nothing. Blocks.
 pub fn check(config: &Config, organism: OrganismId, keys: &[KeyRow]) -> Result<(), KeyringError> {
     let mut unused = StdRng::seed_from_u64(0);
-    let master = MasterKey::load(&sources(config), false, &mut unused)?;
-    for name in [AUTHORITY, TOKEN, CHECKPOINT] {
+    let master = MasterKey::load(&sources(config, keys), false, &mut unused)?;
+    for name in WRAPPED {
         if let Some(row) = keys.iter().find(|row| row.name == name) {
             unwrap(&master, name, organism, row)?;
         }
@@ -132,7 +167,7 @@ pub fn check(config: &Config, organism: OrganismId, keys: &[KeyRow]) -> Result<(
 }
 
 /// What a wrapped key is and whose, so that one cannot stand in for another.
-fn context(name: &str, organism: OrganismId) -> String {
+pub(super) fn context(name: &str, organism: OrganismId) -> String {
     format!("nexusmon/key/v1 {name} of {organism}")
 }
 
@@ -146,12 +181,43 @@ fn unwrap(
     Ok(master.unwrap(&context(name, organism), &wrapped)?)
 }
 
-fn sources(config: &Config) -> MasterKeySources {
+/// The master key that opens what is in the store. Makes nothing. Blocks.
+pub(super) fn open_master(config: &Config, keys: &[KeyRow]) -> Result<MasterKey, MasterKeyError> {
+    let mut unused = StdRng::seed_from_u64(0);
+    MasterKey::load(&sources(config, keys), false, &mut unused)
+}
+
+/// At the first start with a passphrase. Another node may have been quicker; what is kept is what counts.
+async fn make_salt(store: &Store, clock: &SharedClock, rng: &mut StdRng) -> Result<[u8; 16], KeyringError> {
+    let mut salt = [0_u8; 16];
+    rng.fill_bytes(&mut salt);
+    let row = KeyRow {
+        name: SALT.to_owned(),
+        wrapped: String::new(),
+        public: Some(STANDARD.encode(salt)),
+        created_at: clock.now(),
+    };
+    let kept = store
+        .write("keep the passphrase's salt", move |tx| {
+            let row = row.clone();
+            Box::pin(async move { tx.put_key_once(&row).await })
+        })
+        .await?;
+    salt_of(&kept).ok_or(KeyringError::Damaged(SALT))
+}
+
+fn salt_of(row: &KeyRow) -> Option<[u8; 16]> {
+    STANDARD.decode(row.public.as_ref()?).ok()?.try_into().ok()
+}
+
+fn sources(config: &Config, keys: &[KeyRow]) -> MasterKeySources {
     let environment = MasterKeySources::from_environment();
     MasterKeySources {
         credentials: environment.credentials,
         value: config.master_key.as_ref().map(|key| Zeroizing::new(key.expose().to_owned())),
         file: config.master_key_file.clone(),
+        passphrase: config.master_passphrase.as_ref().map(|text| Zeroizing::new(text.expose().to_owned())),
+        salt: keys.iter().find(|row| row.name == SALT).and_then(salt_of),
         default_file: environment.default_file,
     }
 }

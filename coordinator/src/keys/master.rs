@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 const NONCE: usize = 24;
 /// Name of the credential under systemd's `$CREDENTIALS_DIRECTORY`.
 const CREDENTIAL: &str = "nexusmon-master-key";
+/// Characters of a passphrase.
+const LEAST_PASSPHRASE: usize = 16;
 const HOW: &str = "32 bytes as base64 or as 64 hexadecimal digits (make one with `openssl rand -base64 32`)";
 
 /// Where to look, in this order.
@@ -27,6 +29,10 @@ pub struct MasterKeySources {
     pub value: Option<Zeroizing<String>>,
     /// `NEXUSMON_MASTER_KEY_FILE`.
     pub file: Option<PathBuf>,
+    /// `NEXUSMON_MASTER_PASSPHRASE`, or what is in the file of `NEXUSMON_MASTER_PASSPHRASE_FILE`.
+    pub passphrase: Option<Zeroizing<String>>,
+    /// What the passphrase is stretched with, from the database.
+    pub salt: Option<[u8; 16]>,
     /// Made at first start if nothing else is given.
     pub default_file: Option<PathBuf>,
 }
@@ -37,12 +43,20 @@ impl std::fmt::Debug for MasterKeySources {
             .field("credentials", &self.credentials)
             .field("value", &self.value.as_ref().map(|_| "…"))
             .field("file", &self.file)
+            .field("passphrase", &self.passphrase.as_ref().map(|_| "…"))
             .field("default_file", &self.default_file)
             .finish()
     }
 }
 
 impl MasterKeySources {
+    /// Whether a passphrase is what counts, for which there is no salt yet.
+    pub fn wants_salt(&self) -> bool {
+        let credential = self.credentials.as_ref().is_some_and(|folder| folder.join(CREDENTIAL).exists());
+        let better = credential || self.value.is_some() || self.file.is_some();
+        self.passphrase.is_some() && self.salt.is_none() && !better
+    }
+
     /// What the environment of this process offers.
     pub fn from_environment() -> Self {
         let path = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -51,6 +65,8 @@ impl MasterKeySources {
             credentials: path("CREDENTIALS_DIRECTORY"),
             value: std::env::var("NEXUSMON_MASTER_KEY").ok().filter(|v| !v.is_empty()).map(Zeroizing::new),
             file: path("NEXUSMON_MASTER_KEY_FILE"),
+            passphrase: None,
+            salt: None,
             default_file: config.map(|folder| folder.join("nexusmon/master.key")),
         }
     }
@@ -67,6 +83,8 @@ pub enum MasterKeyError {
     Mode { path: PathBuf, mode: u32 },
     #[error("cannot keep a new master key in {}; set NEXUSMON_MASTER_KEY or NEXUSMON_MASTER_KEY_FILE", path.display())]
     Create { path: PathBuf, source: io::Error },
+    #[error("NEXUSMON_MASTER_PASSPHRASE is shorter than {LEAST_PASSPHRASE} characters")]
+    ShortPassphrase,
     #[error("there is no master key: set NEXUSMON_MASTER_KEY or NEXUSMON_MASTER_KEY_FILE to {HOW}")]
     Missing,
     #[error(
@@ -75,6 +93,10 @@ pub enum MasterKeyError {
         place.as_ref().map(|place| format!(" from {place}")).unwrap_or_default()
     )]
     Wrong { place: Option<String> },
+    #[error("the machine gives no randomness")]
+    Randomness,
+    #[error("what is sealed in the database was changed, or belongs to something else; restore a backup")]
+    Changed,
 }
 
 /// 32 secret bytes.
@@ -114,6 +136,10 @@ impl MasterKey {
         if let Some(path) = &sources.file {
             return Self::read(path, true);
         }
+        if let Some(passphrase) = &sources.passphrase {
+            let salt = sources.salt.ok_or(MasterKeyError::Missing)?;
+            return Self::stretch(passphrase, salt);
+        }
         let path = sources.default_file.as_ref().ok_or(MasterKeyError::Missing)?;
         match Self::read(path, true) {
             Err(MasterKeyError::Read { source, .. })
@@ -126,6 +152,35 @@ impl MasterKey {
             }
             other => other,
         }
+    }
+
+    /// Argon2id (RFC 9106), its second recommended choice: 64 MiB, three passes.
+    fn stretch(passphrase: &str, salt: [u8; 16]) -> Result<Self, MasterKeyError> {
+        let place = "NEXUSMON_MASTER_PASSPHRASE";
+        if passphrase.chars().count() < LEAST_PASSPHRASE {
+            return Err(MasterKeyError::ShortPassphrase);
+        }
+        let failed = |_| MasterKeyError::Malformed { place: place.to_owned() };
+        let parameters = argon2::Params::new(64 * 1024, 3, 4, Some(32)).map_err(failed)?;
+        let stretcher = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, parameters);
+        let mut key = Zeroizing::new([0_u8; 32]);
+        stretcher.hash_password_into(passphrase.as_bytes(), &salt, key.as_mut_slice()).map_err(failed)?;
+        Ok(Self { key, place: Some(place.to_owned()) })
+    }
+
+    /// The key in this file, which is made where there is none. Blocks.
+    pub fn read_or_create(path: &Path, rng: &mut impl rand::CryptoRng) -> Result<Self, MasterKeyError> {
+        match Self::read(path, true) {
+            Err(MasterKeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Self::create(path, rng)
+            }
+            other => other,
+        }
+    }
+
+    /// Whether both are the same key.
+    pub fn is(&self, other: &Self) -> bool {
+        *self.key == *other.key
     }
 
     fn read(path: &Path, check_mode: bool) -> Result<Self, MasterKeyError> {
@@ -256,6 +311,8 @@ mod tests {
             credentials: Some(folder.path().to_owned()),
             value: Some(Zeroizing::new(STANDARD.encode([2; 32]))),
             file: Some(write("file", 3, 0o600)),
+            passphrase: Some(Zeroizing::new("five words that nobody says".to_owned())),
+            salt: Some([5; 16]),
             default_file: Some(write("default", 4, 0o400)),
         };
         let load = |sources: &MasterKeySources| MasterKey::load(sources, true, &mut rng()).unwrap().key[0];
@@ -267,6 +324,16 @@ mod tests {
         sources.value = None;
         assert_eq!(load(&sources), 3);
         sources.file = None;
+        let stretched = MasterKey::load(&sources, false, &mut rng()).unwrap();
+        sources.salt = Some([6; 16]);
+        let other = MasterKey::load(&sources, false, &mut rng()).unwrap();
+        assert!(!stretched.is(&other), "the salt counts");
+        sources.salt = Some([5; 16]);
+        assert!(MasterKey::load(&sources, false, &mut rng()).unwrap().is(&stretched));
+        sources.passphrase = Some(Zeroizing::new("too short".to_owned()));
+        let error = MasterKey::load(&sources, true, &mut rng()).expect_err("too short").to_string();
+        assert!(error.contains("16 characters"), "{error}");
+        sources.passphrase = None;
         assert_eq!(load(&sources), 4);
     }
 

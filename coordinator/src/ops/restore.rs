@@ -87,8 +87,10 @@ async fn begin_epoch(
         subject_kind: "organism".into(),
         subject: manifest.organism.to_string(),
         mission: None,
-        body: json!({"backup": name, "made_at": manifest.made_at, "old_epoch": manifest.epoch, "epoch": epoch,
-            "log_size": log.size(), "log_root": log.root()}),
+        body:
+            json!({"backup": name, "made_at": manifest.made_at, "old_epoch": manifest.epoch, "epoch": epoch,
+            "log_size": log.size(), "log_root": log.root()})
+            .into(),
     };
     let begun: Result<(), StoreError> = store
         .write("beginning the new epoch", move |tx| {

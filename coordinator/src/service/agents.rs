@@ -6,11 +6,11 @@ mod fleet;
 mod record;
 mod session;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nexusmon_shared::capability::Capability;
-use nexusmon_shared::id::{AgentId, InviteId};
+use nexusmon_shared::id::{AgentId, InviteId, PrincipalId};
 use nexusmon_shared::manifest::Manifest;
 use nexusmon_shared::message::{CertificateIssued, Facts, Goodbye, Heartbeat, Hello, LocalPolicy, Welcome};
 use nexusmon_shared::name::Name;
@@ -54,7 +54,7 @@ impl Presence {
 pub struct AgentView {
     pub id: AgentId,
     pub name: Name,
-    /// `active`, `draining`, `paused`, `quarantined`, `revoked`, `locked`.
+    /// `pending`, `active`, `draining`, `paused`, `quarantined`, `revoked`.
     pub state: String,
     pub presence: Presence,
     pub labels: Labels,
@@ -66,6 +66,8 @@ pub struct AgentView {
     pub build: String,
     pub facts: Facts,
     pub sandbox_levels: BTreeSet<Level>,
+    /// Why the machine has not the others.
+    pub sandbox_missing: BTreeMap<Level, String>,
     pub local_policy: Option<LocalPolicy>,
     /// The machine's own admin paused it.
     pub paused_locally: bool,
@@ -73,7 +75,21 @@ pub struct AgentView {
     pub enrolled_at: Timestamp,
     pub last_seen: Option<Timestamp>,
     pub certificate_expires_at: Option<Timestamp>,
+    pub enrollment: EnrollmentView,
     pub version: u64,
+}
+
+/// What a person compares, and what came of it.
+#[derive(Debug, Clone)]
+pub struct EnrollmentView {
+    /// Of the agent, hexadecimal.
+    pub identity_key: String,
+    /// SHA-256 of the authority's public key, hexadecimal.
+    pub authority: String,
+    /// Six words, until they were confirmed.
+    pub words: Option<String>,
+    pub confirmed_at: Option<Timestamp>,
+    pub confirmed_by: Option<PrincipalId>,
 }
 
 #[derive(Debug, Clone)]
@@ -155,6 +171,12 @@ pub async fn get(app: &App, id: AgentId) -> Result<AgentView> {
 
 pub async fn command(app: &App, caller: &Caller, id: AgentId, command: AgentCommand) -> Result<AgentView> {
     commands::command(app, caller, id, command).await?;
+    get(app, id).await
+}
+
+/// A person has read these words on the machine itself; they have to be those this coordinator knows.
+pub async fn confirm(app: &App, caller: &Caller, id: AgentId, words: &str) -> Result<AgentView> {
+    commands::confirm(app, caller, id, words).await?;
     get(app, id).await
 }
 

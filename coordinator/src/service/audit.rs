@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 
 pub use export::export;
+pub(super) use export::log_key;
 pub use proof::{ConsistencyView, InclusionView, consistency, inclusion};
 pub use publish::{publish, thin};
 pub(crate) use witness::greet;

@@ -19,7 +19,6 @@ use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::id::{AgentId, TaskId};
 use nexusmon_shared::task::TaskStatus;
 use nexusmon_store::{GrantRow, GrantedTask, MissionRow, TaskRow};
-use serde_json::json;
 
 use super::consent::{self, Shown};
 use super::flags;
@@ -252,6 +251,11 @@ async fn learn_classes(app: &App) -> Result<()> {
     Ok(())
 }
 
+/// Claimed tasks have a class: they were claimed by it.
+fn class_of(task: &TaskRow) -> ClassId {
+    ClassId(task.class.map_or(0, |class| class.0))
+}
+
 async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
     let app = unit.app;
     if unit.tx.is_halted().await? {
@@ -262,14 +266,14 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
     let mut found = unit.tx.claim_candidates(&wanted).await?;
     let mut by_class = HashMap::<ClassId, u32>::new();
     for one in &found {
-        *by_class.entry(ClassId(one.class.0)).or_default() += 1;
+        *by_class.entry(class_of(one)).or_default() += 1;
     }
     let shown = approved(unit, input, &mut found).await?;
     // The order of fairness, over all classes.
     found.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.tag.cmp(&b.tag)).then(a.id.cmp(&b.id)));
     let mut rates = Rates::lock(unit, input).await?;
     let plan = schedule::plan(&snapshot(unit, input, &found, &by_class, &rates).await?);
-    let by_id: HashMap<TaskId, &nexusmon_store::Candidate> = found.iter().map(|one| (one.id, one)).collect();
+    let by_id: HashMap<TaskId, &TaskRow> = found.iter().map(|one| (one.id, one)).collect();
     let rows: Vec<GrantRow> = plan
         .grants
         .iter()
@@ -280,7 +284,8 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
             Some(grant_row(one, grant.agent, grant.session, fence, unit.now))
         })
         .collect();
-    let mut tasks = unit.tx.grant(&rows).await?;
+    let candidates = found.len();
+    let mut tasks = unit.tx.grant(&rows, found).await?;
     set_offline(unit, &mut tasks).await?;
     rates.spend(unit, input, &tasks).await?;
     let uses = standing::spend(unit, &tasks, &shown).await?;
@@ -300,31 +305,13 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
         .map(|(class, _)| (*class, input.seen.get(class).copied().unwrap_or(0)))
         .collect();
     let room: usize = input.agents.iter().map(|agent| (agent.free_slots + agent.prefetch) as usize).sum();
-    let left = !tasks.is_empty() && found.len() > tasks.len() && room > tasks.len();
+    let left = !tasks.is_empty() && candidates > tasks.len() && room > tasks.len();
     let newest_tag = tasks.iter().map(|one| u64::try_from(one.task.tag).unwrap_or(0)).max().unwrap_or(0);
     for granted in &tasks {
         let row = &granted.task;
         unit.moved(row.mission, TaskStatus::Ready, TaskStatus::Leased);
         unit.delta(row.mission).attempts += 1;
-        let mut body = json!({
-            "task": row.key, "item_index": row.item_index, "attempt": row.attempt, "fence": row.fence().to_string(),
-            "agent": row.agent, "session": row.session, "rank": row.rank, "plan_digest": granted.plan_digest,
-            "leaf_index": row.leaf_index, "offline_until": row.offline_until,
-        });
-        if let (Some(shown), Some(body)) = (shown.get(&row.id), body.as_object_mut()) {
-            // The use of an approval stands where the grant stands, and commits with it.
-            let counted: Vec<_> = shown
-                .evidence
-                .counted
-                .iter()
-                .map(|one| json!({"person": one.person, "key": one.key, "nonce": one.nonce}))
-                .collect();
-            body.insert("approved_by".to_owned(), counted.into());
-            if let Some((standing, number)) = uses.get(&row.id) {
-                body.insert("standing".to_owned(), json!(standing));
-                body.insert("use".to_owned(), json!(number));
-            }
-        }
+        let body = orders::written(granted, shown.get(&row.id), uses.get(&row.id))?;
         if !nexusmon_shared::planted::planted("grant-unaudited") {
             unit.audit(SYSTEM, "task.granted", task_subject(row.id), Some(row.mission), body);
         }
@@ -338,11 +325,10 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
 async fn approved(
     unit: &mut Unit<'_>,
     input: &Claim,
-    found: &mut Vec<nexusmon_store::Candidate>,
+    found: &mut Vec<TaskRow>,
 ) -> Result<HashMap<TaskId, Shown>> {
-    let is_grave = |one: &nexusmon_store::Candidate| {
-        input.classes.get(&ClassId(one.class.0)).is_some_and(|class| consent::is_grave(class))
-    };
+    let is_grave =
+        |one: &TaskRow| input.classes.get(&class_of(one)).is_some_and(|class| consent::is_grave(class));
     let grave: Vec<TaskId> = found.iter().filter(|one| is_grave(one)).map(|one| one.id).collect();
     if grave.is_empty() {
         return Ok(HashMap::new());
@@ -360,7 +346,7 @@ async fn approved(
 async fn snapshot(
     unit: &mut Unit<'_>,
     input: &Claim,
-    found: &[nexusmon_store::Candidate],
+    found: &[TaskRow],
     by_class: &HashMap<ClassId, u32>,
     rates: &Rates,
 ) -> Result<Snapshot> {
@@ -391,7 +377,7 @@ async fn snapshot(
             Some(Candidate {
                 task: one.id,
                 mission: one.mission,
-                class: ClassId(one.class.0),
+                class: class_of(one),
                 approved: mission.rank,
                 budget_left: budget::grants_left(&mission.budget.0, &super::finish::spent(mission)),
             })
@@ -420,7 +406,7 @@ async fn snapshot(
 }
 
 fn grant_row(
-    one: &nexusmon_store::Candidate,
+    one: &TaskRow,
     agent: AgentId,
     session: u64,
     fence: Fence,

@@ -12,9 +12,13 @@ use nexusmon_shared::message::{
     RenewRequest,
 };
 use nexusmon_shared::pki::Issued;
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::trust::ed25519::PublicKey;
 use nexusmon_shared::trust::enrollment::{
     InviteKey, JoinProof, renew_message, sealing_key_message, verify_identity_signature,
 };
+use nexusmon_shared::trust::key::KeyId;
+use nexusmon_shared::trust::phrase::Phrase;
 use nexusmon_store::{AgentRow, AgentState, InviteRow, Topic, Tx};
 use rand::Rng as _;
 use serde_json::json;
@@ -26,6 +30,8 @@ use crate::error::{Error, Result};
 
 /// A challenge lives this long.
 const CHALLENGE_LIFE: Duration = Duration::from_mins(1);
+/// From this rank on a person compares six words before the agent is offered anything.
+const COMPARED_FROM: Rank = Rank::B;
 /// Challenges open at once.
 const MOST_CHALLENGES: usize = 10_000;
 
@@ -91,11 +97,16 @@ pub async fn join(app: &App, request: JoinRequest, exporter: [u8; 32]) -> Result
     let issued = issue(app, agent, &request.csr)?;
     let unit_app = app.clone();
     let until = issued.not_after;
+    let words = match invite.max_rank {
+        rank if rank >= COMPARED_FROM => Some(words(app, &request).await?),
+        _ => None,
+    };
+    let request = (request, words);
     let (row, after) = app
         .store
-        .write_with("enrollment.join", request, move |tx, request| {
+        .write_with("enrollment.join", request, move |tx, (request, words)| {
             let app = unit_app.clone();
-            Box::pin(async move { enroll(&app, tx, request, agent, until).await })
+            Box::pin(async move { enroll(&app, tx, request, words.clone(), agent, until).await })
         })
         .await?;
     after.run(app);
@@ -108,7 +119,26 @@ pub async fn join(app: &App, request: JoinRequest, exporter: [u8; 32]) -> Result
         labels: row.labels.0,
         max_rank: row.max_rank,
         owner_key: super::agents::owner_key(app),
+        log_key: super::audit::log_key(app).to_string(),
+        checkpoint: app
+            .store
+            .read()
+            .await?
+            .newest_checkpoint()
+            .await?
+            .map_or_else(String::new, |head| head.note),
     })
+}
+
+/// The words a person compares: they cover this authority, the owner key and the agent's identity.
+async fn words(app: &App, request: &JoinRequest) -> Result<String> {
+    let identity = PublicKey::from_bytes(request.identity_key)
+        .map_err(|error| Error::field("/identity_key", "key", error.to_string()))?;
+    let (organism, authority) = (app.organism, app.keyring.authority.pin());
+    let owner = KeyId(Digest::from_bytes(super::agents::owner_key(app)));
+    // Slow on purpose.
+    let made = tokio::task::spawn_blocking(move || Phrase::of(organism, &authority, &owner, &identity));
+    Ok(made.await.map_err(Error::internal)?.to_string())
 }
 
 fn invite_key(app: &App, invite: &InviteRow) -> Result<InviteKey> {
@@ -140,6 +170,7 @@ async fn enroll(
     app: &App,
     tx: &mut Tx,
     request: &JoinRequest,
+    words: Option<String>,
     agent: AgentId,
     until: nexusmon_shared::time::Timestamp,
 ) -> Result<(AgentRow, After)> {
@@ -153,7 +184,7 @@ async fn enroll(
     let row = AgentRow {
         id: agent,
         name: invite.name.clone(),
-        state: AgentState::Active,
+        state: if words.is_some() { AgentState::Pending } else { AgentState::Active },
         labels: invite.labels.clone(),
         max_rank: invite.max_rank,
         identity_key: hex::encode(request.identity_key),
@@ -166,12 +197,15 @@ async fn enroll(
         created_at: now,
         revoked_at: None,
         version: 1,
+        words,
+        confirmed_at: None,
+        confirmed_by: None,
     };
     unit.tx.insert_agent(&row).await?;
     let csr = json!(Digest::of(&request.csr)).to_string();
     unit.tx.put_setting(&newest_request(agent), &csr, now).await?;
     let body = json!({"name": row.name, "invite": invite.id, "max_rank": row.max_rank, "labels": row.labels.0,
-        "identity_key": row.identity_key, "certificate_until": until, "hostname": request.facts.hostname});
+        "state": row.state.as_str(), "identity_key": row.identity_key, "certificate_until": until, "hostname": request.facts.hostname});
     unit.audit(SYSTEM, "agent.enrolled", ("agent", agent.to_string()), None, body);
     unit.tx.wake(Topic::Fleet);
     Ok((row, unit.finish().await?))

@@ -148,8 +148,9 @@ pub async fn relay(app: App) -> Result<()> {
             continue;
         }
         while told < target {
+            let waiting = u32::try_from(target - told).unwrap_or(PAGE).min(PAGE);
             let rows = match app.store.read().await {
-                Ok(mut read) => read.audit_after(told, PAGE).await,
+                Ok(mut read) => read.audit_after(told, waiting).await,
                 Err(error) => Err(error),
             };
             match rows {

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use nexusmon_core::lease::{self, Observation};
 use nexusmon_core::mission::MissionCommand;
+use nexusmon_core::retry;
 use nexusmon_core::task::{self, Ended};
 use nexusmon_shared::id::AgentId;
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::outcome::Cause;
+use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{ApprovalState, MissionRow, TaskRow, TaskUpdate, Tx};
 use serde_json::json;
 
@@ -32,9 +34,9 @@ pub struct TimerResult {
     pub next_in: Option<Duration>,
 }
 
-/// Renewals as this node has seen them, on its own boot clock.
+/// Renewals as this node has seen them, on its own boot clock; and the latest time its wall clock has shown.
 #[derive(Debug, Default)]
-pub(crate) struct Observed(Mutex<HashMap<AgentId, (u64, Observation)>>);
+pub(crate) struct Observed(Mutex<HashMap<AgentId, (u64, Observation)>>, Mutex<Option<Timestamp>>);
 
 impl Observed {
     /// Takes in what the database says now; the observation starts anew with every session and renewal.
@@ -44,6 +46,17 @@ impl Observed {
         let observation = lease::observe(previous, heartbeat, boot);
         seen.insert(agent, (session, observation));
         observation
+    }
+
+    /// Whether the wall clock may have been set back since it was last [`Self::read`]; nobody knows at the first look.
+    fn is_set_back(&self, now: Timestamp) -> bool {
+        self.1.lock().expect("no holder panics").is_none_or(|latest| latest > now + retry::SKEW)
+    }
+
+    /// The wall clock shows `now`; where it was set back, that has been seen to.
+    fn read(&self, now: Timestamp, seen_to: bool) {
+        let mut latest = self.1.lock().expect("no holder panics");
+        *latest = latest.filter(|latest| *latest > now && !seen_to).or(Some(now));
     }
 
     fn retain(&self, agents: &BTreeSet<AgentId>) {
@@ -136,21 +149,22 @@ pub async fn due(app: &App) -> Result<TimerResult> {
         let next = read.next_backoff().await?;
         (missions, approvals, lapsed, next)
     };
-    let mut backoffs = 0;
+    let mut handled = 0;
     // Looking costs nothing; writing only where something is due.
     if next.is_some_and(|at| at <= now) {
-        let unit_app = app.clone();
-        let (count, after) = app
-            .store
-            .write("leases.backoff", move |tx| {
-                let app = unit_app.clone();
-                Box::pin(async move { backoffs_due(&app, tx).await })
-            })
-            .await?;
-        after.run(app);
-        backoffs = count;
+        handled += end_backoffs(app, false).await?;
     }
-    let mut handled = backoffs;
+    let set_back = app.leases.is_set_back(now);
+    if set_back && next.is_some() {
+        loop {
+            let count = end_backoffs(app, true).await?;
+            handled += count;
+            if count < MOST as usize {
+                break;
+            }
+        }
+    }
+    app.leases.read(now, set_back);
     for due in missions {
         let unit_app = app.clone();
         let after = app
@@ -173,13 +187,31 @@ pub async fn due(app: &App) -> Result<TimerResult> {
     Ok(TimerResult { handled, next_in: next.map(|at| at.since(app.clock.now())) })
 }
 
-async fn backoffs_due(app: &App, tx: &mut Tx) -> Result<(usize, After)> {
+/// Ends backoffs whose time has come, or, with `ahead`, those that the wall clock was set back before.
+async fn end_backoffs(app: &App, ahead: bool) -> Result<usize> {
+    let unit_app = app.clone();
+    let (count, after) = app
+        .store
+        .write("leases.backoff", move |tx| {
+            let app = unit_app.clone();
+            Box::pin(async move { backoffs_due(&app, tx, ahead).await })
+        })
+        .await?;
+    after.run(app);
+    Ok(count)
+}
+
+async fn backoffs_due(app: &App, tx: &mut Tx, ahead: bool) -> Result<(usize, After)> {
     let mut unit = Unit::new(app, tx);
     let now = unit.now;
-    let rows = unit.tx.backoff_due(now, MOST).await?;
+    let rows = if ahead {
+        unit.tx.backoff_ahead(now + retry::SKEW, MOST).await?
+    } else {
+        unit.tx.backoff_due(now, MOST).await?
+    };
     let mut updates = Vec::new();
     for mut row in rows {
-        let Some(next) = task::backoff_due(&row.task()?, now) else { continue };
+        let Some(next) = task::backoff_due(&row.task()?, row.since, now) else { continue };
         row.put(&next, now);
         if !row.held {
             unit.after.ready.extend(row.class.map(|class| nexusmon_core::schedule::ClassId(class.0)));
@@ -197,7 +229,7 @@ async fn mission_due(app: &App, tx: &mut Tx, id: nexusmon_shared::id::MissionId)
     let mut unit = Unit::new(app, tx);
     let Some(mut row) = unit.tx.lock_mission(id).await? else { return unit.finish().await };
     let now = unit.now;
-    let passed = |at: Option<nexusmon_shared::time::Timestamp>| at.is_some_and(|at| at <= now);
+    let passed = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
     let system = Actor::system();
     if passed(row.decide_by) {
         expire_mission(&mut unit, &mut row).await?;

@@ -14,7 +14,7 @@ use nexusmon_store::{AgentState, NoticeKind, NoticeRow, Topic, Tx};
 use tokio::sync::watch;
 
 use super::unit::After;
-use super::{agents, dispatch, evolution, flags, halt, policies};
+use super::{agents, dispatch, evolution, flags, halt, policies, secrets};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -112,6 +112,7 @@ async fn look(app: &App, heard: &mut Heard, fleet: &mut FleetWatch) -> Result<()
         halt::load(app).await?;
         flags::load(app).await?;
         policies::load(app).await?;
+        secrets::load(app).await?;
     }
     if taken(&mut heard.ready) {
         dispatch::refresh(app).await?;

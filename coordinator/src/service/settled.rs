@@ -12,9 +12,11 @@ use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::outcome::{Cause, Ending, Report};
 use nexusmon_shared::plan::{MAX_OUTPUT_BYTES, Retry};
 use nexusmon_shared::task::TaskStatus;
-use nexusmon_store::{BarRow, SettleRow, TaskRow, Tx};
+use nexusmon_shared::trust::canonical::{CanonicalError, Object};
+use nexusmon_store::{BarRow, Body, SettleRow, TaskRow, Tx};
 use serde_json::{Value, json};
 
+use super::provenance::Doubtful;
 use super::unit::{Actor, After, Unit, attempt_of, task_subject};
 use super::unlock::{Missions, Over};
 use super::{consent, dispatch, finish, unlock, vault};
@@ -26,6 +28,7 @@ use crate::error::{Error, Result};
 pub(crate) struct Arrived {
     pub agent: AgentId,
     pub reports: Vec<Report>,
+    pub doubtful: Vec<Doubtful>,
 }
 
 /// Settles everything that queued; each caller gets its own attempts back.
@@ -87,6 +90,11 @@ async fn settle(app: &App, tx: &mut Tx, batch: &[Arrived]) -> Result<After> {
     let mut rows: HashMap<TaskId, TaskRow> = rows.into_iter().map(|row| (row.id, row)).collect();
     let mut work = Work::default();
     for arrived in batch {
+        for Doubtful { attempt, why } in &arrived.doubtful {
+            let mission = rows.get(&attempt.task).map(|row| row.mission);
+            let body = json!({"alert": format!("a provenance that does not hold: {why}"), "fence": attempt.fence.to_string()});
+            unit.audit(arrived.agent.to_string(), "alert.raised", task_subject(attempt.task), mission, body);
+        }
         for report in &arrived.reports {
             let Some(row) = rows.get_mut(&report.attempt.task) else {
                 stale(&mut unit, arrived.agent, report, None);
@@ -311,50 +319,64 @@ fn past_attempt(
 
 /// The second of the two entries of an attempt's life: how it ended and what the task is now.
 pub(super) fn audit_settled(unit: &mut Unit<'_>, row: &TaskRow, actor: &Actor, report: Option<&Report>) {
-    let mut body = json!({
-        "status": row.state.as_str(),
-        "task": row.key,
-        "attempt": row.attempt,
-        "fence": report.map_or(attempt_of(row).fence, |report| report.attempt.fence).to_string(),
-    });
-    let fields = body.as_object_mut().expect("made as an object above");
-    let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
-    if let Some(index) = row.item_index {
-        put("item_index", index.into());
-    }
-    if let Some(agent) = row.agent {
-        put("agent", agent.to_string().into());
-    }
-    if let Some(cause) = &row.cause {
-        put("cause", serde_json::to_value(&cause.0).unwrap_or_default());
-    }
-    if let Some(reason) = row.skip_reason {
-        put("skip_reason", serde_json::to_value(reason).unwrap_or_default());
-    }
-    if row.effect_unknown {
-        put("effect_unknown", true.into());
-    }
-    if let Some(outputs) = &row.outputs {
-        put("outputs_digest", nexusmon_shared::digest::Digest::of(outputs.as_bytes()).to_string().into());
-    }
-    if let Some(report) = report {
-        put("ending", ending_word(&report.ending).into());
-        put("log_bytes", report.log_bytes.into());
-        put("finished_at", report.finished_at.to_string().into());
-        if let Some(started) = report.started_at {
-            put("started_at", started.to_string().into());
+    let body = match settled_body(row, report) {
+        Ok(body) => Body::from(body),
+        Err(error) => {
+            // Nothing in a row or a report has no canonical form; should it, the entry still says what it can.
+            tracing::error!(task = %row.id, %error, "the end of an attempt is written down without its details");
+            Body::from(json!({"task": row.key, "status": row.state.as_str()}))
         }
-        if let Some(level) = report.sandbox_level {
-            put("sandbox_level", level.as_str().into());
-        }
-        if !report.artifacts.is_empty() {
-            put("artifacts", serde_json::to_value(&report.artifacts).unwrap_or_default());
-        }
-    }
+    };
     if nexusmon_shared::planted::planted("settlement-unaudited") && row.attempt % 2 == 1 {
         return;
     }
     unit.audit(actor.0.clone(), "task.settled", task_subject(row.id), Some(row.mission), body);
+}
+
+/// Two are written for every task, so they are put together in their canonical order.
+fn settled_body(row: &TaskRow, report: Option<&Report>) -> Result<Object, CanonicalError> {
+    let fence = report.map_or(attempt_of(row).fence, |report| report.attempt.fence);
+    let tree = |value: serde_json::Result<Value>| value.unwrap_or_default();
+    let mut body = Object::new();
+    if let Some(agent) = row.agent {
+        body = body.plain("agent", agent);
+    }
+    if let Some(report) = report.filter(|report| !report.artifacts.is_empty()) {
+        body = body.value("artifacts", &tree(serde_json::to_value(&report.artifacts)))?;
+    }
+    body = body.number("attempt", row.attempt.into());
+    if let Some(cause) = &row.cause {
+        body = body.value("cause", &tree(serde_json::to_value(&cause.0)))?;
+    }
+    if row.effect_unknown {
+        body = body.bool("effect_unknown", true);
+    }
+    if let Some(report) = report {
+        body = body.plain("ending", ending_word(&report.ending));
+    }
+    body = body.plain("fence", fence);
+    if let Some(report) = report {
+        body = body.plain("finished_at", report.finished_at);
+    }
+    if let Some(index) = row.item_index {
+        body = body.number("item_index", index.into());
+    }
+    if let Some(report) = report {
+        body = body.number("log_bytes", report.log_bytes);
+    }
+    if let Some(outputs) = &row.outputs {
+        body = body.plain("outputs_digest", nexusmon_shared::digest::Digest::of(outputs.as_bytes()));
+    }
+    if let Some(level) = report.and_then(|report| report.sandbox_level) {
+        body = body.plain("sandbox_level", level.as_str());
+    }
+    if let Some(reason) = row.skip_reason {
+        body = body.value("skip_reason", &tree(serde_json::to_value(reason)))?;
+    }
+    if let Some(started) = report.and_then(|report| report.started_at) {
+        body = body.plain("started_at", started);
+    }
+    Ok(body.plain("status", row.state.as_str()).text("task", row.key.as_str()))
 }
 
 impl Work {

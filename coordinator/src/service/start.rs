@@ -4,7 +4,7 @@ use nexusmon_core::beliefs::Beta;
 use nexusmon_core::prediction::History;
 use nexusmon_store::{PrincipalKind, PrincipalRow, Role, Tx};
 
-use super::{agents, dispatch, flags, halt, policies};
+use super::{agents, dispatch, flags, halt, policies, secrets};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -20,6 +20,7 @@ pub(crate) async fn prepare(app: &App) -> Result<()> {
     halt::load(app).await?;
     flags::load(app).await?;
     policies::load(app).await?;
+    secrets::load(app).await?;
     agents::refresh_fleet(app).await?;
     super::restored::begin(app).await?;
     super::roster::refresh(app).await?;

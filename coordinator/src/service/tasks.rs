@@ -14,7 +14,7 @@ use super::missions::{TaskView, no_nul, task_views};
 use super::settled;
 use super::unit::{Actor, Unit, attempt_of, task_subject};
 use super::unlock::{Missions, Over};
-use super::{Caller, finish, unlock};
+use super::{Caller, finish, provenance, unlock};
 use crate::app::App;
 use crate::app::events::Event;
 use crate::error::{Error, Result};
@@ -187,7 +187,9 @@ pub async fn report(
         return Ok(Vec::new());
     }
     tracing::trace!(%agent, session, reports = reports.len(), "reports");
-    app.batchers().report.submit(settled::Arrived { agent, reports }).await
+    let mut reports = reports;
+    let doubtful = provenance::check(app, agent, &mut reports).await?;
+    app.batchers().report.submit(settled::Arrived { agent, reports, doubtful }).await
 }
 
 /// Attempts have started: kept in memory and told to watchers.

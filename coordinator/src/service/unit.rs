@@ -12,7 +12,7 @@ use nexusmon_shared::message::{Cancel, CoordinatorMessage, MAX_BATCH_ITEMS};
 use nexusmon_shared::task::TaskStatus;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{
-    AuditEntry, ClassRow, MissionDelta, MissionRow, Score, ShapeRecord, TaskRow, Topic, Tx,
+    AuditEntry, Body, ClassRow, MissionDelta, MissionRow, Score, ShapeRecord, TaskRow, Topic, Tx,
 };
 use rand::rngs::StdRng;
 use serde_json::Value;
@@ -90,7 +90,7 @@ impl<'a> Unit<'a> {
         action: &'static str,
         subject: (&'static str, String),
         mission: Option<MissionId>,
-        body: Value,
+        body: impl Into<Body>,
     ) {
         self.audit.push(AuditEntry {
             at: self.now,
@@ -99,7 +99,7 @@ impl<'a> Unit<'a> {
             subject_kind: subject.0.into(),
             subject: subject.1,
             mission,
-            body,
+            body: body.into(),
         });
     }
 

@@ -169,6 +169,15 @@ pub async fn content(
     read::content(app, id, version, range).await
 }
 
+/// One version's row, the newest if `number` is absent.
+pub(super) async fn version_row(
+    read: &mut nexusmon_store::Connection,
+    id: ArtifactId,
+    number: Option<u32>,
+) -> Result<nexusmon_store::VersionRow> {
+    read::version(read, id, number).await
+}
+
 /// What changed from version `with` to version `version` (the newest if absent).
 pub async fn diff(app: &App, id: ArtifactId, version: Option<u32>, with: u32) -> Result<Difference> {
     diff::diff(app, id, version, with).await

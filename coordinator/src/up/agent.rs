@@ -121,6 +121,14 @@ impl LocalAgent {
         }
     }
 
+    /// The words it shows, to be compared with those known here.
+    pub(super) async fn words(&self) -> Result<Option<String>, AgentError> {
+        let failed = |source| AgentError::Start { path: self.binary.clone(), source };
+        let shown = self.command(&["status", "--json"]).output().await.map_err(failed)?;
+        let said: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+        Ok(said["words"].as_str().map(ToOwned::to_owned))
+    }
+
     /// Has it believe this owner key, unless it believes one already.
     pub(super) async fn believe(&self, owner_key: &str) -> Result<(), AgentError> {
         let failed = |source| AgentError::Start { path: self.binary.clone(), source };

@@ -66,7 +66,7 @@ async fn batch(store: &Store, n: u128, size: u32, class: ClassId, session: u64) 
             Box::pin(async move {
                 let found = tx.claim_candidates(&[(class, size)]).await?;
                 let rows: Vec<_> = found.iter().map(|task| grant_row(task, 1, session)).collect();
-                let granted = tx.grant(&rows).await?;
+                let granted = tx.grant(&rows, found).await?;
                 let delta = MissionDelta {
                     leased: i64::from(size),
                     attempts: i64::from(size),

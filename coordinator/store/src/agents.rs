@@ -62,6 +62,10 @@ record! {
         pub created_at: Timestamp,
         pub revoked_at: Option<Timestamp>,
         pub version: i64,
+        /// What a person has to compare before it is trusted with rank B and above.
+        pub words: Option<String>,
+        pub confirmed_at: Option<Timestamp>,
+        pub confirmed_by: Option<PrincipalId>,
     }
 
     struct ShutOut {

@@ -9,7 +9,7 @@ use nexusmon_shared::id::{AgentId, ArtifactId, MissionId, PrincipalId, ReviewId,
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::Timestamp;
 
-pub use list::{ArtifactFilter, InputVersion, OutputName, OutputVersion};
+pub use list::{ArtifactFilter, InputVersion, ItemOutput, OutputName, OutputVersion};
 
 use crate::connection::Connection;
 use crate::dialect::{insert, sql};

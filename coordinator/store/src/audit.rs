@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AuditId, MissionId};
 use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::canonical::Object;
 use serde_json::Value as JsonValue;
 
 use crate::connection::Connection;
@@ -25,7 +26,26 @@ pub struct AuditEntry {
     pub subject_kind: Cow<'static, str>,
     pub subject: String,
     pub mission: Option<MissionId>,
-    pub body: JsonValue,
+    pub body: Body,
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    Tree(JsonValue),
+    Canonical(String),
+}
+
+impl From<JsonValue> for Body {
+    fn from(tree: JsonValue) -> Self {
+        Self::Tree(tree)
+    }
+}
+
+impl From<Object> for Body {
+    fn from(object: Object) -> Self {
+        Self::Canonical(object.finish())
+    }
 }
 
 record! {
@@ -100,9 +120,12 @@ pub fn numbered(row: AuditRow) -> (i64, String, Digest) {
 impl AuditEntry {
     /// The row, with its digest.
     pub(crate) fn seal(self, id: AuditId) -> Result<WaitingAuditRow, StoreError> {
-        let body = nexusmon_shared::trust::canonical::of_value(&self.body).map_err(|error| {
-            StoreError::Corrupt { column: "audit.body".to_owned(), reason: error.to_string() }
-        })?;
+        let body = match self.body {
+            Body::Canonical(text) => text,
+            Body::Tree(tree) => nexusmon_shared::trust::canonical::of_value(&tree).map_err(|error| {
+                StoreError::Corrupt { column: "audit.body".to_owned(), reason: error.to_string() }
+            })?,
+        };
         let mut row = WaitingAuditRow {
             id,
             at: self.at,
@@ -151,9 +174,10 @@ impl Connection {
 
     /// Entries after `seq`, oldest first: what events and exports are made from.
     pub async fn audit_after(&mut self, seq: i64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        self.fetch(
+        self.fetch_within(
             sql!("SELECT [columns] FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2", AuditRow),
             args![seq, limit],
+            limit,
         )
         .await
     }
@@ -210,6 +234,7 @@ mod tests {
 
     #[test]
     fn the_leaf_is_the_rfcs_form() {
+        let body = serde_json::json!({"z": 1.50, "a": [true, null], "é": "\n"});
         let entry = AuditEntry {
             at: Timestamp::from_micros(1_700_000_000_000_001),
             actor: "nexusmon".into(),
@@ -217,12 +242,12 @@ mod tests {
             subject_kind: "task".into(),
             subject: "odd \u{8} \"name\"\u{1f}é".into(),
             mission: None,
-            body: serde_json::json!({"z": 1.50, "a": [true, null], "é": "\n"}),
+            body: body.clone().into(),
         };
         let row = entry.clone().seal(AuditId::from_bits(7)).unwrap();
         let value = serde_json::json!({
             "at": entry.at.to_string(), "actor": entry.actor, "action": entry.action, "subject_kind": entry.subject_kind,
-            "subject": entry.subject, "mission": null, "body": entry.body, "id": row.id.to_string(),
+            "subject": entry.subject, "mission": null, "body": body, "id": row.id.to_string(),
         });
         let expected = nexusmon_shared::trust::canonical::to_bytes(&value).unwrap();
         assert_eq!(canonical(&row).as_bytes(), expected);

@@ -14,6 +14,9 @@ use crate::record::{Arg, Cell, Fields, Kind, Record, Row, Value, places};
 use crate::sqlite::direct::{self, Direct};
 use crate::sqlite::readers::Reader;
 
+/// So many rows are read in less time than it takes to wake another thread.
+const FEW: u32 = 32;
+
 /// A connection for reading; [`crate::Tx`] is one that may write.
 #[derive(Debug)]
 pub struct Connection {
@@ -141,6 +144,18 @@ impl Connection {
     pub(crate) async fn fetch<T: Record>(&mut self, sql: &Sql, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
         // How much there is to read is not known: other work must not wait behind it.
         let apart = matches!(self.link, Link::SqlitePooled(_));
+        self.read(sql, args, apart).await
+    }
+
+    /// As [`Self::fetch`], of at most `limit` rows that an index leads to: for a few of them, handing over the other
+    /// work of the thread takes longer than reading.
+    pub(crate) async fn fetch_within<T: Record>(
+        &mut self,
+        sql: &Sql,
+        args: Vec<Arg>,
+        limit: u32,
+    ) -> Result<Vec<T>, StoreError> {
+        let apart = limit > FEW && matches!(self.link, Link::SqlitePooled(_));
         self.read(sql, args, apart).await
     }
 

@@ -158,14 +158,15 @@ impl Connection {
 
     /// What these missions left behind, in one statement.
     pub async fn traces(&mut self, missions: &[MissionId]) -> Result<Vec<TraceRow>, StoreError> {
+        // The offset keeps PostgreSQL from gathering all tasks of all missions first, to look these few up among them.
         let sql = sql!(
             "SELECT r.value AS mission, \
              (SELECT COUNT(*) FROM tasks WHERE tasks.mission = r.value AND tasks.state = 'succeeded' \
              AND tasks.uses NOT LIKE 'core.%') AS executed, \
              EXISTS (SELECT 1 FROM tasks WHERE tasks.mission = r.value AND tasks.state = 'succeeded' \
-             AND tasks.outputs IS NOT NULL AND tasks.outputs <> '{}') AS outputs, \
+             AND tasks.outputs IS NOT NULL AND tasks.outputs <> '{}' LIMIT 1 OFFSET 0) AS outputs, \
              EXISTS (SELECT 1 FROM artifact_versions WHERE artifact_versions.mission = r.value \
-             AND artifact_versions.kind = 'output') AS artifacts FROM [rows]",
+             AND artifact_versions.kind = 'output' LIMIT 1 OFFSET 0) AS artifacts FROM [rows]",
             Value<MissionId>
         );
         self.fetch_by(sql, missions, args![]).await

@@ -39,6 +39,7 @@ mod reviews;
 mod rider;
 mod rosters;
 mod search;
+mod secrets;
 mod sessions;
 mod singletons;
 mod sqlite;
@@ -57,12 +58,12 @@ pub use approvals::{
 };
 pub use archive::{Archive, Kept, Progress, TableDigest};
 pub use artifacts::{
-    ArtifactFilter, ArtifactKind, ArtifactReviewRow, ArtifactRow, InputVersion, NewVersion, OutputName,
-    OutputVersion, Verdict, VersionRow, VersionStatus,
+    ArtifactFilter, ArtifactKind, ArtifactReviewRow, ArtifactRow, InputVersion, ItemOutput, NewVersion,
+    OutputName, OutputVersion, Verdict, VersionRow, VersionStatus,
 };
 pub use attempts::AttemptRow;
 pub use audit::{
-    AuditEntry, AuditFilter, AuditRow, WaitingAuditRow, canonical as canonical_audit_entry,
+    AuditEntry, AuditFilter, AuditRow, Body, WaitingAuditRow, canonical as canonical_audit_entry,
     numbered as numbered_audit_entry,
 };
 pub use blobs::{BlobRow, UploadRow};
@@ -95,14 +96,14 @@ pub use reviews::{ReviewFilter, ReviewRow, ReviewState};
 pub use rider::{Rider, riding};
 pub use rosters::{RosterRow, SignedRow};
 pub use search::DocumentRow;
+pub use secrets::{DeliveryRow, ProvenanceRow, Receiver, SecretName, SecretRow};
 pub use sessions::{AgentSessionRow, OpenedSession, Renewal};
 pub use singletons::SingletonRow;
 pub use standing::{StandingRow, StandingState, StandingUseRow};
 pub use store::{Store, StoreConfig};
 pub use tasks::{
-    Candidate, Decision, EdgeRow, GrantRow, GrantedTask, ItemOutcome, LeafKey, LeafRef, LimitUse, Limits,
-    ReadyCount, SettleRow, Source, SpecRow, StartedRow, TaskCount, TaskFilter, TaskRow, TaskSummary,
-    TaskUpdate,
+    Decision, EdgeRow, GrantRow, GrantedTask, ItemOutcome, LeafKey, LeafRef, LimitUse, Limits, ReadyCount,
+    SettleRow, Source, SpecRow, StartedRow, TaskCount, TaskFilter, TaskRow, TaskSummary, TaskUpdate,
 };
 pub use topic::Topic;
 pub use transaction::Tx;

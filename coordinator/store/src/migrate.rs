@@ -40,7 +40,9 @@ const MIGRATIONS: &[Migration] = migrations![
     13 "0013_audit_tree",
     14 "0014_consent",
     15 "0015_standing",
+    16 "0016_secrets",
     17 "0017_people",
+    18 "0018_enrollment",
 ];
 
 record! {

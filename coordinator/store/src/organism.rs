@@ -104,6 +104,22 @@ impl Tx {
         self.key(&row.name).await?.ok_or_else(|| StoreError::NotFound { entity: "key", id: row.name.clone() })
     }
 
+    /// Puts a key in the place of the one of its name.
+    pub async fn replace_key(&mut self, row: &KeyRow) -> Result<(), StoreError> {
+        let insert = insert!("keys", KeyRow, "ON CONFLICT (name) DO UPDATE SET wrapped = excluded.wrapped");
+        self.execute_batch(insert, std::slice::from_ref(row), args![]).await.map(drop)
+    }
+
+    /// Revokes every invite that nobody has used; gives how many.
+    pub async fn void_invites(&mut self) -> Result<u64, StoreError> {
+        let now = self.now();
+        self.execute(
+            sql!("UPDATE invites SET revoked_at = $1 WHERE used_at IS NULL AND revoked_at IS NULL"),
+            args![now],
+        )
+        .await
+    }
+
     pub async fn put_setting(&mut self, name: &str, value: &str, now: Timestamp) -> Result<(), StoreError> {
         self.execute(
             sql!(

@@ -38,6 +38,19 @@ pub(crate) trait Column: Sized {
     fn write(&self, out: &mut String);
     /// As a bound parameter.
     fn arg(&self) -> Arg;
+
+    /// As [`Self::arg`], where it need not be owned.
+    fn put(&self, sink: &mut dyn Sink) {
+        sink.arg(&self.arg());
+    }
+}
+
+/// Takes the values of a row, in order.
+pub(crate) trait Sink {
+    fn text(&mut self, value: &str);
+    /// Text that is made from the value.
+    fn shown(&mut self, value: &dyn std::fmt::Display);
+    fn arg(&mut self, value: &Arg);
 }
 
 /// A bound parameter; a null keeps its type, which PostgreSQL wants to know.
@@ -93,7 +106,7 @@ pub(crate) use args;
 pub(crate) trait Fields: Send + Sync {
     const COLUMNS: &'static [(&'static str, Kind)];
     /// As bound parameters, in order.
-    fn args(&self, out: &mut Vec<Arg>);
+    fn put(&self, sink: &mut dyn Sink);
     /// As JSON: an object for PostgreSQL's `json_to_recordset`, an array (half the bytes) for SQLite's `jsonb_each`.
     fn write(&self, named: bool, out: &mut String);
 }
@@ -106,8 +119,8 @@ pub(crate) trait Record: Fields + Sized {
 impl<T: Fields> Fields for &T {
     const COLUMNS: &'static [(&'static str, Kind)] = T::COLUMNS;
 
-    fn args(&self, out: &mut Vec<Arg>) {
-        T::args(self, out);
+    fn put(&self, sink: &mut dyn Sink) {
+        T::put(self, sink);
     }
 
     fn write(&self, named: bool, out: &mut String) {
@@ -175,8 +188,8 @@ macro_rules! record {
             const COLUMNS: &'static [(&'static str, $crate::record::Kind)] =
                 &[$((stringify!($field), <$type as $crate::record::Column>::KIND),)*];
 
-            fn args(&self, out: &mut Vec<$crate::record::Arg>) {
-                $(out.push($crate::record::Column::arg(&self.$field));)*
+            fn put(&self, sink: &mut dyn $crate::record::Sink) {
+                $($crate::record::Column::put(&self.$field, sink);)*
             }
 
             #[allow(unused_assignments, reason = "the last separator is not read")]
@@ -230,6 +243,10 @@ macro_rules! words {
 
             fn arg(&self) -> $crate::record::Arg {
                 $crate::record::Arg::Text(Some(self.as_str().to_owned()))
+            }
+
+            fn put(&self, sink: &mut dyn $crate::record::Sink) {
+                sink.text(self.as_str());
             }
         }
     )*};
@@ -291,8 +308,8 @@ impl<T: Column + Send + Sync> Record for Value<T> {
 impl<T: Column + Send + Sync> Fields for Value<T> {
     const COLUMNS: &'static [(&'static str, Kind)] = &[("value", T::KIND)];
 
-    fn args(&self, out: &mut Vec<Arg>) {
-        out.push(self.0.arg());
+    fn put(&self, sink: &mut dyn Sink) {
+        self.0.put(sink);
     }
 
     fn write(&self, named: bool, out: &mut String) {

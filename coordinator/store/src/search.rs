@@ -25,15 +25,19 @@ record! {
     }
 }
 
-/// Words of outside text as a query: each word must occur, the last one may be a beginning. Everything else than
-/// letters and digits separates, so no operator of either database gets through.
+/// A word that is the beginning of more words than this is looked for as a beginning.
+const MOST_WHOLE: usize = 16;
+
+/// The words of outside text. Everything else than letters and digits separates.
+fn words_of(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.take(32).map(str::to_lowercase).collect()
+}
+
+/// Words of outside text as a query: each word must occur, the last one may be a beginning. No operator of either
+/// database gets through.
 pub(crate) fn words_query(text: &str, postgres: bool) -> String {
-    let words: Vec<String> = text
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .take(32)
-        .map(str::to_lowercase)
-        .collect();
+    let words = words_of(text);
     let mut query = String::new();
     for (place, word) in words.iter().enumerate() {
         let last = place + 1 == words.len();
@@ -59,6 +63,49 @@ pub(crate) fn words_query(text: &str, postgres: bool) -> String {
 }
 
 impl Connection {
+    /// As [`words_query`], for SQLite and for whoever wants the newest only: with the whole words that the last one is the
+    /// beginning of, where they are few. Of a whole word FTS5 reads as far as it is asked to; of a beginning it gathers
+    /// all there is before it answers.
+    pub(crate) async fn words_query_by_age(&mut self, text: &str) -> Result<String, StoreError> {
+        let beginning = words_query(text, false);
+        let mut words = words_of(text);
+        let Some(last) = words.pop() else { return Ok(beginning) };
+        let Some(whole) = self.whole_words(&last).await?.filter(|whole| !whole.is_empty()) else {
+            return Ok(beginning);
+        };
+        let quoted = |words: &[String], between: &str| {
+            words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(between)
+        };
+        let last = format!("({})", quoted(&whole, " OR "));
+        Ok(if words.is_empty() { last } else { format!("{} AND {last}", quoted(&words, " AND ")) })
+    }
+
+    /// Every indexed word that begins so; `None` if they are many, or where letters are not what they look like.
+    async fn whole_words(&mut self, beginning: &str) -> Result<Option<Vec<String>>, StoreError> {
+        if !beginning.is_ascii() {
+            return Ok(None);
+        }
+        // Belongs to this connection alone; nothing is written.
+        self.script(
+            "CREATE VIRTUAL TABLE IF NOT EXISTS temp.indexed_words USING fts5vocab(main, documents_text, instance)",
+        )
+        .await?;
+        let mut found = Vec::new();
+        let mut from = beginning.to_owned();
+        loop {
+            let next: Option<String> = self
+                .value(sql!("SELECT term AS value FROM indexed_words WHERE term >= $1 LIMIT 1"), args![from])
+                .await?;
+            let Some(word) = next.filter(|word| word.starts_with(beginning)) else { return Ok(Some(found)) };
+            if found.len() == MOST_WHOLE || !word.chars().all(char::is_alphanumeric) {
+                return Ok(None);
+            }
+            // The next word, past all places of this one: none holds a control character.
+            from = format!("{word}\u{1}");
+            found.push(word);
+        }
+    }
+
     pub async fn document_count(&mut self) -> Result<i64, StoreError> {
         let count = self.value(sql!("SELECT COUNT(*) AS value FROM documents"), args![]).await?;
         Ok(count.unwrap_or(0))

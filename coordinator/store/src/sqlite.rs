@@ -1,5 +1,6 @@
 //! SQLite: one writer with group commit, a bounded pool of readers, one process per file.
 
+mod carrier;
 pub(crate) mod direct;
 pub(crate) mod readers;
 mod writer;
@@ -16,6 +17,7 @@ use crate::migrate;
 use crate::rider::Rider;
 use crate::store::{Context, StoreConfig};
 use crate::transaction::Tx;
+use carrier::Carrier;
 use readers::Readers;
 use writer::{Job, Unit, Writer};
 
@@ -42,7 +44,14 @@ impl Sqlite {
         context.signals.raise_seq(newest);
         let readers = Readers::new(path.clone(), config.connections);
         let (units, queue) = mpsc::channel(QUEUE);
-        let writer = Writer::new(writing.link, newest, context.clone());
+        let carrier = match &writing.link {
+            Link::Sqlite(connection) => {
+                carrier::leave_log(connection);
+                Some(Carrier::start(&context.lifecycle, path.clone()))
+            }
+            _ => None,
+        };
+        let writer = Writer::new(writing.link, newest, context.clone(), carrier);
         context.lifecycle.spawn("store.writer", writer.run_apart(queue));
         Ok(Self { units, readers, file: path, _lock: lock })
     }

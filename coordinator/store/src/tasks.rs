@@ -19,7 +19,7 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::task::{SkipReason, TaskStatus};
 use nexusmon_shared::time::Timestamp;
 
-pub use claim::{Candidate, GrantRow, GrantedTask, LimitUse};
+pub use claim::{GrantRow, GrantedTask, LimitUse};
 pub use graph::{Decision, EdgeRow, ItemOutcome, LeafRef, Source};
 pub use list::{LeafKey, ReadyCount, TaskCount, TaskFilter, TaskSummary};
 

@@ -148,6 +148,7 @@ impl Scripted {
             paused: false,
             facts: Facts::default(),
             checkpoint_size: 0,
+            sandbox_missing: std::collections::BTreeMap::new(),
             roster: 0,
         }
     }
@@ -230,6 +231,7 @@ impl Session {
             artifacts: Vec::new(),
             log_bytes: 0,
             sandbox_level: None,
+            provenance: None,
         };
         let events = Events { finished: vec![report], credit: 4, ..Events::default() };
         self.say(AgentMessage::Events(events)).await;

@@ -54,11 +54,15 @@ impl Site {
     }
 
     pub(crate) async fn invite(&self, name: &str) -> JoinToken {
+        self.invite_up_to(name, Rank::C).await
+    }
+
+    pub(crate) async fn invite_up_to(&self, name: &str, max_rank: Rank) -> JoinToken {
         let app = &self.running.app;
         let invite = NewInvite {
             name: name.parse().unwrap(),
             labels: Labels::default(),
-            max_rank: Rank::B,
+            max_rank,
             ttl: std::time::Duration::from_mins(15),
         };
         let made = agents::invite(app, &Caller::system(app), invite).await.unwrap();

@@ -227,6 +227,7 @@ async fn an_upload_goes_on_where_the_line_broke_and_feeds_the_next_task() {
         digest,
         size,
         media_type: "application/octet-stream".to_owned(),
+        withheld: false,
     };
     let report = Report {
         attempt,
@@ -236,6 +237,7 @@ async fn an_upload_goes_on_where_the_line_broke_and_feeds_the_next_task() {
         artifacts: vec![produced],
         log_bytes: 0,
         sandbox_level: None,
+        provenance: None,
     };
     session
         .say(AgentMessage::Events(Events { finished: vec![report], credit: 1, ..Events::default() }))

@@ -2,6 +2,8 @@
 //! where, and fails when one of them goes.
 
 use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::served::{KEY, Served};
@@ -99,8 +101,6 @@ async fn no_key_that_others_know_signs_a_session() -> Result<()> {
     let me = |token: String| served.request("GET", "/v1/auth/me").bearer_auth(token).send();
     assert_eq!(me(good.clone()).await?.status(), 200);
     assert_eq!(me(other.log_in(None).await?).await?.status(), 401, "another coordinator's");
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
     let header = jsonwebtoken::Header { typ: Some("at+jwt".to_owned()), ..Default::default() };
     let known = ["", "secret", "changeme", "default", "nexusmon", "temporary_key", KEY, &"\0".repeat(32)];

@@ -11,7 +11,6 @@ use nexusmon_coordinator::service::{PageRequest, halt, policies};
 use nexusmon_shared::message::HaltLevel;
 use nexusmon_shared::plan::Budget;
 use nexusmon_shared::time::Clock as _;
-use nexusmon_store::testing::TestDatabase;
 use serde_json::json;
 
 use crate::consent::{decide, second, sign_roster, signature};
@@ -73,6 +72,7 @@ both! {
         assert_eq!(asked.proposal.as_ref().unwrap()["act"]["text"], json!(text), "all of it is shown");
         let own = decide(&world, &owner, &asked, Some(signature(&world, &asked, 1, 1))).await.unwrap_err();
         assert_eq!(code(&own), "author_may_not_approve");
+        world.pass(1).await;
         // A second proposal in place of the same set: whichever is approved first voids the other.
         let (view, _) = policies::change(&world.app, &owner, format!("{text}\n@id(\"b\")\nforbid (principal, action == Action::\"run_flagged\", resource);"), "b".to_owned(), None).await.unwrap();
         let rival = approvals::get(&world.app, view.pending.unwrap()).await.unwrap();

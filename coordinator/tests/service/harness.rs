@@ -9,7 +9,7 @@ use nexusmon_coordinator::app::App;
 use nexusmon_coordinator::app::sessions::{Live, Outgoing};
 use nexusmon_coordinator::blobs::{Blobs, BlobsConfig};
 use nexusmon_coordinator::config::{Config, Settings};
-use nexusmon_coordinator::keys::Keyring;
+use nexusmon_coordinator::keys::{self, Keyring};
 use nexusmon_coordinator::service::missions::{MissionView, NewMission};
 use nexusmon_coordinator::service::{Caller, agents, auth, dispatch, leases, missions, tasks};
 use nexusmon_shared::attempt::AttemptRef;
@@ -20,6 +20,7 @@ use nexusmon_shared::message::{
     CoordinatorMessage, Facts, Heartbeat, HeldAttempt, Hello, LocalPolicy, Order, ProtocolRange, Welcome,
 };
 use nexusmon_shared::outcome::{Cause, Ending, Report};
+use nexusmon_shared::pki::{IdentityKey, SealingKey};
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::Level;
@@ -122,6 +123,22 @@ impl World {
         Self { app, clock, database, folder, lifecycle }
     }
 
+    /// As [`Self::restart`], with another master key.
+    pub(crate) async fn rotate(self) -> Self {
+        let Self { app, clock, database, folder, lifecycle } = self;
+        let config = app.config.clone();
+        drop(app);
+        lifecycle.shutdown(Duration::from_secs(5)).await;
+        let fresh = folder.path().join("next.key");
+        let rotated = keys::rotate(config.clone(), fresh.clone(), Arc::new(clock.clone())).await.unwrap();
+        assert_eq!(rotated.keys, 3);
+        let old = keys::rotate(config, folder.path().join("third.key"), Arc::new(clock.clone())).await;
+        assert!(old.unwrap_err().to_string().contains("not the one"), "the old key opens nothing any more");
+        std::fs::rename(fresh, folder.path().join("master.key")).unwrap();
+        let (app, lifecycle) = open(&database, folder.path(), &clock).await;
+        Self { app, clock, database, folder, lifecycle }
+    }
+
     pub(crate) async fn owner(&self) -> Caller {
         let row = self.app.store.read().await.unwrap().owner().await.unwrap().unwrap();
         Caller { principal: row.id, name: row.name, ..Caller::system(&self.app) }
@@ -193,8 +210,8 @@ impl World {
             state: AgentState::Active,
             labels: Json([("name".to_owned(), name.to_owned())].into()),
             max_rank: Rank::S,
-            identity_key: "00".repeat(32),
-            sealing_key: "00".repeat(32),
+            identity_key: hex::encode(identity_key(name).public()),
+            sealing_key: hex::encode(sealing_key(name).public()),
             join_counter: 1,
             facts: "{}".to_owned(),
             hello: None,
@@ -203,6 +220,9 @@ impl World {
             created_at: now,
             revoked_at: None,
             version: 1,
+            words: None,
+            confirmed_at: None,
+            confirmed_by: None,
         };
         let id = row.id;
         self.app
@@ -254,13 +274,34 @@ fn manifest() -> Manifest {
     .unwrap()
 }
 
+fn shell() -> Manifest {
+    serde_json::from_value(
+        json!({"name": "shell", "version": "1.0.0", "capabilities": [{"name": "shell.run"}]}),
+    )
+    .unwrap()
+}
+
+fn keys_of(name: &str) -> StdRng {
+    StdRng::seed_from_u64(name.bytes().map(u64::from).sum::<u64>() + 1_000)
+}
+
+/// What secrets are sealed to, for the agent of that name.
+pub(crate) fn sealing_key(name: &str) -> SealingKey {
+    SealingKey::generate(&mut keys_of(name))
+}
+
+/// What the agent of that name signs with.
+pub(crate) fn identity_key(name: &str) -> IdentityKey {
+    IdentityKey::generate(&mut keys_of(name))
+}
+
 impl Agent {
     pub(crate) async fn connect(world: &World, id: AgentId, journal: u128, held: Vec<HeldAttempt>) -> Self {
         let journal = JournalId::from_bits(journal);
         let hello = Hello {
             protocol: ProtocolRange::OURS,
             build: "test".to_owned(),
-            manifests: vec![manifest()],
+            manifests: vec![manifest(), shell()],
             labels: std::collections::BTreeMap::new(),
             slots: 4,
             sandbox_levels: BTreeSet::from([Level::L0, Level::L1, Level::L3]),
@@ -270,6 +311,7 @@ impl Agent {
             paused: false,
             facts: Facts::default(),
             checkpoint_size: 0,
+            sandbox_missing: std::collections::BTreeMap::new(),
             roster: 0,
         };
         let (live, welcome, outgoing) = agents::hello(&world.app, id, hello).await.unwrap();
@@ -326,6 +368,7 @@ impl Agent {
             artifacts: Vec::new(),
             log_bytes: 0,
             sandbox_level: Some(Level::L3),
+            provenance: None,
         };
         tasks::report(&self.app, self.id, self.live.session(), vec![report]).await.unwrap()
     }

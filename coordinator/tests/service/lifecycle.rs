@@ -129,6 +129,34 @@ both! {
         assert_eq!(detail.attempts.len(), 2);
     }
 
+    async fn a_clock_set_back_by_an_hour_holds_no_retry(world) {
+        let mut agent = world.agent("a").await;
+        let plan = json!({"goal": "retry", "tasks": [
+            task("flaky", json!({"retry": {"max": 2, "backoff": "10s", "jitter": 0.0}})),
+        ]});
+        let mission = world.create(plan).await.summary.id;
+        agent.work(&world, |_, _| exit(1)).await;
+        world.pass(1).await;
+        assert_eq!(world.statuses(mission).await[0].1, "backoff", "its time has not come");
+        world.clock.set_wall(world.clock.now() - Duration::from_hours(1));
+        world.pass(1).await;
+        agent.work(&world, |_, _| succeed(json!({}))).await;
+        assert_eq!(world.status(mission).await, "succeeded");
+    }
+
+    async fn a_clock_set_back_while_nobody_looked_holds_no_retry(world) {
+        let mut agent = world.agent("a").await;
+        let plan = json!({"goal": "retry", "tasks": [
+            task("flaky", json!({"retry": {"max": 2, "backoff": "10s", "jitter": 0.0}})),
+        ]});
+        let mission = world.create(plan).await.summary.id;
+        agent.work(&world, |_, _| exit(1)).await;
+        world.clock.set_wall(world.clock.now() - Duration::from_hours(1));
+        let world = world.restart().await;
+        world.pass(1).await;
+        assert_eq!(world.statuses(mission).await[0].1, "ready");
+    }
+
     async fn a_doubled_report_counts_once(world) {
         let mut agent = world.agent("a").await;
         let mission = world.create(json!({"goal": "twice", "tasks": [task("only", json!({}))]})).await;

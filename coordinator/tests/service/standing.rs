@@ -12,7 +12,6 @@ use nexusmon_shared::id::MissionId;
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::time::Clock as _;
 use nexusmon_shared::trust::approval::{StandingApproval, is_closed};
-use nexusmon_store::testing::TestDatabase;
 use serde_json::{Value, json};
 
 use crate::consent::{decide, sign_roster, signature};
@@ -211,6 +210,7 @@ both! {
         assert_eq!(first.status, "open");
         let verdict = reviews::ReviewVerdict::Accept;
         reviews::decide(&world.app, &owner, first.id, verdict, None).await.unwrap();
+        world.pass(1).await;
         assert_eq!(run(&mut agent, good()).await.status, "covered");
         assert_eq!(run(&mut agent, succeed(json!({}))).await.status, "open", "it left nothing to be seen");
         // A failure opens one again, and so does another machine.
@@ -218,6 +218,7 @@ both! {
         assert_eq!(failed.status, "open");
         let after = run(&mut agent, good()).await;
         assert_eq!(after.status, "open");
+        world.pass(1).await;
         reviews::decide(&world.app, &owner, after.id, verdict, None).await.unwrap();
         assert_eq!(run(&mut agent, good()).await.status, "covered");
         let _ = agent.vanish();

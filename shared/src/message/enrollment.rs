@@ -48,6 +48,9 @@ pub struct JoinResponse {
     pub max_rank: Rank,
     /// All zero until the roster exists.
     pub owner_key: [u8; 32],
+    /// The audit log's verifier key and its newest head, to be pinned; empty where there is none.
+    pub log_key: String,
+    pub checkpoint: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,6 +1,6 @@
 //! The session stream, both directions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::capability::Capability;
 use crate::digest::Digest;
 use crate::id::JournalId;
 use crate::manifest::Manifest;
+use crate::name::Name;
 use crate::outcome::Report;
 use crate::rank::Rank;
 use crate::sandbox::Level;
@@ -36,6 +37,8 @@ pub enum AgentMessage {
     },
     HaltAck(HaltAck),
     Cosignature(Cosignature),
+    /// The secrets that this attempt's leaf names, please; answered by [`SecretAnswer`].
+    SecretRequest(AttemptRef),
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -47,6 +50,8 @@ pub struct Hello {
     pub slots: u32,
     /// As measured at start.
     pub sandbox_levels: BTreeSet<Level>,
+    /// Why it has not the others.
+    pub sandbox_missing: BTreeMap<Level, String>,
     pub journal: JournalId,
     /// Every attempt the journal knows that is not acknowledged.
     pub held: Vec<HeldAttempt>,
@@ -154,6 +159,27 @@ pub enum CoordinatorMessage {
     Checkpoint(Box<CheckpointNotice>),
     /// A signed roster as canonical JSON (`trust::roster::SignedRoster`): the first, or the next.
     Roster(Bytes),
+    Secret(Box<SecretAnswer>),
+}
+
+/// What an attempt's leaf names in `secrets`, sealed to the agent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SecretAnswer {
+    pub attempt: AttemptRef,
+    /// In the order of the leaf.
+    pub secrets: Vec<SealedSecret>,
+    /// Why nothing is handed over; empty if all is well.
+    pub refused: String,
+}
+
+/// See `trust::sealed`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SealedSecret {
+    pub name: Name,
+    pub version: u32,
+    /// What it is bound to; part of what it is sealed for.
+    pub scope: String,
+    pub sealed: Bytes,
 }
 
 /// A head of the audit log, to be verified, kept and cosigned.

@@ -12,8 +12,11 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::PkiError;
 use crate::digest::Digest;
 use crate::trust::checkpoint::{Checkpoint, cosign};
+use crate::trust::dsse::Envelope;
 use crate::trust::enrollment::sealing_key_message;
 use crate::trust::note::{KeyName, NoteSignature};
+use crate::trust::provenance::Provenance;
+use crate::trust::sealed::{self, Binding, SealError};
 
 const PEM_LABEL: &str = "PRIVATE KEY";
 /// PKCS#8 around a 32-byte key (RFC 8410): everything before the key itself, for Ed25519 and X25519.
@@ -99,6 +102,11 @@ impl IdentityKey {
         cosign(head, witness, &self.0, at)
     }
 
+    /// Signs where artifacts came from. `None` where a list in it is too long.
+    pub fn attest(&self, provenance: &Provenance) -> Option<Envelope> {
+        provenance.sign(&self.0)
+    }
+
     /// Vouches for a sealing key.
     pub fn sign_sealing_key(&self, key: &SealingKey) -> [u8; 64] {
         self.sign(&sealing_key_message(&key.public()))
@@ -135,6 +143,11 @@ impl SealingKey {
 
     pub fn public(&self) -> [u8; 32] {
         x25519_dalek::PublicKey::from(&self.0).to_bytes()
+    }
+
+    /// Opens a secret that was sealed to this key, for exactly this use.
+    pub fn open(&self, binding: &Binding, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        sealed::open(self.0.as_bytes(), binding, sealed)
     }
 
     /// The shared secret with another's public key; none if that key is of small order.

@@ -1,6 +1,10 @@
 //! Canonical JSON: RFC 8785 (JCS). The same value always gives the same bytes.
 
+mod object;
+
 use crate::digest::Digest;
+
+pub use object::Object;
 
 /// Why a value has no canonical form: it is not JSON, or holds a number JSON cannot carry.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::field::{self, Read, WireError};
 use super::report::attempts;
-use super::{checkpoint, proto};
+use super::{checkpoint, proto, secret};
 use crate::message::{
     Cancel, CoordinatorMessage, Goodbye, GoodbyeCode, HaltLevel, HaltNotice, MAX_BATCH_ITEMS,
     MAX_HELD_ATTEMPTS, Welcome,
@@ -57,6 +57,7 @@ impl TryFrom<proto::CoordinatorMessage> for CoordinatorMessage {
             Kind::Roster(proto::Roster { signed }) => {
                 Self::Roster(field::blob("roster.signed", signed, MAX_ROSTER_BYTES)?)
             }
+            Kind::Secret(answer) => Self::Secret(Box::new(secret::answer(answer)?)),
         })
     }
 }
@@ -88,6 +89,7 @@ impl From<CoordinatorMessage> for proto::CoordinatorMessage {
             }
             Message::Checkpoint(head) => Kind::Checkpoint((*head).into()),
             Message::Roster(signed) => Kind::Roster(proto::Roster { signed }),
+            Message::Secret(answer) => Kind::Secret((*answer).into()),
         };
         Self { kind: Some(kind) }
     }

@@ -67,8 +67,17 @@ impl TryFrom<proto::JoinResponse> for JoinResponse {
     type Error = WireError;
 
     fn try_from(response: proto::JoinResponse) -> Read<Self> {
-        let proto::JoinResponse { agent_id, name, organism_id, certificate, labels, max_rank, owner_key } =
-            response;
+        let proto::JoinResponse {
+            agent_id,
+            name,
+            organism_id,
+            certificate,
+            labels,
+            max_rank,
+            owner_key,
+            log_key,
+            checkpoint,
+        } = response;
         Ok(Self {
             agent: AgentId::from_bits(field::id_bits("agent_id", &agent_id)?),
             name: field::parse("name", &name)?,
@@ -78,13 +87,25 @@ impl TryFrom<proto::JoinResponse> for JoinResponse {
             max_rank: field::parse("max_rank", &max_rank)?,
             // Absent and zero both mean that there is none yet.
             owner_key: if owner_key.is_empty() { [0; 32] } else { field::array("owner_key", &owner_key)? },
+            log_key,
+            checkpoint,
         })
     }
 }
 
 impl From<JoinResponse> for proto::JoinResponse {
     fn from(response: JoinResponse) -> Self {
-        let JoinResponse { agent, name, organism, certificate, labels, max_rank, owner_key } = response;
+        let JoinResponse {
+            agent,
+            name,
+            organism,
+            certificate,
+            labels,
+            max_rank,
+            owner_key,
+            log_key,
+            checkpoint,
+        } = response;
         Self {
             agent_id: field::id_bytes(agent.to_bits()),
             name: name.to_string(),
@@ -93,6 +114,8 @@ impl From<JoinResponse> for proto::JoinResponse {
             labels: labels.into_iter().collect(),
             max_rank: max_rank.letter().to_owned(),
             owner_key: owner_key.to_vec().into(),
+            log_key,
+            checkpoint,
         }
     }
 }

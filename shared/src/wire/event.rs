@@ -42,6 +42,9 @@ impl TryFrom<proto::AgentMessage> for AgentMessage {
                 Self::HaltAck(HaltAck { level, number, running })
             }
             Kind::Cosignature(given) => Self::Cosignature(checkpoint::cosignature(given)?),
+            Kind::SecretRequest(proto::SecretRequest { attempt }) => {
+                Self::SecretRequest(field::required("secret_request.attempt", attempt)?)
+            }
         })
     }
 }
@@ -64,6 +67,9 @@ impl From<AgentMessage> for proto::AgentMessage {
                 Kind::HaltAck(proto::HaltAck { level: level.as_str().to_owned(), number, running })
             }
             AgentMessage::Cosignature(given) => Kind::Cosignature(given.into()),
+            AgentMessage::SecretRequest(attempt) => {
+                Kind::SecretRequest(proto::SecretRequest { attempt: Some(attempt.into()) })
+            }
         };
         Self { kind: Some(kind) }
     }

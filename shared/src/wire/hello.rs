@@ -1,6 +1,6 @@
 //! What an agent says about itself: facts, capabilities, local policy, Hello.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 
@@ -132,6 +132,7 @@ impl TryFrom<proto::Hello> for Hello {
             facts,
             checkpoint_size,
             roster_number,
+            sandbox_missing,
         } = hello;
         let capabilities = capabilities.ok_or_else(|| WireError::missing("capabilities"))?;
         Ok(Self {
@@ -141,6 +142,7 @@ impl TryFrom<proto::Hello> for Hello {
             labels: field::labels("labels", labels)?,
             slots,
             sandbox_levels: levels(&sandbox_levels)?,
+            sandbox_missing: missing(sandbox_missing)?,
             journal: JournalId::from_bits(field::id_bits("journal_id", &journal_id)?),
             held: field::list("held", held, MAX_HELD_ATTEMPTS)?,
             local_policy: field::required("local_policy", local_policy)?,
@@ -158,6 +160,12 @@ fn levels(texts: &[String]) -> Read<BTreeSet<Level>> {
     Ok(texts.iter().filter_map(|text| Level::parse(text)).collect())
 }
 
+fn missing(texts: HashMap<String, String>) -> Read<BTreeMap<Level, String>> {
+    field::bounded("sandbox_missing", texts.len(), MAX_LEVELS)?;
+    let known = texts.into_iter().filter_map(|(level, why)| Some((Level::parse(&level)?, why)));
+    known.map(|(level, why)| Ok((level, field::text("sandbox_missing", why, MAX_FACT_BYTES)?))).collect()
+}
+
 impl From<Hello> for proto::Hello {
     fn from(hello: Hello) -> Self {
         let Hello {
@@ -167,6 +175,7 @@ impl From<Hello> for proto::Hello {
             labels,
             slots,
             sandbox_levels,
+            sandbox_missing,
             journal,
             held,
             local_policy,
@@ -189,6 +198,10 @@ impl From<Hello> for proto::Hello {
             facts: Some(facts.into()),
             checkpoint_size,
             roster_number: roster,
+            sandbox_missing: sandbox_missing
+                .into_iter()
+                .map(|(level, why)| (level.as_str().to_owned(), why))
+                .collect(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::outcome::{Cause, Ending, ProducedArtifact, Refusal, Report};
 use crate::plan::MAX_OUTPUT_BYTES;
 use crate::sandbox::Level;
 use crate::time::Timestamp;
+use crate::trust::dsse::MAX_ENVELOPE_BYTES;
 
 const MAX_CAUSE_BYTES: usize = 64 * 1024;
 const MAX_DETAIL_BYTES: usize = 16 * 1024;
@@ -70,6 +71,7 @@ impl TryFrom<proto::Finished> for Report {
             artifacts,
             log_bytes,
             sandbox_level,
+            provenance,
         } = finished;
         let sandbox_level = match sandbox_level.as_str() {
             "" => None,
@@ -83,8 +85,15 @@ impl TryFrom<proto::Finished> for Report {
             artifacts: field::list("artifacts", artifacts, MAX_ARTIFACTS)?,
             log_bytes,
             sandbox_level,
+            provenance: envelope(provenance)?,
         })
     }
+}
+
+fn envelope(bytes: Bytes) -> Read<Option<String>> {
+    let bytes = field::blob("provenance", bytes, MAX_ENVELOPE_BYTES)?;
+    let text = String::from_utf8(bytes.into()).map_err(|error| WireError::invalid("provenance", error))?;
+    Ok((!text.is_empty()).then_some(text))
 }
 
 pub(super) fn level(field: &'static str, text: &str) -> Read<Level> {
@@ -140,8 +149,16 @@ impl From<Report> for proto::Finished {
 
 /// As `From`, ids and digests out of a shared allocation.
 pub(super) fn finished(report: Report, arena: &mut Arena) -> proto::Finished {
-    let Report { attempt: reference, ending, started_at, finished_at, artifacts, log_bytes, sandbox_level } =
-        report;
+    let Report {
+        attempt: reference,
+        ending,
+        started_at,
+        finished_at,
+        artifacts,
+        log_bytes,
+        sandbox_level,
+        provenance,
+    } = report;
     proto::Finished {
         attempt: Some(attempt(reference, arena)),
         ending: Some(ending.into()),
@@ -150,6 +167,7 @@ pub(super) fn finished(report: Report, arena: &mut Arena) -> proto::Finished {
         artifacts: artifacts.into_iter().map(Into::into).collect(),
         log_bytes,
         sandbox_level: sandbox_level.map_or_else(String::new, |level| level.as_str().to_owned()),
+        provenance: provenance.map(Bytes::from).unwrap_or_default(),
     }
 }
 
@@ -176,19 +194,20 @@ impl TryFrom<proto::Produced> for ProducedArtifact {
     type Error = WireError;
 
     fn try_from(produced: proto::Produced) -> Read<Self> {
-        let proto::Produced { name, digest, size, media_type } = produced;
+        let proto::Produced { name, digest, size, media_type, withheld } = produced;
         Ok(Self {
             name: field::text("name", name, MAX_ARTIFACT_NAME_BYTES)?,
             digest: field::digest("digest", &digest)?,
             size,
             media_type: field::text("media_type", media_type, MAX_MEDIA_TYPE_BYTES)?,
+            withheld,
         })
     }
 }
 
 impl From<ProducedArtifact> for proto::Produced {
     fn from(artifact: ProducedArtifact) -> Self {
-        let ProducedArtifact { name, digest, size, media_type } = artifact;
-        Self { name, digest: field::digest_bytes(&digest), size, media_type }
+        let ProducedArtifact { name, digest, size, media_type, withheld } = artifact;
+        Self { name, digest: field::digest_bytes(&digest), size, media_type, withheld }
     }
 }

@@ -100,7 +100,7 @@ fn ending() -> impl Strategy<Value = Ending> {
 
 fn report() -> impl Strategy<Value = Report> {
     let artifact = ("[a-z/]{1,9}", digest(), any::<u64>()).prop_map(|(name, digest, size)| {
-        ProducedArtifact { name, digest, size, media_type: "text/plain".into() }
+        ProducedArtifact { name, digest, size, media_type: "text/plain".into(), withheld: false }
     });
     let level = prop::option::of(prop::sample::select(vec![Level::L0, Level::L3Lite, Level::L3]));
     let started = prop::option::of((1_i64..).prop_map(Timestamp::from_micros));
@@ -113,6 +113,7 @@ fn report() -> impl Strategy<Value = Report> {
             artifacts,
             log_bytes,
             sandbox_level,
+            provenance: None,
         },
     )
 }
@@ -159,6 +160,7 @@ fn hello() -> impl Strategy<Value = Hello> {
                 manifests: vec![manifest.clone(); plugins],
                 labels,
                 slots,
+                sandbox_missing: [(Level::L2, "no bubblewrap".to_owned())].into(),
                 sandbox_levels,
                 journal: JournalId::from_bits(journal),
                 held,
@@ -334,7 +336,7 @@ proptest! {
         prop_assert_eq!(there_and_back::<_, proto::JoinRequest>(join.clone()), Ok(join));
         let joined = JoinResponse {
             agent: AgentId::from_bits(bits), name: "nas".parse().unwrap(), organism: OrganismId::from_bits(!bits),
-            certificate, labels, max_rank, owner_key: key,
+            certificate, labels, max_rank, owner_key: key, log_key: "key".to_owned(), checkpoint: "note".to_owned(),
         };
         prop_assert_eq!(there_and_back::<_, proto::JoinResponse>(joined.clone()), Ok(joined));
         let renew =

@@ -151,7 +151,7 @@ async fn work(cluster: &Cluster, size: usize) -> Result<Row> {
 async fn invites(cluster: &Cluster, numbers: std::ops::Range<usize>) -> Result<Vec<String>> {
     stream::iter(numbers)
         .map(|number| async move {
-            let body = json!({"name": format!("simulated-{number}"), "labels": {}, "max_rank": "B"});
+            let body = json!({"name": format!("simulated-{number}"), "labels": {}, "max_rank": "C"});
             let invite = cluster.api.post("/v1/fleet/invites", body).await?;
             Ok(invite["token"].as_str().context("an invite has a token")?.to_owned())
         })

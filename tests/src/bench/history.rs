@@ -113,13 +113,13 @@ async fn templates(cluster: &Cluster) -> Result<Vec<MissionId>> {
 
 async fn bulk(cluster: &Cluster) -> Result<Row> {
     const MISSIONS: usize = 10;
-    all_succeed(cluster, &[cluster.api.create(noops(1000)).await?]).await?;
+    all_succeed(&cluster.api, &[cluster.api.create(noops(1000)).await?]).await?;
     let cost = Cost::start(cluster);
     let mut missions = Vec::new();
     for _ in 0..MISSIONS {
         missions.push(cluster.api.create(noops(1000)).await?);
     }
-    all_succeed(cluster, &missions).await?;
+    all_succeed(&cluster.api, &missions).await?;
     Ok(cost.row("W10", "", MISSIONS * 1000, None, ""))
 }
 

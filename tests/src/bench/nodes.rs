@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::measure::Watch;
-use super::workloads::{Cost, latencies, noops};
+use super::workloads::{Cost, all_succeed, latencies, noops};
 use super::{Row, limits};
 use crate::cluster::OPERATOR_KEY;
 use crate::object_store::ObjectStore;
@@ -50,7 +50,7 @@ impl Node {
         let api = Api::new(ready["http"].as_str().context("serve --json says http")?, OPERATOR_KEY);
 
         let name = format!("agent-{number}");
-        let invite = json!({"name": name, "labels": {}, "max_rank": "B"});
+        let invite = json!({"name": name, "labels": {}, "max_rank": "C"});
         let invite = api.post("/v1/fleet/invites", invite).await?;
         let token = invite["token"].as_str().context("an invite has a token")?;
         let home = folder.join(&name);
@@ -156,22 +156,10 @@ pub(super) async fn run() -> Result<Vec<Row>> {
 
 /// Missions to every node in turn; returns once all have ended.
 async fn work(nodes: &[Node], missions: usize) -> Result<()> {
-    let created: Vec<(usize, String)> = stream::iter(0..missions)
-        .map(|number| async move {
-            let at = number % nodes.len();
-            anyhow::Ok((at, nodes[at].api.create(noops(TASKS)).await?))
-        })
+    let created: Vec<String> = stream::iter(0..missions)
+        .map(|number| nodes[number % nodes.len()].api.create(noops(TASKS)))
         .buffered(4)
         .try_collect()
         .await?;
-    for (at, mission) in created {
-        until_over(&nodes[at].api, &mission).await?;
-    }
-    Ok(())
-}
-
-async fn until_over(api: &Api, mission: &str) -> Result<()> {
-    let done = api.finished(mission).await?;
-    ensure!(done["status"] == "succeeded", "{mission} ended {}", done["status"]);
-    Ok(())
+    all_succeed(&nodes[0].api, &created).await
 }

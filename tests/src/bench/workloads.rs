@@ -18,22 +18,22 @@ pub(super) fn noops(count: usize) -> Value {
 }
 
 /// Waits until no mission runs any more; one question for all, since questions cost the coordinator too.
-pub(super) async fn all_succeed(cluster: &Cluster, missions: &[String]) -> Result<()> {
+pub(super) async fn all_succeed(api: &Api, missions: &[String]) -> Result<()> {
     let nothing = |page: &Value| page["items"].as_array().is_some_and(Vec::is_empty);
     let mut pace = tokio::time::interval(std::time::Duration::from_millis(20));
     loop {
         pace.tick().await;
-        if nothing(&cluster.api.get("/v1/engine/missions?status=running&limit=1").await?) {
+        if nothing(&api.get("/v1/engine/missions?status=running&limit=1").await?) {
             break;
         }
     }
     for status in ["failed", "paused", "cancelled"] {
-        let page = cluster.api.get(&format!("/v1/engine/missions?status={status}&limit=1")).await?;
+        let page = api.get(&format!("/v1/engine/missions?status={status}&limit=1")).await?;
         let newest = page["items"][0]["id"].as_str().unwrap_or_default();
         ensure!(!missions.iter().any(|mission| mission == newest), "a mission is {status}: {page:#}");
     }
     for mission in missions.iter().step_by(missions.len().div_ceil(20)) {
-        let done = cluster.api.get(&format!("/v1/engine/missions/{mission}")).await?;
+        let done = api.get(&format!("/v1/engine/missions/{mission}")).await?;
         ensure!(done["status"] == "succeeded", "{mission} ended {}", done["status"]);
     }
     Ok(())
@@ -107,7 +107,7 @@ pub(super) async fn bulk() -> Result<Vec<Row>> {
     let cost = Cost::start(&cluster);
     let missions: Vec<_> =
         stream::iter(0..MISSIONS).map(|_| cluster.api.create(body.clone())).buffered(4).try_collect().await?;
-    all_succeed(&cluster, &missions).await?;
+    all_succeed(&cluster.api, &missions).await?;
     let is = "SQLite, full sync: insert, claim and finish as three transactions over 100 bare rows";
     Ok(vec![cost.row("W1", "no-op tasks in bulk", MISSIONS * TASKS, Some(limit), is)])
 }
@@ -123,7 +123,7 @@ pub(super) async fn single() -> Result<Vec<Row>> {
         .buffered(16)
         .try_collect()
         .await?;
-    all_succeed(&cluster, &missions).await?;
+    all_succeed(&cluster.api, &missions).await?;
     let is = "SQLite, full sync: one row per transaction, one after another";
     Ok(vec![cost.row("W1b", "missions of one task", MISSIONS, Some(limit), is)])
 }
@@ -150,7 +150,7 @@ pub(super) async fn processes() -> Result<Vec<Row>> {
         told(&mut events, "mission.completed", &mission).await?;
         let what = format!("/bin/true, profile {profile}");
         let row = cost.row("W2", &what, TASKS, Some(limit.per_second), is);
-        all_succeed(&cluster, &[mission]).await?;
+        all_succeed(&cluster.api, &[mission]).await?;
         let above = row.cpu_seconds_per_thousand.unwrap_or(0.0) - limit.cpu_seconds_per_thousand;
         rows.push(row);
         rows.push(Row {
@@ -267,7 +267,7 @@ pub(super) async fn chains() -> Result<Vec<Row>> {
         .buffered(16)
         .try_collect()
         .await?;
-    all_succeed(&cluster, &missions).await?;
+    all_succeed(&cluster.api, &missions).await?;
     Ok(vec![cost.row("W5", "chains of three", MISSIONS, None, "")])
 }
 

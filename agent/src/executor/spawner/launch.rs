@@ -15,21 +15,25 @@ use rustix::process::Pid;
 use seccompiler::BpfProgram;
 
 use crate::executor::birth::{Cradle, Image};
-use crate::executor::protocol::{Confinement, Start, TreeId};
+use crate::executor::doorway;
+use crate::executor::protocol::{Confinement, Limits, Start, TreeId};
 use crate::executor::ruleset::{self, Opened};
-use crate::executor::seccomp;
+use crate::executor::seccomp::{self, Surroundings};
 
 /// Threads per confinement: a thread sleeps until its child is the program, which is most of the work of starting it.
 const LANE: usize = 2;
 /// What a thread needs to prepare a start.
 const STACK: usize = 128 * 1024;
 
-/// Descriptors for a process: stdout, stderr and perhaps stdin.
+/// Descriptors for a process: stdout, stderr, perhaps stdin, perhaps the socket of its doorway.
 #[derive(Debug)]
 pub(crate) struct Streams {
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
     pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) doorway: Option<OwnedFd>,
+    /// In the order of the start's `secrets`.
+    pub(crate) secrets: Vec<OwnedFd>,
 }
 
 /// A first process, with a descriptor that becomes readable when it ends.
@@ -46,11 +50,13 @@ struct Job {
     start: Box<Start>,
     streams: Streams,
     shared: Arc<Opened>,
+    limits: Option<Limits>,
 }
 
 /// Starts processes and reports through a channel and an event descriptor.
 pub(crate) struct Launcher {
     shared: Arc<Opened>,
+    limits: Option<Limits>,
     filter: BpfProgram,
     cradle: Cradle,
     null: File,
@@ -84,7 +90,8 @@ impl Launcher {
         let (sender, results) = channel();
         Ok(Self {
             shared: Arc::default(),
-            filter: filter(true)?,
+            limits: None,
+            filter: filter(Surroundings::Namespaces)?,
             cradle: Cradle::new(),
             null: null()?,
             free: Lane::default(),
@@ -95,8 +102,9 @@ impl Launcher {
         })
     }
 
-    pub(crate) fn configure(&mut self, shared: Opened) {
+    pub(crate) fn configure(&mut self, shared: Opened, limits: Limits) {
         self.shared = Arc::new(shared);
+        self.limits = Some(limits);
     }
 
     /// Starts at once and answers, or answers later through [`Launcher::results`].
@@ -105,14 +113,21 @@ impl Launcher {
         let lane = match &start.confinement {
             Confinement::Free => self.free.get("free", reply, || Ok(None)),
             Confinement::Landlock { sockets: true, .. } => {
-                self.with_sockets.get("user", reply, || filter(true).map(Some))
+                self.with_sockets.get("user", reply, || filter(Surroundings::Network).map(Some))
             }
             Confinement::Landlock { sockets: false, .. } => {
-                self.without_sockets.get("lite", reply, || filter(false).map(Some))
+                self.without_sockets.get("lite", reply, || filter(Surroundings::Lite).map(Some))
             }
             Confinement::Bubblewrap { arguments } => {
-                let result =
-                    bubblewrap(&mut self.cradle, &self.null, &start, arguments, &self.filter, &streams);
+                let result = bubblewrap(
+                    &mut self.cradle,
+                    &self.null,
+                    &start,
+                    arguments,
+                    &self.filter,
+                    &streams,
+                    self.limits,
+                );
                 return Some(Launched { id: start.id, result: result.map_err(|error| error.to_string()) });
             }
         };
@@ -120,7 +135,7 @@ impl Launcher {
         let refused =
             || Launched { id, result: Err("the confinement of this profile could not be set up".to_owned()) };
         let Some(lane) = lane else { return Some(refused()) };
-        let job = Job { start, streams, shared: Arc::clone(&self.shared) };
+        let job = Job { start, streams, shared: Arc::clone(&self.shared), limits: self.limits };
         lane.send(job).is_err().then(refused)
     }
 
@@ -180,15 +195,21 @@ fn confined(cradle: &mut Cradle, null: &File, job: &Job) -> io::Result<Born> {
         }
         _ => None,
     };
-    let Start { program, args, env, cwd, .. } = &*job.start;
+    let Start { program, args, env, cwd, secrets, .. } = &*job.start;
+    // The process inherits them under the numbers they have here, and so does whatever it starts.
+    for (link, held) in secrets.iter().zip(&job.streams.secrets) {
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{}", held.as_raw_fd()), link)?;
+    }
+    let inherited: Vec<BorrowedFd<'_>> = job.streams.secrets.iter().map(|held| held.as_fd()).collect();
     cradle.bear(&Image {
         program,
         arguments: args,
         environment: env,
         cwd,
         streams: job.streams.in_order(null),
-        inherited: &[],
+        inherited: &inherited,
         ruleset: ruleset.as_ref().map(|ruleset| ruleset.as_fd()),
+        limits: job.limits.filter(|_| ruleset.is_some()),
     })
 }
 
@@ -199,12 +220,27 @@ fn bubblewrap(
     arguments: &[String],
     filter: &BpfProgram,
     streams: &Streams,
+    limits: Option<Limits>,
 ) -> io::Result<Born> {
     let filter = memory_file("nexusmon-filter", &seccomp::bytes(filter))?;
-    let listed = memory_file("nexusmon-arguments", &nul_separated(arguments))?;
     let number = |file: &OwnedFd| file.as_raw_fd().to_string();
+    let mut arguments = arguments.to_vec();
+    for (path, held) in start.secrets.iter().zip(&streams.secrets) {
+        // Copied into the confinement's own memory; bubblewrap closes the descriptor.
+        arguments.extend(["--ro-bind-data".to_owned(), number(held), path.clone()]);
+    }
+    let listed = memory_file("nexusmon-arguments", &nul_separated(&arguments))?;
     let mut all = ["--seccomp".to_owned(), number(&filter), "--args".to_owned(), number(&listed)].to_vec();
-    all.extend(start.args.iter().cloned());
+    let mut inherited: Vec<BorrowedFd<'_>> =
+        [&filter, &listed].into_iter().chain(&streams.secrets).map(|file| file.as_fd()).collect();
+    if let (Some(doorway), Some((end_of_options, command))) = (&streams.doorway, start.args.split_first()) {
+        inherited.push(doorway.as_fd());
+        let words = [end_of_options, doorway::PROGRAM, doorway::COMMAND, &number(doorway)];
+        all.extend(words.map(str::to_owned));
+        all.extend(command.iter().cloned());
+    } else {
+        all.extend(start.args.iter().cloned());
+    }
     let environment = [("NEXUSMON_ATTEMPT".to_owned(), start.key.clone())].into();
     cradle.bear(&Image {
         program: &start.program,
@@ -212,8 +248,9 @@ fn bubblewrap(
         environment: &environment,
         cwd: "/",
         streams: streams.in_order(null),
-        inherited: &[filter.as_fd(), listed.as_fd()],
+        inherited: &inherited,
         ruleset: None,
+        limits,
     })
 }
 
@@ -224,8 +261,8 @@ impl Streams {
     }
 }
 
-fn filter(sockets: bool) -> io::Result<BpfProgram> {
-    seccomp::filter(sockets).map_err(io::Error::other)
+fn filter(around: Surroundings) -> io::Result<BpfProgram> {
+    seccomp::filter(around).map_err(io::Error::other)
 }
 
 fn null() -> io::Result<File> {

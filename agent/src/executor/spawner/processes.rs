@@ -78,6 +78,7 @@ pub(crate) struct Stat {
     /// Clock ticks after boot; with the pid it names one process for good.
     pub(crate) started: u64,
     pub(crate) dead: bool,
+    pub(crate) threads: usize,
 }
 
 pub(crate) fn stat(pid: Pid) -> Option<Stat> {
@@ -87,6 +88,7 @@ pub(crate) fn stat(pid: Pid) -> Option<Stat> {
     Some(Stat {
         dead: matches!(*fields.first()?, "Z" | "X"),
         parent: parse(fields.get(1)?),
+        threads: fields.get(17)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
 }
@@ -100,6 +102,11 @@ pub(crate) fn variable(pid: Pid, name: &str) -> Option<String> {
         let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         Some(String::from_utf8_lossy(value).into_owned())
     })
+}
+
+/// Threads of all these together.
+pub(crate) fn threads(pids: &[Pid]) -> usize {
+    pids.iter().filter_map(|pid| Some(stat(*pid)?.threads)).sum()
 }
 
 /// All below `root`, nearest first, without `root` itself.
@@ -129,6 +136,28 @@ pub(crate) fn kill_all(root: Pid) {
         }
     }
     let _ = kill_process(root, Signal::KILL);
+    for pid in stopped {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// Ends all of `roots` with what is below them. All are stopped before the first is killed: a killed one would make room
+/// for another where their number is what keeps them from growing.
+pub(crate) fn kill_crowd(roots: impl Fn() -> Vec<Pid>) {
+    let mut stopped = HashSet::new();
+    for _ in 0..64 {
+        let mut fresh = Vec::new();
+        for root in roots() {
+            let below = descendants(root);
+            fresh.extend([root].into_iter().chain(below).filter(|pid| stopped.insert(*pid)));
+        }
+        if fresh.is_empty() {
+            break;
+        }
+        for pid in fresh {
+            let _ = kill_process(pid, Signal::STOP);
+        }
+    }
     for pid in stopped {
         let _ = kill_process(pid, Signal::KILL);
     }

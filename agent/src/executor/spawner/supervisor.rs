@@ -1,7 +1,7 @@
 //! The spawner's loop: starts trees, holds their deadlines on the boot-time clock, ends them, and says so only when
 //! the whole tree is gone. Survives the agent for as long as something may go on without it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 use super::launch::{Launched, Launcher, Streams};
 use super::processes::{self, OwnChildren};
 use super::tree::{Due, Tree};
-use crate::executor::protocol::{self, Event, Packet, Reason, Request, Start, Status, TreeId};
+use crate::executor::protocol::{self, Event, Limits, Packet, Reason, Request, Start, Status, TreeId};
 use crate::executor::ruleset::Opened;
 
 const SOCKET: u64 = u64::MAX;
@@ -25,6 +25,8 @@ const WAKE: u64 = u64::MAX - 2;
 const RETRY: u64 = 2;
 /// Milliseconds between two looks for ended orphans of trees that go on.
 const SWEEP: u64 = 1_000;
+/// Milliseconds between two looks for trees with too many processes.
+const WATCH: u64 = 250;
 /// `/proc/<pid>/stat` counts in hundredths of a second on every Linux.
 const MILLISECONDS_PER_TICK: u64 = 10;
 
@@ -48,6 +50,8 @@ pub(crate) struct Supervisor {
     armed: Option<u64>,
     retry_at: Option<u64>,
     sweep_at: u64,
+    limits: Option<Limits>,
+    watch_at: u64,
     buffer: Vec<u8>,
 }
 
@@ -81,6 +85,8 @@ impl Supervisor {
             armed: None,
             retry_at: None,
             sweep_at: 0,
+            limits: None,
+            watch_at: 0,
             buffer: vec![0; protocol::PACKET],
         })
     }
@@ -110,6 +116,7 @@ impl Supervisor {
                     id => self.main_ended(id),
                 }
             }
+            self.watch();
             self.deadlines();
             self.settle();
         }
@@ -128,7 +135,10 @@ impl Supervisor {
 
     fn handle(&mut self, request: Request, descriptors: Vec<OwnedFd>) {
         match request {
-            Request::Configure { visible } => self.launcher.configure(Opened::of(&visible)),
+            Request::Configure { visible, limits } => {
+                self.limits = Some(limits);
+                self.launcher.configure(Opened::of(&visible), limits);
+            }
             Request::Start(start) => self.start(start, descriptors),
             Request::Renew { live_until } => {
                 self.live_until = self.live_until.max(Some(live_until));
@@ -148,7 +158,9 @@ impl Supervisor {
             self.events.push(Event::Failed { id, detail: "its output pipes did not arrive".to_owned() });
             return;
         };
-        let streams = Streams { stdout, stderr, stdin: descriptors.next().filter(|_| start.stdin) };
+        let stdin = if start.stdin { descriptors.next() } else { None };
+        let doorway = if start.doorway { descriptors.next() } else { None };
+        let streams = Streams { stdout, stderr, stdin, doorway, secrets: descriptors.collect() };
         self.trees.insert(id, Tree::new(&start, now()));
         if let Some(launched) = self.launcher.launch(start, streams) {
             self.begun(launched);
@@ -224,12 +236,49 @@ impl Supervisor {
                 Due::Nothing => {}
                 Due::Terminate => self.terminate(id),
                 Due::Kill => {
-                    if let Some(main) = self.trees.get(&id).and_then(|tree| tree.main) {
-                        processes::kill_all(main);
+                    if let Some(Tree { main: Some(main), shielded, .. }) = self.trees.get(&id) {
+                        if *shielded > 0 {
+                            // The first process of its namespace: the kernel ends the rest with it, at once.
+                            for child in processes::children(*main) {
+                                let _ = kill_process(child, Signal::KILL);
+                            }
+                        }
+                        processes::kill_all(*main);
                     }
                     self.main_ended(id);
                     self.retry_soon();
                 }
+            }
+        }
+    }
+
+    /// Ends trees that have grown too large. Counting costs, so it waits until the whole machine has that many.
+    fn watch(&mut self) {
+        let now = now();
+        if now < self.watch_at {
+            return;
+        }
+        self.watch_at = now + WATCH;
+        let Some(limits) = self.limits else { return };
+        if u64::from(rustix::system::sysinfo().procs) <= limits.processes {
+            return;
+        }
+        let orphans: Vec<Pid> =
+            self.children.now().into_iter().filter(|pid| !self.mains.contains_key(pid)).collect();
+        let mut counts: HashMap<TreeId, usize> = HashMap::new();
+        for (id, tree) in self.trees.iter().filter(|(_, tree)| tree.is_confined) {
+            counts.insert(*id, tree.main.map_or(0, crowd));
+        }
+        for orphan in orphans {
+            if let Some(count) = self.owner(orphan).and_then(|id| counts.get_mut(&id)) {
+                *count += crowd(orphan);
+            }
+        }
+        for (id, count) in counts {
+            if count as u64 > limits.processes
+                && let Some(tree) = self.trees.get_mut(&id)
+            {
+                tree.ask(Reason::Processes, 0, now);
             }
         }
     }
@@ -252,7 +301,16 @@ impl Supervisor {
         self.sweep_at = now() + SWEEP;
         let strangers: Vec<Pid> =
             self.children.now().into_iter().filter(|pid| !self.mains.contains_key(pid)).collect();
-        let remains: Vec<TreeId> = strangers.into_iter().flat_map(|pid| self.judge(pid, &dead)).collect();
+        let mut doomed = HashSet::new();
+        let remains: Vec<TreeId> =
+            strangers.into_iter().flat_map(|pid| self.judge(pid, &dead, &mut doomed)).collect();
+        if !doomed.is_empty() {
+            processes::kill_crowd(|| {
+                let strangers = self.children.now().into_iter().filter(|pid| !self.mains.contains_key(pid));
+                let more = |pid: &Pid| self.owner(*pid).is_some_and(|id| dead.contains(&id));
+                strangers.filter(|pid| doomed.contains(pid) || more(pid)).collect()
+            });
+        }
         for id in dead {
             if !remains.contains(&id) {
                 self.gone(id);
@@ -264,22 +322,22 @@ impl Supervisor {
     }
 
     /// Deals with an orphan; gives the dead trees that are not gone because of it.
-    fn judge(&self, pid: Pid, dead: &[TreeId]) -> Vec<TreeId> {
+    fn judge(&self, pid: Pid, dead: &[TreeId], doomed: &mut HashSet<Pid>) -> Vec<TreeId> {
         match self.owner(pid) {
             // Not an orphan: its thread has not said yet that it has started this one.
             Some(id) if self.trees[&id].main.is_none() => Vec::new(),
             Some(_) if processes::reap(pid).is_some() => Vec::new(),
             Some(id) if dead.contains(&id) => {
-                processes::kill_all(pid);
+                doomed.insert(pid);
                 vec![id]
             }
             Some(_) => Vec::new(),
-            None => self.judge_nameless(pid, dead),
+            None => self.judge_nameless(pid, dead, doomed),
         }
     }
 
     /// An orphan that hid where it comes from can be of any tree that was there before it.
-    fn judge_nameless(&self, pid: Pid, dead: &[TreeId]) -> Vec<TreeId> {
+    fn judge_nameless(&self, pid: Pid, dead: &[TreeId], doomed: &mut HashSet<Pid>) -> Vec<TreeId> {
         let Some(stat) = processes::stat(pid) else { return Vec::new() };
         let since = stat.started.saturating_add(1) * MILLISECONDS_PER_TICK;
         if self.trees.values().any(|tree| tree.main.is_none() && tree.ordered <= since) {
@@ -292,7 +350,7 @@ impl Supervisor {
         let suspects: Vec<TreeId> =
             dead.iter().copied().filter(|id| self.trees[id].ordered <= since).collect();
         if !suspects.is_empty() {
-            processes::kill_all(pid);
+            doomed.insert(pid);
         }
         suspects
     }
@@ -342,7 +400,7 @@ impl Supervisor {
 
     fn arm(&mut self) -> io::Result<()> {
         let next = self.trees.values().filter_map(|tree| tree.next(self.live_until)).chain(self.retry_at);
-        let next = next.chain((!self.trees.is_empty()).then_some(self.sweep_at)).min();
+        let next = next.chain((!self.trees.is_empty()).then_some(self.sweep_at.min(self.watch_at))).min();
         // A timer that rings too early costs one look; so it is only ever brought forward.
         if next.is_none_or(|next| self.armed.is_some_and(|armed| armed <= next && armed > now())) {
             return Ok(());
@@ -384,6 +442,11 @@ impl Supervisor {
         }
         Ok(())
     }
+}
+
+/// Threads of a process and of all below it.
+fn crowd(root: Pid) -> usize {
+    processes::threads(&[root]) + processes::threads(&processes::descendants(root))
 }
 
 fn now() -> u64 {

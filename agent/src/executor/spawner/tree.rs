@@ -20,6 +20,8 @@ pub(crate) struct Tree {
     /// Processes between the spawner and the task that must not see SIGTERM: bubblewrap's own two.
     pub(crate) shielded: usize,
     pub(crate) lease: Lease,
+    /// Counted, and ended when it has grown too large.
+    pub(crate) is_confined: bool,
     timeout: Option<u64>,
     timeout_at: Option<u64>,
     grace: u64,
@@ -54,6 +56,7 @@ impl Tree {
                 _ => 0,
             },
             lease: start.lease,
+            is_confined: start.confinement != Confinement::Free,
             timeout: start.timeout,
             timeout_at: None,
             grace: start.grace,
@@ -165,6 +168,8 @@ mod tests {
             cwd: String::new(),
             confinement: Confinement::Free,
             stdin: false,
+            doorway: false,
+            secrets: Vec::new(),
             timeout,
             grace,
             lease,

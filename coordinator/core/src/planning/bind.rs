@@ -13,10 +13,11 @@ use nexusmon_shared::time::Span;
 use super::expressions::{self, Named, ancestor};
 use super::graph::Graph;
 use super::{
-    BoundPlan, BoundTask, Invalid, PlanFacts, PlanRequest, machines, parameters, resolve_agent, task_checks,
+    BoundPlan, BoundTask, Invalid, PlanFacts, PlanRequest, machines, parameters, resolve_agent, secrets,
+    task_checks,
 };
 use crate::lease;
-use crate::risk::{Ranked, assess};
+use crate::risk::{Bound, Ranked, assess};
 
 const DEFAULT_TIMEOUT: Span = Span::from_secs(3600);
 const DEFAULT_BACKOFF: Span = Span::from_secs(5);
@@ -39,6 +40,7 @@ pub fn bind(request: &PlanRequest<'_>, facts: &PlanFacts<'_>) -> Result<BoundPla
             errors.push(Invalid::new(format!("/tasks/{index}/uses"), "unknown_capability", message));
         }
         task_checks::check(index, draft, known, &mut errors);
+        secrets::check(index, draft, facts.secrets, &mut errors);
         if let Some(known) = known {
             parameters::check(index, draft, known, &mut errors);
         }
@@ -154,6 +156,7 @@ fn resolve(
             declared,
             depends_on,
             selector: &place.selector,
+            bound: Bound { bindings: facts.secrets, playbook: facts.playbook },
         })
         .collect();
     let mut assessment = assess(&ranked, &graph.order, request.requested);
@@ -223,6 +226,7 @@ fn leaf(draft: &TaskDraft, declared: &CapabilitySpec, place: &Place) -> TaskSpec
         idempotent: false,
         offline: Span::default(),
         sandbox: draft.sandbox.clone().unwrap_or(Sandbox { profile, ..Sandbox::default() }),
+        secrets: draft.secrets.clone(),
         inputs: draft.inputs.clone(),
         artifacts: draft.artifacts.clone(),
         verify: draft.verify.clone(),

@@ -12,11 +12,13 @@ pub fn mission_schema() -> Value {
         "title": "A NEXUSMON mission",
         "type": "object",
         "additionalProperties": false,
-        "anyOf": [{"required": ["goal"]}, {"required": ["tasks"]}],
+        "anyOf": [{"required": ["goal"]}, {"required": ["tasks"]}, {"required": ["playbook"]}],
         "properties": {
             "goal": {"type": "string", "minLength": 1, "description": "What is wanted, in words."},
             "tasks": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/task"},
                 "description": "An explicit plan."},
+            "playbook": {"type": "string", "description": "Instead of `tasks`: a playbook by name, or name@version."},
+            "inputs": {"type": "object", "description": "Values for the playbook's inputs."},
             "rank": {"enum": ["E", "D", "C", "B", "A", "S"], "description": "Can only raise the assessed rank."},
             "start": {"type": "string", "default": "auto",
                 "description": "`auto`, `manual`, or an RFC 3339 time."},
@@ -79,6 +81,13 @@ fn task() -> Value {
             "idempotent": {"type": "boolean", "description": "May run again after a loss; default by rank: E and D."},
             "offline": {"$ref": "#/$defs/duration", "description": "How long a cut-off agent may finish it."},
             "sandbox": {"$ref": "#/$defs/sandbox"},
+            "secrets": {"type": "array", "maxItems": 16, "description": "Handed over as files in $NEXUSMON_SECRETS.",
+                "items": {"oneOf": [
+                    {"$ref": "#/$defs/name"},
+                    {"type": "object", "additionalProperties": false, "required": ["name"],
+                        "properties": {"name": {"$ref": "#/$defs/name"},
+                            "env": {"type": "string", "description": "Also in this environment variable."}}},
+                ]}},
             "inputs": {"type": "array", "items": {"oneOf": [
                 {"type": "object", "additionalProperties": false, "required": ["task", "artifact"],
                     "properties": {"task": {"$ref": "#/$defs/name"}, "artifact": {"type": "string"}}},
@@ -108,7 +117,9 @@ fn sandbox() -> Value {
             {
                 "type": "object", "additionalProperties": false, "required": ["profile"],
                 "properties": {
-                    "profile": {"enum": ["strict", "user", "none"]},
+                    "profile": {"enum": ["strict", "network", "user", "none"]},
+                    "network": {"type": "array", "maxItems": 64, "items": {"type": "string"},
+                        "description": "Hosts, such as `example.org`, `*.example.org`, `example.org:8443`; ports 80 and 443 where none is named."},
                     "paths": {"type": "array", "items": {
                         "type": "object", "additionalProperties": false, "required": ["path"],
                         "properties": {"path": {"type": "string", "pattern": "^/"}, "write": {"type": "boolean"}},

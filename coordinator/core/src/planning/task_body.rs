@@ -12,7 +12,7 @@ use super::fields::Fields;
 /// Mistakes in reading that are reported at once.
 pub(super) const MAX_READ_ERRORS: usize = 100;
 
-const UNBUILT: [&str; 2] = ["secrets", "spawn"];
+const UNBUILT: [&str; 1] = ["spawn"];
 
 /// Reads `tasks`; what cannot be read is noted and left out.
 pub(super) fn read_all(tasks: &Value, errors: &mut Vec<Invalid>) -> Vec<TaskDraft> {
@@ -75,6 +75,7 @@ fn read(object: &Map<String, Value>, pointer: String, errors: &mut Vec<Invalid>)
         })
     });
     let inputs = elements(object, "inputs", &pointer, errors, "expected {task, artifact} or {version, as}");
+    let secrets = elements(object, "secrets", &pointer, errors, "expected a secret's name, or {name, env}");
     let mut fields = Fields::new(object, pointer, errors);
     let (id, uses) = (fields.require("id"), fields.require("uses"));
     let draft = TaskDraft {
@@ -88,6 +89,7 @@ fn read(object: &Map<String, Value>, pointer: String, errors: &mut Vec<Invalid>)
         idempotent: fields.read("idempotent"),
         offline: fields.read("offline"),
         sandbox: fields.read("sandbox"),
+        secrets: secrets.unwrap_or_default(),
         inputs: inputs.unwrap_or_default(),
         artifacts: fields.read("artifacts").unwrap_or_default(),
         verify: fields.read("verify"),
@@ -97,7 +99,7 @@ fn read(object: &Map<String, Value>, pointer: String, errors: &mut Vec<Invalid>)
         id: id?,
         uses: uses?,
     };
-    for name in ["for_each", "on", "retry", "inputs", "effects"] {
+    for name in ["for_each", "on", "retry", "secrets", "inputs", "effects"] {
         fields.raw(name);
     }
     fields.finish(&UNBUILT);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nexusmon_shared::egress::{Host, MOST_HOSTS};
 use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::plan::{Input, TaskDraft};
 use nexusmon_shared::sandbox::{Profile, Sandbox};
@@ -153,10 +154,27 @@ fn for_each(draft: &TaskDraft, refuse: &mut Refuse<'_>) {
 }
 
 fn sandbox(sandbox: &Sandbox, refuse: &mut Refuse<'_>) {
-    if sandbox.profile == Profile::Network || !sandbox.network.is_empty() {
-        let message = "allow-listed network access is not built yet: use `user` for open egress (rank B), or a \
-                       capability that brings its own";
-        refuse("sandbox/network", "not_built", message.to_owned());
+    match sandbox.profile {
+        Profile::Network if sandbox.network.is_empty() => {
+            let message =
+                "list the hosts the task may speak to, such as `[\"example.org\", \"*.example.org:8443\"]`";
+            refuse("sandbox/network", "missing_field", message.to_owned());
+        }
+        Profile::Network => {}
+        profile if !sandbox.network.is_empty() => {
+            let message = format!("hosts belong to the profile `network`, not to `{}`", profile.as_str());
+            refuse("sandbox/network", "not_applicable", message);
+        }
+        _ => {}
+    }
+    if sandbox.network.len() > MOST_HOSTS {
+        let message = format!("{} hosts are more than {MOST_HOSTS}", sandbox.network.len());
+        refuse("sandbox/network", "too_many", message);
+    }
+    for (at, host) in sandbox.network.iter().enumerate().take(MOST_HOSTS) {
+        if let Err(error) = host.parse::<Host>() {
+            refuse(&format!("sandbox/network/{at}"), "bad_host", error.to_string());
+        }
     }
     if sandbox.paths.len() > MAX_LIST {
         refuse(

@@ -34,7 +34,17 @@ fn bound_with(body: &Value) -> Result<BoundPlan, Vec<Invalid>> {
         budget: &draft.budget,
     };
     let fleet = fleet(12);
-    bind(&request, &PlanFacts { catalog: &catalog, agents: &agents, fleet: &fleet })
+    let secrets = secrets();
+    let facts =
+        PlanFacts { catalog: &catalog, agents: &agents, fleet: &fleet, secrets: &secrets, playbook: None };
+    bind(&request, &facts)
+}
+
+/// `pinned` belongs to `nas`, `api` to one host, `loose` nowhere.
+fn secrets() -> Bindings {
+    let nas = AgentId::from_bits(7).to_string();
+    let all = json!({"pinned": {"agents": [nas]}, "api": {"hosts": ["api.example.org"]}, "loose": {}});
+    serde_json::from_value(all).unwrap()
 }
 
 /// Machines 7 and up that offer shells; every other one is at home.
@@ -206,13 +216,25 @@ fn each_mistake_names_its_place() {
             "/tasks/1/sandbox/paths/0/path",
             "bad_path",
         ),
-        (t(json!({"sandbox": "network"})), "/tasks/1/sandbox", "not_built"),
+        (t(json!({"sandbox": "network"})), "/tasks/1/sandbox/network", "missing_field"),
+        (
+            t(json!({"sandbox": {"profile": "network", "network": ["ok.org", "http://x.org"]}})),
+            "/tasks/1/sandbox/network/1",
+            "bad_host",
+        ),
         (
             t(json!({"sandbox": {"profile": "strict", "network": ["x"]}})),
             "/tasks/1/sandbox/network",
-            "not_built",
+            "not_applicable",
         ),
-        (t(json!({"secrets": ["x"]})), "/tasks/1/secrets", "not_built"),
+        (t(json!({"secrets": ["x"]})), "/tasks/1/secrets/0", "unknown_secret"),
+        (t(json!({"secrets": ["loose", "loose"]})), "/tasks/1/secrets/1", "duplicate_secret"),
+        (
+            t(json!({"secrets": [{"name": "loose", "env": "LD_PRELOAD"}]})),
+            "/tasks/1/secrets/0/env",
+            "bad_variable",
+        ),
+        (t(json!({"secrets": [{"nam": "loose"}]})), "/tasks/1/secrets/0", "wrong_value"),
         (t(json!({"spawn": {}})), "/tasks/1/spawn", "not_built"),
         (t(json!({"accept": {"colour": 1}})), "/tasks/1/accept", "wrong_value"),
         (t(json!({"limits": {"db": 0}})), "/tasks/1/limits/db", "out_of_range"),
@@ -231,6 +253,33 @@ fn each_mistake_names_its_place() {
     ] {
         assert_eq!(first(tasks.clone()), (pointer.to_owned(), code), "{tasks}");
     }
+}
+
+#[test]
+fn a_secret_ranks_by_whether_it_is_used_where_it_belongs() {
+    let rank = |fields: Value| {
+        let plan = bound(json!([task("one", fields)])).unwrap();
+        (plan.tasks[0].rank, plan.assessment.tasks[0].reasons[0].code)
+    };
+    assert_eq!(rank(json!({"secrets": ["pinned"], "on": {"agent": "nas"}})), (Rank::C, "secret"));
+    assert_eq!(rank(json!({"secrets": ["pinned"]})), (Rank::A, "secret"), "it could go anywhere");
+    assert_eq!(rank(json!({"secrets": ["api"]})), (Rank::C, "secret"), "it can be sent nowhere");
+    assert_eq!(rank(json!({"secrets": ["api"], "sandbox": "user"})), (Rank::A, "secret"));
+    assert_eq!(rank(json!({"secrets": ["loose"], "on": {"agent": "nas"}})), (Rank::A, "secret"));
+}
+
+#[test]
+fn what_a_secret_may_have_flowed_into_cannot_be_sent_elsewhere() {
+    let plan = bound(json!([
+        task("read", json!({"secrets": ["api"]})),
+        task("pass", json!({"needs": ["read"]})),
+        task("send", json!({"needs": ["pass"], "sandbox": "user"})),
+        task("apart", json!({"sandbox": "user"})),
+    ]))
+    .unwrap();
+    let ranks: Vec<Rank> = plan.tasks.iter().map(|task| task.rank).collect();
+    assert_eq!(ranks, [Rank::C, Rank::E, Rank::A, Rank::B]);
+    assert_eq!(plan.assessment.tasks[2].reasons[0].code, "effect_flow");
 }
 
 #[test]
@@ -312,6 +361,8 @@ fn the_schema_accepts_what_is_read() {
     ]});
     assert_eq!(schema.check(&body), Ok(()));
     assert!(bound_with(&body).is_ok());
+    let made = json!({"playbook": "p@3", "inputs": {"a": 1}});
+    assert!(schema.accepts(&made) && parse_mission(&made).is_ok());
     for wrong in [
         json!({}),
         json!({"goal": "x", "colour": 1}),

@@ -1,13 +1,16 @@
 //! The rank of each task and of the whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nexusmon_shared::effects::Effects;
 use nexusmon_shared::manifest::CapabilitySpec;
+use nexusmon_shared::name::Name;
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::{Profile, Sandbox};
 use nexusmon_shared::selector::Selector;
+
+use crate::secrets::{Bindings, Using};
 
 use super::{Assessment, BlastRadius, RankReason, TaskRisk};
 
@@ -19,31 +22,95 @@ pub struct Ranked<'a> {
     /// Places of the tasks it depends on: needs and inputs.
     pub depends_on: &'a [u32],
     pub selector: &'a Selector,
+    pub bound: Bound<'a>,
+}
+
+/// What a plan's secrets are held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound<'a> {
+    pub bindings: &'a Bindings,
+    pub playbook: Option<&'a str>,
 }
 
 /// Work that carries data of the host out over the network ranks as one task doing both.
 const EGRESS_OF_HOST_DATA: Rank = Rank::B;
+/// A secret used where it belongs, and elsewhere.
+const SECRET_INSIDE: Rank = Rank::C;
+const SECRET_OUTSIDE: Rank = Rank::A;
+
+/// The secrets each task may have seen: its own, and those of what it depends on. Empty where no task names any.
+type Handed<'a> = Vec<BTreeSet<&'a Name>>;
 
 /// Ranks a plan. `order` is topological: each task after what it depends on. `requested` can only raise.
 pub fn assess(tasks: &[Ranked<'_>], order: &[u32], requested: Rank) -> Assessment {
     // Whether a task, or something it depends on, sees the host's files.
     let mut carries = vec![false; tasks.len()];
     let mut risks: Vec<Option<TaskRisk>> = vec![None; tasks.len()];
+    let handed = handed(tasks, order);
     for at in order.iter().map(|at| *at as usize) {
         let Some(task) = tasks.get(at) else { continue };
         let upstream = task.depends_on.iter().any(|before| carries.get(*before as usize) == Some(&true));
         carries[at] = upstream || sees_host(&task.spec.sandbox);
-        risks[at] = Some(rank_one(task, upstream));
+        risks[at] = Some(rank_one(task, upstream, handed.get(at)));
     }
     let risks: Vec<TaskRisk> = risks
         .into_iter()
         .zip(tasks)
-        .map(|(risk, task)| risk.unwrap_or_else(|| rank_one(task, false)))
+        .map(|(risk, task)| risk.unwrap_or_else(|| rank_one(task, false, None)))
         .collect();
     summarize(tasks, risks, requested)
 }
 
-fn rank_one(task: &Ranked<'_>, upstream: bool) -> TaskRisk {
+fn handed<'a>(tasks: &[Ranked<'a>], order: &[u32]) -> Handed<'a> {
+    if tasks.iter().all(|task| task.spec.secrets.is_empty()) {
+        return Vec::new();
+    }
+    let mut handed: Handed<'a> = vec![BTreeSet::new(); tasks.len()];
+    for at in order.iter().map(|at| *at as usize) {
+        let Some(task) = tasks.get(at) else { continue };
+        let mut own: BTreeSet<&Name> = task.spec.secrets.iter().map(|one| &one.name).collect();
+        for before in task.depends_on {
+            own.extend(handed.get(*before as usize).into_iter().flatten());
+        }
+        handed[at] = own;
+    }
+    handed
+}
+
+/// What secrets make of a task: (rank, code, message) for each.
+fn secret_reasons(
+    task: &Ranked<'_>,
+    network: bool,
+    handed: Option<&BTreeSet<&Name>>,
+) -> Vec<(Rank, &'static str, String)> {
+    let Ranked { spec, bound, selector, .. } = task;
+    let using = Using { playbook: bound.playbook, agent: selector.agent, sandbox: &spec.sandbox, network };
+    let mut reasons = Vec::new();
+    for name in handed.into_iter().flatten().copied() {
+        let own = spec.secrets.iter().any(|one| one.name == *name);
+        let Some(binding) = bound.bindings.get(name) else { continue };
+        if !own {
+            // What a task before it saw may be in what it was given: it ranks as if it held the secret itself.
+            if network && !binding.reaches_only_hosts(&spec.sandbox, network) {
+                let message = format!("it can send data out, and a task before it is handed `{name}`");
+                reasons.push((SECRET_OUTSIDE, "effect_flow", message));
+            } else if network {
+                let message = format!("it can send data out, and a task before it is handed `{name}`");
+                reasons.push((SECRET_INSIDE, "effect_flow", message));
+            }
+            continue;
+        }
+        reasons.push(match binding.outside(&using) {
+            Some(why) => {
+                (SECRET_OUTSIDE, "secret", format!("it is handed `{name}` outside its binding: {why}"))
+            }
+            None => (SECRET_INSIDE, "secret", format!("it is handed `{name}`")),
+        });
+    }
+    reasons
+}
+
+fn rank_one(task: &Ranked<'_>, upstream: bool, handed: Option<&BTreeSet<&Name>>) -> TaskRisk {
     let Ranked { spec, declared, .. } = task;
     let effects = spec.effects.union(declared.effects).union(implied(&spec.sandbox));
     let mut reasons = Vec::new();
@@ -70,6 +137,9 @@ fn rank_one(task: &Ranked<'_>, upstream: bool) -> TaskRisk {
             "it can send data out, and a task before it sees host paths"
         };
         raise(EGRESS_OF_HOST_DATA, "effect_flow", message.to_owned());
+    }
+    for (rank, code, message) in secret_reasons(task, effects.network, handed) {
+        raise(rank, code, message);
     }
     reasons.sort_by(|left, right| right.rank.cmp(&left.rank).then(left.code.cmp(right.code)));
     TaskRisk {
@@ -137,6 +207,7 @@ fn sandbox_words(sandbox: &Sandbox, has_inputs: bool) -> String {
             format!("sandbox `{profile}` with {} host paths", sandbox.paths.len())
         }
         Profile::User => "sandbox `user`: open egress".to_owned(),
+        Profile::Network => format!("sandbox `network`: can speak to {}", sandbox.network.join(", ")),
         Profile::Strict if has_inputs => "sandbox `strict` with fetched inputs".to_owned(),
         _ => format!("sandbox `{profile}`"),
     }

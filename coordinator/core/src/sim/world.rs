@@ -285,7 +285,7 @@ impl World {
         let seconds = self.rng.random_range(1..20);
         self.now = self.now + Duration::from_secs(seconds);
         for task in &mut self.tasks {
-            if let Some(due) = crate::task::backoff_due(&task.task, self.now) {
+            if let Some(due) = crate::task::backoff_due(&task.task, None, self.now) {
                 task.task = due;
             }
         }

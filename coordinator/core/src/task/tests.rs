@@ -35,6 +35,7 @@ fn report(fence: Fence, ending: Ending, started: bool) -> Report {
         artifacts: vec![],
         log_bytes: 0,
         sandbox_level: None,
+        provenance: None,
     }
 }
 
@@ -78,9 +79,9 @@ fn a_doubled_failure_counts_once() {
     let once = applied(settle(&leased(), &rules, &failure, MissionMood::Alive, now(), &mut rng()));
     assert_eq!((once.task.retries, once.task.state.status()), (1, TaskStatus::Backoff));
     assert_eq!(settle(&once.task, &rules, &failure, MissionMood::Alive, now(), &mut rng()), Settled::Stale);
-    let due = backoff_due(&once.task, now() + Duration::from_secs(5)).unwrap();
+    let due = backoff_due(&once.task, None, now() + Duration::from_secs(5)).unwrap();
     assert_eq!(settle(&due, &rules, &failure, MissionMood::Alive, now(), &mut rng()), Settled::Stale);
-    assert_eq!(backoff_due(&once.task, now() + Duration::from_secs(4)), None);
+    assert_eq!(backoff_due(&once.task, None, now() + Duration::from_secs(4)), None);
 }
 
 #[test]
@@ -157,7 +158,7 @@ fn losses_back_off_but_do_not_count_as_failures() {
             .task;
         if let TaskState::Backoff { until, .. } = task.state {
             waits.push(until.since(now()).as_secs());
-            task = backoff_due(&task, until).unwrap();
+            task = backoff_due(&task, None, until).unwrap();
         }
     }
     assert_eq!((task.retries, waits), (0, vec![5, 10, 20]));

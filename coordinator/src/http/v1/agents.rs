@@ -25,7 +25,7 @@ pub(in crate::http) struct Agent {
     name: String,
     /// `online`, `suspect` or `offline` while it is active; else its state.
     status: String,
-    /// `active`, `draining`, `paused`, `quarantined`, `revoked`, `locked`.
+    /// `pending`, `active`, `draining`, `paused`, `quarantined`, `revoked`.
     state: String,
     /// `online`, `suspect`, `offline`.
     presence: &'static str,
@@ -37,7 +37,10 @@ pub(in crate::http) struct Agent {
     load_percent: u32,
     build: String,
     facts: Facts,
+    /// As the agent measured them at its start.
     sandbox_levels: Vec<&'static str>,
+    /// The levels it has not, each with what keeps the machine from it.
+    sandbox_missing: BTreeMap<&'static str, String>,
     /// What the machine's own configuration refuses.
     local_policy: Option<LocalPolicy>,
     paused_locally: bool,
@@ -46,6 +49,33 @@ pub(in crate::http) struct Agent {
     enrolled_at: String,
     last_seen_at: Option<String>,
     certificate_expires_at: Option<String>,
+    enrollment: Enrollment,
+}
+
+/// What a person compares before an agent is trusted with rank B and above.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct Enrollment {
+    /// The agent's Ed25519 identity, hexadecimal.
+    identity_key: String,
+    /// SHA-256 of the authority's public key, hexadecimal.
+    authority: String,
+    /// Six words, as long as they wait to be compared with those the machine itself shows.
+    words: Option<String>,
+    confirmed_at: Option<String>,
+    confirmed_by: Option<String>,
+}
+
+impl From<service::EnrollmentView> for Enrollment {
+    fn from(view: service::EnrollmentView) -> Self {
+        let service::EnrollmentView { identity_key, authority, words, confirmed_at, confirmed_by } = view;
+        Self {
+            identity_key,
+            authority,
+            words,
+            confirmed_at: maybe(confirmed_at),
+            confirmed_by: confirmed_by.map(|id| id.to_string()),
+        }
+    }
 }
 
 /// What the machine says about itself.
@@ -92,12 +122,14 @@ impl From<service::AgentView> for Agent {
             build,
             facts,
             sandbox_levels,
+            sandbox_missing,
             local_policy,
             paused_locally,
             manifests,
             enrolled_at,
             last_seen,
             certificate_expires_at,
+            enrollment,
             version: _,
         } = agent;
         let capabilities = manifests.iter().flat_map(|plugin| &plugin.capabilities);
@@ -117,6 +149,7 @@ impl From<service::AgentView> for Agent {
             build,
             facts: facts.into(),
             sandbox_levels: sandbox_levels.into_iter().map(Level::as_str).collect(),
+            sandbox_missing: sandbox_missing.into_iter().map(|(level, why)| (level.as_str(), why)).collect(),
             local_policy: local_policy.map(Into::into),
             paused_locally,
             capabilities,
@@ -124,6 +157,7 @@ impl From<service::AgentView> for Agent {
             enrolled_at: time(enrolled_at),
             last_seen_at: maybe(last_seen),
             certificate_expires_at: maybe(certificate_expires_at),
+            enrollment: enrollment.into(),
         }
     }
 }
@@ -222,6 +256,28 @@ pub(in crate::http) async fn change(
     let id = named(&web, &text).await?;
     let if_match = etag::if_match(&headers)?;
     Ok(tagged(service::set_labels(&web.app, &caller, id, labels, if_match).await?))
+}
+
+#[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Confirmation {
+    /// The six words, as the machine's own screen shows them.
+    words: String,
+}
+
+/// Let a pending agent in, having compared its six words
+#[utoipa::path(
+    post, path = "/v1/fleet/agents/{id}/confirm", tag = "fleet", params(("id" = String, Path)),
+    request_body = Confirmation, responses((status = 200, body = Agent)),
+)]
+pub(in crate::http) async fn confirm(
+    State(web): State<Web>,
+    Known(caller): Known,
+    Path(text): Path<String>,
+    Json(Confirmation { words }): Json<Confirmation>,
+) -> Result<impl IntoResponse, Problem> {
+    let id = named(&web, &text).await?;
+    Ok(tagged(service::confirm(&web.app, &caller, id, &words).await?))
 }
 
 /// Routes that tell an agent what to be: one function each, so that each has its own place in the document.

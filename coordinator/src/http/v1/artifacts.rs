@@ -43,7 +43,7 @@ pub(in crate::http) struct Version {
     digest: String,
     size: u64,
     media_type: String,
-    /// `active`, `rejected`, `purged`.
+    /// `active`, `rejected`, `withheld` (a secret was found in it; a note stands in its place), `purged`.
     status: String,
     producer: Producer,
     /// Digests of what went in.
@@ -308,6 +308,52 @@ pub(in crate::http) async fn diff(
             after: Some((*after).into()),
             ..Difference::default()
         },
+    }))
+}
+
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct OfVersion {
+    /// Number or id; the newest if absent.
+    version: Option<String>,
+}
+
+/// What the agent that made a version signed about it.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct ArtifactProvenance {
+    version_id: String,
+    digest: String,
+    agent: String,
+    /// Ed25519, base64url; to rest on more than this answer, take it from a roster or from the machine itself.
+    identity_key: String,
+    /// DSSE with an in-toto statement (SLSA provenance).
+    #[schema(value_type = Object)]
+    envelope: Value,
+}
+
+/// Where a version came from, signed by the agent that made it
+#[utoipa::path(
+    get, path = "/v1/vault/artifacts/{id}/provenance", tag = "vault", operation_id = "artifact_provenance",
+    params(("id" = String, Path), OfVersion), responses((status = 200, body = ArtifactProvenance)),
+)]
+pub(in crate::http) async fn provenance(
+    State(web): State<Web>,
+    Id(id): Id<ArtifactId>,
+    Query(OfVersion { version: wanted }): Query<OfVersion>,
+) -> Result<Answer<ArtifactProvenance>, Problem> {
+    let number = match wanted {
+        Some(text) => Some(version(&web, id, "?version", Some(&text)).await?.number),
+        None => None,
+    };
+    let found = crate::service::provenance::of_version(&web.app, id, number).await?;
+    let crate::service::provenance::ProvenanceView { version, digest, agent, identity_key, envelope } = found;
+    Ok(Answer(ArtifactProvenance {
+        version_id: version.to_string(),
+        digest: digest.to_string(),
+        agent: agent.to_string(),
+        identity_key: identity_key.to_string(),
+        envelope,
     }))
 }
 

@@ -46,11 +46,13 @@ pub(in crate::http) struct Passkey {
     roster_key: Value,
     created_at: String,
     last_used_at: Option<String>,
+    /// The roster lists it as this person's: it signs, if their role there approves.
+    in_roster: bool,
 }
 
 impl From<service::PasskeyView> for Passkey {
     fn from(view: service::PasskeyView) -> Self {
-        let service::PasskeyView { key, name, passkey, created_at, last_used_at } = view;
+        let service::PasskeyView { key, name, passkey, created_at, last_used_at, in_roster } = view;
         let roster_key = shape::json(&PersonKey::Passkey(passkey.clone()));
         Self {
             key: key.to_string(),
@@ -61,6 +63,7 @@ impl From<service::PasskeyView> for Passkey {
             roster_key,
             created_at: time(created_at),
             last_used_at: maybe(last_used_at),
+            in_roster,
         }
     }
 }

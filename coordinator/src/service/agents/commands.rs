@@ -157,6 +157,22 @@ pub(super) async fn command(app: &App, caller: &Caller, id: AgentId, command: Ag
             return Err(Error::conflict("revoked", "the agent is revoked for good; enroll the machine anew"));
         }
         let from = row.state;
+        // Whatever happened to it meanwhile, what was never compared is never trusted.
+        let waits = row.words.is_some() && row.confirmed_at.is_none();
+        if waits && !matches!(command, AgentCommand::Quarantine | AgentCommand::Revoke) {
+            if from == AgentState::Quarantined && command == AgentCommand::Resume {
+                row.state = AgentState::Pending;
+                return Ok(json!({"from": from.as_str(), "to": row.state.as_str()}));
+            }
+            return Err(Error::conflict(
+                "not_confirmed",
+                format!(
+                    "`{}` waits for its six words: compare them with the machine's own screen, then \
+                     `nexusmon agent confirm {} WORD WORD WORD WORD WORD WORD`",
+                    row.name, row.name
+                ),
+            ));
+        }
         row.state = state;
         if state == AgentState::Revoked {
             row.revoked_at = Some(now);
@@ -179,6 +195,62 @@ pub(super) async fn command(app: &App, caller: &Caller, id: AgentId, command: Ag
             app.sessions.cut(id, GoodbyeCode::Revoked, "an operator revoked this agent");
         }
     }
+    Ok(())
+}
+
+/// Lets a pending agent in, if the words are those of its enrollment.
+pub(super) async fn confirm(app: &App, caller: &Caller, id: AgentId, words: &str) -> Result<()> {
+    let said = plain(words);
+    let (now, by) = (app.clock.now(), caller.principal);
+    let row = app.store.read().await?.agent(id).await?.ok_or_else(|| Error::not_found("agent", id))?;
+    let Some(known) = row.words.as_deref().map(plain).filter(|_| row.confirmed_at.is_none()) else {
+        return Err(Error::conflict("not_pending", format!("`{}` waits for no confirmation", row.name)));
+    };
+    if known != said {
+        differ(app, Actor::from(caller), id).await?;
+        let text = "these are not the words of this enrollment. If they stand so on the machine's own screen, somebody else \
+                    has enrolled in its place: revoke it and invite the machine anew";
+        return Err(Error::conflict("words_differ", text));
+    }
+    change(app, Actor::from(caller), id, "agent.confirmed", None, move |row| {
+        if row.state != AgentState::Pending || row.confirmed_at.is_some() {
+            return Err(Error::conflict("not_pending", format!("`{}` waits for no confirmation", row.name)));
+        }
+        row.state = AgentState::Active;
+        row.confirmed_at = Some(now);
+        row.confirmed_by = Some(by);
+        Ok(json!({"identity_key": row.identity_key, "max_rank": row.max_rank}))
+    })
+    .await?;
+    app.sessions.offer(id, CoordinatorMessage::Drain { on: false });
+    Ok(())
+}
+
+fn plain(words: &str) -> String {
+    words
+        .split(|c: char| !c.is_alphabetic())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+        .to_lowercase()
+}
+
+/// Somebody read other words: that is worth knowing even if nobody asks.
+async fn differ(app: &App, actor: Actor, id: AgentId) -> Result<()> {
+    let unit_app = app.clone();
+    let after = app
+        .store
+        .write_with("agents.differ", actor, move |tx, actor| {
+            let app = unit_app.clone();
+            Box::pin(async move {
+                let mut unit = Unit::new(&app, tx);
+                let body = json!({"alert": "other words were read on the machine than are known here"});
+                unit.audit(actor.0.clone(), "agent.words_differ", ("agent", id.to_string()), None, body);
+                unit.finish().await
+            })
+        })
+        .await?;
+    after.run(app);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use nexusmon_store::{AgentRow, AgentState};
 
 use super::record::HelloRecord;
 use super::session::profile;
-use super::{AgentFilter, AgentView, CapabilityView, Presence};
+use super::{AgentFilter, AgentView, CapabilityView, EnrollmentView, Presence};
 use crate::app::App;
 use crate::app::fleet::Member;
 use crate::error::{Error, Result};
@@ -147,12 +147,20 @@ pub(in crate::service) fn view(
         build: record.build,
         facts,
         sandbox_levels: record.sandbox_levels,
+        sandbox_missing: record.sandbox_missing,
         local_policy: known.then_some(record.local_policy),
         paused_locally: record.paused,
         manifests: record.manifests,
         enrolled_at: row.created_at,
         last_seen: renewed_at,
         certificate_expires_at: row.certificate_until,
+        enrollment: EnrollmentView {
+            identity_key: row.identity_key,
+            authority: app.keyring.authority.pin().to_string(),
+            words: row.words.filter(|_| row.confirmed_at.is_none()),
+            confirmed_at: row.confirmed_at,
+            confirmed_by: row.confirmed_by,
+        },
         version: u64::try_from(row.version).unwrap_or(0),
     }
 }

@@ -1,6 +1,6 @@
 //! What is kept of an agent's newest Hello.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nexusmon_shared::id::JournalId;
 use nexusmon_shared::manifest::Manifest;
@@ -19,6 +19,8 @@ pub(in crate::service) struct HelloRecord {
     pub labels: Labels,
     pub slots: u32,
     pub sandbox_levels: BTreeSet<Level>,
+    #[serde(default)]
+    pub sandbox_missing: BTreeMap<Level, String>,
     pub journal: JournalId,
     pub local_policy: LocalPolicy,
     pub paused: bool,
@@ -35,6 +37,7 @@ impl Default for HelloRecord {
             labels: Labels::new(),
             slots: 0,
             sandbox_levels: BTreeSet::new(),
+            sandbox_missing: BTreeMap::new(),
             journal: JournalId::from_bits(0),
             local_policy: LocalPolicy {
                 max_rank: Rank::S,
@@ -55,6 +58,7 @@ impl HelloRecord {
             labels: hello.labels.clone(),
             slots: hello.slots,
             sandbox_levels: hello.sandbox_levels.clone(),
+            sandbox_missing: hello.sandbox_missing.clone(),
             journal: hello.journal,
             local_policy: hello.local_policy.clone(),
             paused: hello.paused,

@@ -46,7 +46,7 @@ pub async fn export(app: &App) -> Result<BoxStream<'static, Result<String>>> {
 }
 
 /// What the heads of this epoch are verified with.
-pub(super) fn log_key(app: &App) -> VerifierKey {
+pub(in crate::service) fn log_key(app: &App) -> VerifierKey {
     VerifierKey::of(origin(app.organism, app.epoch), Algorithm::Ed25519, &app.keyring.checkpoint_key)
 }
 

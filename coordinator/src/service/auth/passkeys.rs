@@ -18,8 +18,8 @@ use super::challenge::{self, Challenge, Purpose};
 use super::{LoggedIn, Opening, SessionKind};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::service::Caller;
 use crate::service::unit::{Actor, Unit};
+use crate::service::{Caller, consent};
 
 /// Of one person.
 const MOST: usize = 10;
@@ -44,16 +44,12 @@ pub struct PasskeyView {
     pub passkey: Passkey,
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
+    /// The roster in force lists it as this person's.
+    pub in_roster: bool,
 }
 
-impl TryFrom<PasskeyRow> for PasskeyView {
-    type Error = Error;
-
-    fn try_from(row: PasskeyRow) -> Result<Self> {
-        let PasskeyRow { key, name, passkey, created_at, last_used_at, .. } = row;
-        let passkey = serde_json::from_str(&passkey).map_err(Error::internal)?;
-        Ok(Self { key: KeyId(key), name, passkey, created_at, last_used_at })
-    }
+fn read(row: &PasskeyRow) -> Result<Passkey> {
+    serde_json::from_str(&row.passkey).map_err(Error::internal)
 }
 
 /// What a browser needs to make one.
@@ -97,8 +93,22 @@ pub(super) struct Answered {
 
 /// Those of a person, oldest first.
 pub async fn of(app: &App, principal: PrincipalId) -> Result<Vec<PasskeyView>> {
-    let rows = app.store.read().await?.passkeys_of(principal).await?;
-    rows.into_iter().map(PasskeyView::try_from).collect()
+    let mut connection = app.store.read().await?;
+    let rows = connection.passkeys_of(principal).await?;
+    let roster =
+        if rows.is_empty() { None } else { consent::roster(&mut connection, app.clock.now()).await? };
+    drop(connection);
+    let listed = |key: &KeyId| {
+        let holder = roster.as_ref().and_then(|roster| roster.holder(key));
+        holder.is_some_and(|holder| holder.id == principal)
+    };
+    let view = |row: PasskeyRow| {
+        let passkey = read(&row)?;
+        let PasskeyRow { key, name, created_at, last_used_at, .. } = row;
+        let key = KeyId(key);
+        Ok(PasskeyView { key, name, passkey, created_at, last_used_at, in_roster: listed(&key) })
+    };
+    rows.into_iter().map(view).collect()
 }
 
 pub async fn options(app: &App, caller: &Caller, place: Place) -> Result<Options> {
@@ -227,9 +237,10 @@ pub async fn login(app: &App, login: PasskeyLogin) -> Result<LoggedIn> {
     drop(read);
     let now = app.expiry_clock.now();
     let person = person.filter(|row| row.revoked_at.is_none() && row.expires_at.is_none_or(|at| at > now));
-    let verified = row.map(PasskeyView::try_from).transpose()?.and_then(|view| {
-        let here = view.passkey.origin == place.origin && view.passkey.rp_id == place.rp_id;
-        view.passkey.verify(&wanted, &assertion).ok().filter(|_| here)
+    let passkey = row.as_ref().map(self::read).transpose()?;
+    let verified = passkey.and_then(|passkey| {
+        let here = passkey.origin == place.origin && passkey.rp_id == place.rp_id;
+        passkey.verify(&wanted, &assertion).ok().filter(|_| here)
     });
     let (Some(person), Some(verified)) = (person, verified) else {
         app.auth.failed(&name, network, app.clock.boot());

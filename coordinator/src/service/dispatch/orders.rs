@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::id::{AgentId, MissionId, TaskId};
+use nexusmon_shared::id::{AgentId, MissionId, StandingId, TaskId};
 use nexusmon_shared::message::{
     CoordinatorMessage, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Order, OrderInput, Orders, PlanNotice, StandingUse,
 };
+use nexusmon_shared::trust::canonical::Object;
 use nexusmon_shared::trust::merkle::{Tree, leaf_hash};
 use nexusmon_store::GrantedTask;
+use serde_json::json;
 
 use crate::app::App;
 use crate::app::plans::SealedPlan;
@@ -18,6 +20,49 @@ use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
 use crate::service::consent::Shown;
 use crate::service::unit::attempt_of;
+
+/// What the audit log says of a grant. It is written for every attempt, so it is put together in its canonical order.
+pub(super) fn written(
+    granted: &GrantedTask,
+    shown: Option<&Shown>,
+    standing: Option<&(StandingId, i64)>,
+) -> Result<Object> {
+    let row = &granted.task;
+    let mut body = Object::new();
+    body = match row.agent {
+        Some(agent) => body.plain("agent", agent),
+        None => body.null("agent"),
+    };
+    if let Some(shown) = shown {
+        // The use of an approval stands where the grant stands, and commits with it.
+        let counted: Vec<_> = shown
+            .evidence
+            .counted
+            .iter()
+            .map(|one| json!({"person": one.person, "key": one.key, "nonce": one.nonce}))
+            .collect();
+        body = body.value("approved_by", &counted.into()).map_err(Error::internal)?;
+    }
+    body = body.number("attempt", row.attempt.into()).plain("fence", row.fence());
+    body = match row.item_index {
+        Some(index) => body.number("item_index", index.into()),
+        None => body.null("item_index"),
+    };
+    body = body.number("leaf_index", row.leaf_index.into());
+    body = match row.offline_until {
+        Some(until) => body.plain("offline_until", until),
+        None => body.null("offline_until"),
+    };
+    body = body.plain("plan_digest", granted.plan_digest).plain("rank", row.rank);
+    body = match row.session {
+        Some(session) => body.number("session", session),
+        None => body.null("session"),
+    };
+    // A use of a standing approval, and which one it is.
+    let Some((standing, number)) = standing else { return Ok(body.text("task", row.key.as_str())) };
+    let body = body.plain("standing", standing).text("task", row.key.as_str());
+    Ok(body.number("use", u64::try_from(*number).map_err(Error::internal)?))
+}
 
 /// Sends what was granted, batched by session; orders whose plan is not in memory last.
 pub(super) async fn send(

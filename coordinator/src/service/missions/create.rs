@@ -1,5 +1,7 @@
 //! Creating missions: prepared by each caller, committed together.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -23,7 +25,7 @@ use super::prepare::{self, Ids, Judged, Under};
 use crate::app::App;
 use crate::app::classes;
 use crate::error::{Error, Result};
-use crate::service::unit::{Actor, After, SYSTEM, Unit};
+use crate::service::unit::{Actor, After, Unit};
 use crate::service::unlock::{self, Missions};
 use crate::service::{Caller, classes as interning, dispatch, playbooks, standing};
 
@@ -524,7 +526,7 @@ async fn insert(app: &App, tx: &mut Tx, batch: &[Arc<Prepared>]) -> Result<(Vec<
     let documents: Vec<_> = batch.iter().map(|prepared| prepared.document.clone()).collect();
     unit.tx.index_documents(&documents).await?;
     for prepared in batch {
-        audit(&mut unit, prepared);
+        told::audit(&mut unit, prepared);
         unit.after.ready.extend(prepared.ready.iter().copied());
         if prepared.new.mission.start_at.is_some() || prepared.new.mission.deadline.is_some() {
             unit.timer();
@@ -566,48 +568,4 @@ async fn insert(app: &App, tx: &mut Tx, batch: &[Arc<Prepared>]) -> Result<(Vec<
         })
         .collect();
     Ok((created, unit.finish().await?))
-}
-
-fn audit(unit: &mut Unit<'_>, prepared: &Prepared) {
-    let row = &prepared.new.mission;
-    let mut body = json!({
-            "goal": row.goal,
-            "status": row.status.as_str(),
-            "rank": row.rank,
-            "requested_rank": row.requested_rank,
-            "plan_digest": row.plan_digest,
-            "tasks": row.tasks_total,
-            "policies": prepared.policies,
-            "judged": prepared.judged,
-            "author": row.author.0,
-            "origin": row.origin,
-            "rerun_of": row.rerun_of,
-    });
-    if let (Some(inputs), Some(body)) = (&prepared.inputs, body.as_object_mut()) {
-        body.insert("playbook".to_owned(), json!(format!("{}@{}", inputs.playbook, inputs.version)));
-        body.insert("inputs_digest".to_owned(), json!(inputs.inputs_digest));
-        if let Some(standing) = inputs.standing {
-            body.insert("standing".to_owned(), json!(standing));
-        }
-    }
-    unit.audit_mission(&prepared.actor, "mission.created", row.id, body);
-    if let Some(approval) = &prepared.approval {
-        unit.audit(
-            SYSTEM,
-            "approval.requested",
-            ("approval", approval.id.to_string()),
-            Some(row.id),
-            json!({"subject_kind": "mission_plan", "subject": row.id, "digest": approval.digest,
-                "rank": row.rank, "needed": approval.needed, "author": row.author.0}),
-        );
-    }
-    if let Some(review) = &prepared.review {
-        unit.audit(
-            SYSTEM,
-            "review.opened",
-            ("review", review.id.to_string()),
-            Some(row.id),
-            json!({"rank": row.rank, "shape": review.shape}),
-        );
-    }
 }

@@ -105,7 +105,14 @@ fn judge_now(
         fleet.views.iter().filter(|(_, view)| fits(view)).map(|(id, view)| (*id, view.clone())).collect()
     });
     let views = narrowed.as_ref().unwrap_or(&fleet.views);
-    let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name, fleet: views };
+    let secrets = app.secrets.get();
+    let facts = PlanFacts {
+        catalog: &fleet.catalog,
+        agents: &fleet.by_name,
+        fleet: views,
+        secrets: &secrets,
+        playbook: under.made_of.as_ref().map(|made| made.name.as_str()),
+    };
     let bound = bind(&request, &facts)?;
     let policy = app.policy.get();
     let header = PlanHeader {

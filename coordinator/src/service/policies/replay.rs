@@ -147,11 +147,17 @@ async fn judge(
         verified_runs: 0,
         eligible: missions::eligible(app, &row.author.0),
     };
-    let draft = Arc::new(draft);
+    let (draft, secrets) = (Arc::new(draft), app.secrets.get());
     let work = move || {
         let drafts = draft.tasks.as_deref().unwrap_or_default();
         let request = PlanRequest { drafts, requested: draft.rank, budget: &draft.budget };
-        let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name, fleet: &fleet.views };
+        let facts = PlanFacts {
+            catalog: &fleet.catalog,
+            agents: &fleet.by_name,
+            fleet: &fleet.views,
+            secrets: &secrets,
+            playbook: None,
+        };
         let bound = bind(&request, &facts).map_err(|errors| match errors.first() {
             Some(first) => format!("{}: {}", first.pointer, first.message),
             None => "its plan no longer fits".to_owned(),

@@ -46,12 +46,19 @@ struct Bound {
     grave: Vec<usize>,
 }
 
-fn bound(app: &App, playbook: &Playbook) -> Result<Bound> {
+fn bound(app: &App, name: &str, playbook: &Playbook) -> Result<Bound> {
     let fleet = app.fleet.get();
     let drafts = unfilled(&playbook.mission);
     let request =
         PlanRequest { drafts: &drafts, requested: playbook.mission.rank, budget: &playbook.mission.budget };
-    let facts = PlanFacts { catalog: &fleet.catalog, agents: &fleet.by_name, fleet: &fleet.views };
+    let secrets = app.secrets.get();
+    let facts = PlanFacts {
+        catalog: &fleet.catalog,
+        agents: &fleet.by_name,
+        fleet: &fleet.views,
+        secrets: &secrets,
+        playbook: Some(name),
+    };
     let bound = bind(&request, &facts)?;
     let needs = bound.tasks.iter().map(|task| task.rank.needs_approval() || task.requires_approval);
     let grave = needs.enumerate().filter(|(_, grave)| *grave).map(|(place, _)| place).collect();
@@ -64,7 +71,7 @@ pub async fn ask(app: &App, caller: &Caller, wanted: NewStanding) -> Result<Stan
         return Err(Error::conflict("no_roster", NO_ROSTER));
     }
     let (row, playbook) = playbooks::usable(app, &wanted.playbook).await?;
-    let bound = bound(app, &playbook)?;
+    let bound = bound(app, row.name.as_str(), &playbook)?;
     let max_rank = wanted.max_rank.unwrap_or(bound.rank);
     if bound.rank == Rank::S || max_rank == Rank::S {
         let message = "rank S always needs people: no standing approval covers it";
@@ -199,7 +206,7 @@ pub(super) async fn open_leaves_of(
 ) -> Result<Option<Value>> {
     let Some(playbook) = read.playbook(&row.playbook, Some(row.version)).await? else { return Ok(None) };
     let body: Value = serde_json::from_str(&playbook.body).map_err(Error::internal)?;
-    let Ok(bound) = bound(app, &parse_playbook(&body)?) else { return Ok(None) };
+    let Ok(bound) = bound(app, row.playbook.as_str(), &parse_playbook(&body)?) else { return Ok(None) };
     let same = shape(&bound.leaves).map_err(Error::internal)?.root() == row.shape;
     Ok(same.then(|| serde_json::to_value(&bound.leaves)).transpose().map_err(Error::internal)?)
 }

@@ -13,6 +13,9 @@ use super::decide::Outcome;
 use crate::error::{Error, Result};
 use crate::service::unit::Unit;
 
+/// Files of one list; more than the protocol carries in one order.
+const MAX_FILES: usize = 1000;
+
 /// By task with inputs: their JSON, or why one is missing.
 pub(super) async fn resolve(
     unit: &mut Unit<'_>,
@@ -32,11 +35,15 @@ pub(super) async fn resolve(
     let sources: Vec<_> = sources.into_iter().collect();
     let mut outputs = BTreeMap::<(TaskId, String), OrderInput>::new();
     for row in unit.tx.outputs_of_tasks(&sources).await? {
-        if row.status != VersionStatus::Purged {
+        if !matches!(row.status, VersionStatus::Purged | VersionStatus::Withheld) {
             let input = OrderInput { name: row.name.clone(), digest: row.digest, size: size(row.size) };
             outputs.insert((row.task, row.name), input);
         }
     }
+    let children = match missing_of(&wanting, &outputs) {
+        parents if parents.is_empty() => BTreeMap::new(),
+        parents => of_children(unit, &parents).await?,
+    };
     let mut resolved = BTreeMap::new();
     for (decision, spec, _) in wanting {
         let mut answer = Ok(Vec::new());
@@ -46,20 +53,33 @@ pub(super) async fn resolve(
                     .sources
                     .iter()
                     .find(|source| source.key == from.task)
-                    .and_then(|source| outputs.get(&(source.id, from.artifact.clone())).cloned())
-                    .ok_or_else(|| missing(format!("`{}` left no artifact `{}`", from.task, from.artifact))),
+                    .and_then(|source| {
+                        let wanted = (source.id, from.artifact.clone());
+                        let own = outputs.get(&wanted).map(|one| vec![one.clone()]);
+                        own.or_else(|| children.get(&wanted).cloned())
+                    })
+                    .ok_or_else(|| missing(format!("`{}` left no artifact `{}`", from.task, from.artifact)))
+                    .and_then(|found| {
+                        let fits = found.len() <= MAX_FILES;
+                        let why = || missing(format!("`{}` left more than {MAX_FILES} of them", from.task));
+                        if fits { Ok(found) } else { Err(why()) }
+                    }),
                 Input::FromVault(from) => match unit.tx.version(from.version).await? {
                     Some(VersionRow { status: VersionStatus::Purged, .. }) => {
                         Err(missing(format!("{} was purged by retention", from.version)))
                     }
+                    Some(VersionRow { status: VersionStatus::Withheld, .. }) => {
+                        Err(missing(format!("{} is withheld: a secret was found in it", from.version)))
+                    }
                     Some(row) => {
-                        Ok(OrderInput { name: from.name.clone(), digest: row.digest, size: size(row.size) })
+                        let (digest, size) = (row.digest, size(row.size));
+                        Ok(vec![OrderInput { name: from.name.clone(), digest, size }])
                     }
                     None => Err(missing(format!("there is no artifact version {}", from.version))),
                 },
             };
             match (&mut answer, found) {
-                (Ok(inputs), Ok(input)) => inputs.push(input),
+                (Ok(inputs), Ok(found)) => inputs.extend(found),
                 (Ok(_), Err(cause)) => answer = Err(cause),
                 (Err(_), _) => {}
             }
@@ -71,6 +91,39 @@ pub(super) async fn resolve(
         resolved.insert(decision.task.id, answer);
     }
     Ok(resolved)
+}
+
+/// Sources that left nothing of their own that an input asks for: their children may have.
+fn missing_of(wanting: &[&Judged], outputs: &BTreeMap<(TaskId, String), OrderInput>) -> Vec<TaskId> {
+    let mut parents = BTreeSet::new();
+    for (decision, spec, _) in wanting {
+        for input in &spec.inputs {
+            let Input::FromTask(from) = input else { continue };
+            let source = decision.sources.iter().find(|source| source.key == from.task);
+            parents.extend(
+                source
+                    .map(|source| source.id)
+                    .filter(|id| !outputs.contains_key(&(*id, from.artifact.clone()))),
+            );
+        }
+    }
+    parents.into_iter().collect()
+}
+
+/// Of a `for_each`, each element's file comes under its place in the list: `0-out.csv`, `1-out.csv`.
+async fn of_children(
+    unit: &mut Unit<'_>,
+    parents: &[TaskId],
+) -> Result<BTreeMap<(TaskId, String), Vec<OrderInput>>> {
+    let mut found = BTreeMap::<_, Vec<_>>::new();
+    for row in unit.tx.outputs_of_children(parents).await? {
+        if row.status != VersionStatus::Purged {
+            let name = format!("{}-{}", row.item_index, row.name);
+            let input = OrderInput { name, digest: row.digest, size: size(row.size) };
+            found.entry((row.parent, row.name)).or_default().push(input);
+        }
+    }
+    Ok(found)
 }
 
 fn missing(detail: String) -> Cause {

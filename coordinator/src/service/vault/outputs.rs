@@ -6,7 +6,8 @@ use nexusmon_shared::id::{AgentId, ArtifactId, VersionId};
 use nexusmon_shared::message::OrderInput;
 use nexusmon_shared::outcome::{ProducedArtifact, Report};
 use nexusmon_store::{
-    ArtifactKind, ArtifactRow, DocumentRow, Json, NewVersion, TaskRow, VersionRow, VersionStatus,
+    ArtifactKind, ArtifactRow, DocumentRow, Json, NewVersion, ProvenanceRow, TaskRow, VersionRow,
+    VersionStatus,
 };
 
 use super::super::unit::Unit;
@@ -18,11 +19,14 @@ pub(in crate::service) struct ProducedBy {
     attempt: AttemptRef,
     agent: AgentId,
     artifacts: Vec<ProducedArtifact>,
+    /// Checked.
+    provenance: Option<String>,
 }
 
 impl ProducedBy {
     pub(in crate::service) fn new(row: &TaskRow, agent: AgentId, report: &Report) -> Self {
-        Self { row: row.clone(), attempt: report.attempt, agent, artifacts: report.artifacts.clone() }
+        let (artifacts, provenance) = (report.artifacts.clone(), report.provenance.clone());
+        Self { row: row.clone(), attempt: report.attempt, agent, artifacts, provenance }
     }
 }
 
@@ -83,13 +87,27 @@ pub(in crate::service) async fn record_outputs(unit: &mut Unit<'_>, produced: &[
                     plugin: None,
                     principal: None,
                     inputs: Json(inputs.clone()),
-                    status: VersionStatus::Active,
+                    status: if artifact.withheld { VersionStatus::Withheld } else { VersionStatus::Active },
                     purged_by: None,
                     created_at: now,
                     version: 1,
                 },
             });
         }
+    }
+    let signed = produced.iter().filter_map(|one| {
+        Some(ProvenanceRow {
+            task: one.attempt.task,
+            fence_epoch: one.attempt.fence.epoch,
+            fence_number: one.attempt.fence.number,
+            agent: one.agent,
+            envelope: one.provenance.clone()?,
+            at: now,
+        })
+    });
+    let signed: Vec<_> = signed.collect();
+    if !signed.is_empty() {
+        unit.tx.put_provenances(&signed).await?;
     }
     let stored = unit.tx.add_versions(&versions).await?;
     // A series that was there keeps its id, and its document.

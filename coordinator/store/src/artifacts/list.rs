@@ -37,6 +37,16 @@ record! {
         pub status: VersionStatus,
     }
 
+    /// An output of one element of a list.
+    pub struct ItemOutput {
+        pub parent: TaskId,
+        pub item_index: u32,
+        pub name: String,
+        pub digest: Digest,
+        pub size: i64,
+        pub status: VersionStatus,
+    }
+
     /// An output by name: what an input asks for.
     pub struct OutputName {
         pub mission: MissionId,
@@ -125,6 +135,20 @@ impl Connection {
             args![task],
         )
         .await
+    }
+
+    /// What each child of these `for_each` tasks left, newest version of each name, in list order.
+    pub async fn outputs_of_children(&mut self, parents: &[TaskId]) -> Result<Vec<ItemOutput>, StoreError> {
+        let sql = sql!(
+            "SELECT tasks.parent, tasks.item_index, artifacts.name, v.digest, v.size, v.status FROM [rows] \
+             JOIN tasks ON tasks.parent = r.value JOIN artifact_versions AS v ON v.task = tasks.id \
+             JOIN artifacts ON artifacts.id = v.artifact AND artifacts.kind = 'output' \
+             WHERE v.number = (SELECT MAX(newest.number) FROM artifact_versions AS newest \
+             WHERE newest.artifact = v.artifact AND newest.task = v.task) \
+             ORDER BY tasks.parent, tasks.item_index",
+            Value<TaskId>
+        );
+        self.fetch_by(sql, parents, args![]).await
     }
 
     /// What these tasks produced, newest version of each name: for resolving `inputs`.

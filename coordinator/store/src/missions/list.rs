@@ -87,7 +87,8 @@ impl Connection {
         filter: &MissionFilter,
         page: &PageRequest,
     ) -> Result<Page<MissionRow>, StoreError> {
-        let words = words_query(q, self.is_postgres());
+        let words =
+            if self.is_postgres() { words_query(q, true) } else { self.words_query_by_age(q).await? };
         let mut list = Filter::over::<Found>(if self.is_postgres() { FOUND_POSTGRES } else { FOUND_SQLITE });
         if self.is_postgres() {
             list.with("words @@ to_tsquery('simple', ?)", &words);

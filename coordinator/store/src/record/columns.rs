@@ -12,7 +12,7 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::task::{SkipReason, TaskStatus};
 use nexusmon_shared::time::Timestamp;
 
-use super::{Arg, BadCell, Cell, Column, Kind, integer, text, write_text};
+use super::{Arg, BadCell, Cell, Column, Kind, Sink, integer, text, write_text};
 
 impl<T: Column> Column for Option<T> {
     const KIND: Kind = T::KIND;
@@ -34,6 +34,13 @@ impl<T: Column> Column for Option<T> {
     fn arg(&self) -> Arg {
         self.as_ref().map_or(Arg::null(T::KIND), Column::arg)
     }
+
+    fn put(&self, sink: &mut dyn Sink) {
+        match self {
+            Some(value) => value.put(sink),
+            None => sink.arg(&Arg::null(T::KIND)),
+        }
+    }
 }
 
 impl Column for String {
@@ -49,6 +56,10 @@ impl Column for String {
 
     fn arg(&self) -> Arg {
         Arg::Text(Some(self.clone()))
+    }
+
+    fn put(&self, sink: &mut dyn Sink) {
+        sink.text(self);
     }
 }
 
@@ -170,6 +181,10 @@ macro_rules! parsed {
             fn arg(&self) -> Arg {
                 Arg::Text(Some(self.to_string()))
             }
+
+            fn put(&self, sink: &mut dyn Sink) {
+                sink.shown(self);
+            }
         }
     )*};
 }
@@ -211,6 +226,10 @@ macro_rules! spoken {
 
             fn arg(&self) -> Arg {
                 Arg::Text(Some(self.as_str().to_owned()))
+            }
+
+            fn put(&self, sink: &mut dyn Sink) {
+                sink.text(self.as_str());
             }
         }
     )*};

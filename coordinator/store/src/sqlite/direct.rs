@@ -4,6 +4,7 @@
 //! there to be blocked; reads are short (bounded pages, found by an index) and never wait for a writer.
 
 use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, OpenFlags, ToSql};
 
 use crate::error::StoreError;
-use crate::record::{Arg, Cell, Fields, Kind, Record, Row, places};
+use crate::record::{Arg, Cell, Fields, Kind, Record, Row, Sink, places};
 
 pub(crate) type Direct = rusqlite::Connection;
 
@@ -44,7 +45,6 @@ pub(crate) fn open(path: &Path, max_pages: Option<u32>) -> Result<Direct, rusqli
         "PRAGMA auto_vacuum = INCREMENTAL;",
     )?;
     connection.execute_batch(
-        // 16 MiB of log between checkpoints: few enough fsyncs of the database file, short enough reads.
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
          PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; \
          PRAGMA temp_store = memory;",
@@ -95,6 +95,54 @@ impl ToSql for Arg {
     }
 }
 
+/// Binds a row's values as they are, without owning them first.
+struct Binder<'b, 's> {
+    statement: &'b mut CachedStatement<'s>,
+    place: usize,
+    /// For values that are shown.
+    text: &'b mut String,
+    failed: Option<rusqlite::Error>,
+}
+
+impl Binder<'_, '_> {
+    fn one(&mut self, value: impl ToSql) {
+        self.place += 1;
+        if let Err(error) = self.statement.raw_bind_parameter(self.place, value) {
+            self.failed.get_or_insert(error);
+        }
+    }
+}
+
+impl Sink for Binder<'_, '_> {
+    fn text(&mut self, value: &str) {
+        self.one(value);
+    }
+
+    fn shown(&mut self, value: &dyn Display) {
+        self.place += 1;
+        self.text.clear();
+        // Writing to a string does not fail.
+        let _ = write!(self.text, "{value}");
+        if let Err(error) = self.statement.raw_bind_parameter(self.place, self.text.as_str()) {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn arg(&mut self, value: &Arg) {
+        self.one(value);
+    }
+}
+
+fn bind_row<I: Fields>(
+    statement: &mut CachedStatement<'_>,
+    row: &I,
+    text: &mut String,
+) -> Result<(), rusqlite::Error> {
+    let mut binder = Binder { statement, place: 0, text, failed: None };
+    row.put(&mut binder);
+    binder.failed.map_or(Ok(()), Err)
+}
+
 fn bind(statement: &mut CachedStatement<'_>, args: &[Arg]) -> Result<(), rusqlite::Error> {
     for (place, arg) in (1..).zip(args) {
         statement.raw_bind_parameter(place, arg)?;
@@ -132,12 +180,10 @@ pub(crate) fn execute_each<I: Fields>(connection: &Direct, text: &str, rows: &[I
         return Ok(0);
     }
     let mut statement = connection.prepare_cached(text)?;
-    let mut args = Vec::with_capacity(I::COLUMNS.len());
+    let mut text = String::new();
     let mut changed = 0;
     for row in rows {
-        args.clear();
-        row.args(&mut args);
-        bind(&mut statement, &args)?;
+        bind_row(&mut statement, row, &mut text)?;
         changed += run(connection, &mut statement)?;
     }
     Ok(changed)
@@ -154,12 +200,10 @@ pub(crate) fn fetch_each<I: Fields, T: Record>(
     }
     let mut statement = connection.prepare_cached(text)?;
     let places = places_in::<T>(&statement)?;
-    let mut args = Vec::with_capacity(I::COLUMNS.len());
+    let mut text = String::new();
     let mut read = Vec::with_capacity(rows.len());
     for row in rows {
-        args.clear();
-        row.args(&mut args);
-        bind(&mut statement, &args)?;
+        bind_row(&mut statement, row, &mut text)?;
         collect(&mut statement, &places, &mut read)?;
     }
     Ok(read)

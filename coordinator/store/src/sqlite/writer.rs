@@ -10,7 +10,8 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::connection::Link;
+use super::carrier::Carrier;
+use crate::connection::{Backend, Link};
 use crate::dialect::sql;
 use crate::error::StoreError;
 use crate::record::args;
@@ -98,12 +99,13 @@ pub(crate) struct Writer {
     tx: Tx,
     newest: i64,
     context: Context,
+    carrier: Option<Carrier>,
 }
 
 impl Writer {
-    pub(crate) fn new(link: Link, newest: i64, context: Context) -> Self {
+    pub(crate) fn new(link: Link, newest: i64, context: Context, carrier: Option<Carrier>) -> Self {
         let tx = Tx::new(link, "writing", context.clock.clone(), context.ids.clone());
-        Self { tx, newest, context }
+        Self { tx, newest, context, carrier }
     }
 
     /// [`Self::run`] on a thread of its own: statements run where they are called, without a hand-over each.
@@ -154,6 +156,11 @@ impl Writer {
         }
         for unit in units {
             unit.answer();
+        }
+        if let (Some(carrier), Backend::Sqlite(connection)) =
+            (&self.carrier, self.tx.connection.link.backend())
+        {
+            carrier.tend(connection);
         }
     }
 

@@ -1,45 +1,23 @@
 //! From ready to leased: candidates by demand class, limits counted under lock, grants conditional on what the plan
 //! was made from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use nexusmon_shared::attempt::Fence;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, MissionId, TaskId};
-use nexusmon_shared::name::Name;
-use nexusmon_shared::rank::Rank;
 use nexusmon_shared::task::TaskStatus;
 use nexusmon_shared::time::Timestamp;
 
-use super::{Limits, TaskRow};
+use super::TaskRow;
 use crate::classes::ClassId;
 use crate::connection::Connection;
 use crate::dialect::{each, insert, sql};
 use crate::error::StoreError;
-use crate::record::{Json, Value, args, record};
+use crate::record::{Value, args, record};
 use crate::transaction::Tx;
 
 record! {
-    /// A ready task, as the scheduler sees it. On PostgreSQL it is locked until the unit ends.
-    pub struct Candidate {
-        pub id: TaskId,
-        pub mission: MissionId,
-        pub class: ClassId,
-        pub rank: Rank,
-        pub priority: i64,
-        pub tag: i64,
-        pub key: Name,
-        pub leaf_index: u32,
-        pub item_index: Option<u32>,
-        pub idempotent: bool,
-        pub attempt: u32,
-        pub retries: u32,
-        pub fence_epoch: u32,
-        pub fence_number: u64,
-        pub ready_at: Option<Timestamp>,
-        pub limits: Option<Json<Limits>>,
-    }
-
     /// A lease to give.
     pub struct GrantRow {
         pub id: TaskId,
@@ -90,9 +68,20 @@ pub struct GrantedTask {
     pub traceparent: Option<String>,
 }
 
-impl Candidate {
-    pub const fn fence(&self) -> Fence {
-        Fence { epoch: self.fence_epoch, number: self.fence_number }
+impl TaskRow {
+    /// What the statement that grants writes.
+    fn grant(&mut self, row: &GrantRow) {
+        self.state = TaskStatus::Leased;
+        self.agent = Some(row.agent);
+        self.session = Some(row.session);
+        self.attempt = row.attempt;
+        self.fence_epoch = row.fence_epoch;
+        self.fence_number = row.fence_number;
+        self.offline_until = row.offline_until;
+        self.granted_at = Some(row.granted_at);
+        self.not_before = None;
+        self.since = None;
+        self.started_at = None;
     }
 }
 
@@ -110,11 +99,8 @@ impl Connection {
 
 impl Tx {
     /// The first ready tasks of each class, by priority, then fair-queue tag, then age. Rows another claimer holds are
-    /// passed over.
-    pub async fn claim_candidates(
-        &mut self,
-        wanted: &[(ClassId, u32)],
-    ) -> Result<Vec<Candidate>, StoreError> {
+    /// passed over; on PostgreSQL these are locked until the unit ends.
+    pub async fn claim_candidates(&mut self, wanted: &[(ClassId, u32)]) -> Result<Vec<TaskRow>, StoreError> {
         let mut found = Vec::new();
         // A statement per class: SQLite has no LATERAL, and a class is what a few statements serve many tasks of.
         for (class, limit) in wanted {
@@ -123,7 +109,7 @@ impl Tx {
                     sql!(
                         "SELECT [columns] FROM tasks WHERE class = $1 AND state = 'ready' AND NOT held \
                          ORDER BY priority DESC, tag, id LIMIT $2 /*pg FOR UPDATE SKIP LOCKED*/",
-                        Candidate
+                        TaskRow
                     ),
                     args![*class, *limit],
                 )
@@ -176,8 +162,13 @@ impl Tx {
     /// Gives leases. One is given only if the task is still ready and not held, the agent's session is still that
     /// number and open, and nothing is halted; what is missing from the answer was not granted.
     ///
-    /// Mission counters are the caller's deltas.
-    pub async fn grant(&mut self, rows: &[GrantRow]) -> Result<Vec<GrantedTask>, StoreError> {
+    /// Mission counters are the caller's deltas. `candidates` are the tasks of `rows` as this unit has claimed them, so
+    /// that none is read twice.
+    pub async fn grant(
+        &mut self,
+        rows: &[GrantRow],
+        candidates: Vec<TaskRow>,
+    ) -> Result<Vec<GrantedTask>, StoreError> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -200,6 +191,21 @@ impl Tx {
             .await?;
         let open: BTreeSet<_> = open.into_iter().map(|session| (session.agent, session.session)).collect();
         let rows: Vec<_> = rows.iter().filter(|row| open.contains(&(row.agent, row.session))).collect();
+        let granted = self.lease(&rows).await?;
+        let mut candidates: HashMap<_, _> = candidates.into_iter().map(|task| (task.id, task)).collect();
+        // In the order of fairness, which is the order they were given in.
+        let given = |row: &&GrantRow| {
+            let mut task = candidates.remove(&row.id).filter(|_| granted.contains(&row.id))?;
+            task.grant(row);
+            Some(task)
+        };
+        let tasks: Vec<TaskRow> = rows.iter().filter_map(given).collect();
+        self.hold_limits(&tasks).await?;
+        self.complete(tasks).await
+    }
+
+    /// Writes leases; gives the tasks that were still to be had.
+    async fn lease(&mut self, rows: &[&GrantRow]) -> Result<HashSet<TaskId>, StoreError> {
         let update = each!(
             "UPDATE tasks SET state = 'leased', agent = [?agent], session = [?session], attempt = [?attempt], \
              fence_epoch = [?fence_epoch], fence_number = [?fence_number], offline_until = [?offline_until], \
@@ -208,26 +214,26 @@ impl Tx {
             "UPDATE tasks SET state = 'leased', agent = r.agent, session = r.session, attempt = r.attempt, \
              fence_epoch = r.fence_epoch, fence_number = r.fence_number, offline_until = r.offline_until, \
              granted_at = r.granted_at, not_before = NULL, since = NULL, started_at = NULL \
-             FROM [rows] WHERE tasks.id = r.id AND tasks.state = 'ready' AND NOT tasks.held RETURNING [tasks.out]",
-            GrantRow,
-            TaskRow
+             FROM [rows] WHERE tasks.id = r.id AND tasks.state = 'ready' AND NOT tasks.held \
+             RETURNING tasks.id AS value",
+            GrantRow
         );
-        let tasks: Vec<TaskRow> = if self.is_postgres() {
-            self.fetch_batch(update, &rows, args![]).await?
-        } else {
-            // What RETURNING gathers costs SQLite more than looking again.
-            self.execute_batch(update, &rows, args![]).await?;
-            self.tasks(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?
-        };
-        // In the order of fairness, which is the order they were given in.
-        let mut found: BTreeMap<_, _> = tasks.into_iter().map(|task| (task.id, task)).collect();
-        let given = |row: &&GrantRow| {
+        if self.is_postgres() {
+            let granted: Vec<Value<TaskId>> = self.fetch_batch(update, rows, args![]).await?;
+            return Ok(granted.into_iter().map(|id| id.0).collect());
+        }
+        // What RETURNING gathers costs SQLite more than looking again, and nearly always there is nothing to look for.
+        let written = self.execute_batch(update, rows, args![]).await?;
+        let ids: Vec<TaskId> = rows.iter().map(|row| row.id).collect();
+        if usize::try_from(written) == Ok(rows.len()) {
+            return Ok(ids.into_iter().collect());
+        }
+        let now: HashMap<_, _> = self.tasks(&ids).await?.into_iter().map(|task| (task.id, task)).collect();
+        let is_given = |row: &&&GrantRow| {
             let fence = Fence { epoch: row.fence_epoch, number: row.fence_number };
-            found.remove(&row.id).filter(|task| task.state == TaskStatus::Leased && task.fence() == fence)
+            now.get(&row.id).is_some_and(|task| task.state == TaskStatus::Leased && task.fence() == fence)
         };
-        let tasks: Vec<TaskRow> = rows.iter().filter_map(given).collect();
-        self.hold_limits(&tasks).await?;
-        self.complete(tasks).await
+        Ok(rows.iter().filter(is_given).map(|row| row.id).collect())
     }
 
     async fn hold_limits(&mut self, tasks: &[TaskRow]) -> Result<(), StoreError> {

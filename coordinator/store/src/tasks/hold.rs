@@ -131,4 +131,22 @@ impl Tx {
         )
         .await
     }
+
+    /// Tasks in backoff that began it after `latest`, locked; others' are passed over. Looks along all that are in backoff:
+    /// for whoever knows that the clock was set back.
+    pub async fn backoff_ahead(
+        &mut self,
+        latest: nexusmon_shared::time::Timestamp,
+        limit: u32,
+    ) -> Result<Vec<TaskRow>, StoreError> {
+        self.fetch(
+            sql!(
+                "SELECT [columns] FROM tasks WHERE state = 'backoff' AND since > $1 \
+                 ORDER BY not_before LIMIT $2 /*pg FOR UPDATE SKIP LOCKED*/",
+                TaskRow
+            ),
+            args![latest, limit],
+        )
+        .await
+    }
 }

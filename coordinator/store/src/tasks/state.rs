@@ -109,6 +109,8 @@ impl TaskRow {
             }
             TaskState::Backoff { until, cause } => {
                 self.not_before = Some(*until);
+                // So that a clock set back is noticed.
+                self.since = Some(now);
                 self.cause = Some(Json(cause.clone()));
                 self.offline_until = None;
             }

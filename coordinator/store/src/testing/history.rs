@@ -73,7 +73,9 @@ pub async fn fill_sqlite(
     connection.execute("COMMIT").await?;
     connection.execute("PRAGMA journal_mode = WAL").await?;
     connection.close().await?;
-    Ok(())
+    // A real past would lie on the disk: else the first one to sync anything waits for gigabytes.
+    let synced = std::fs::File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(|source| TestingError::Io { doing: "syncing a made-up past", source })
 }
 
 /// The ids and times of the past: `UUIDv7` as every id is, so that they sort by time.

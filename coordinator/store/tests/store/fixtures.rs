@@ -191,6 +191,9 @@ pub(crate) fn agent(n: u128) -> AgentRow {
         created_at: NOW,
         revoked_at: None,
         version: 1,
+        words: None,
+        confirmed_at: None,
+        confirmed_by: None,
     }
 }
 
@@ -220,7 +223,7 @@ pub(crate) async fn organism(store: &Store) {
         .unwrap_or_else(|error: StoreError| panic!("{error:?}"));
 }
 
-pub(crate) fn grant_row(task: &nexusmon_store::Candidate, agent: u128, session: u64) -> GrantRow {
+pub(crate) fn grant_row(task: &TaskRow, agent: u128, session: u64) -> GrantRow {
     GrantRow {
         id: task.id,
         agent: agent_id(agent),
@@ -241,7 +244,7 @@ pub(crate) fn entry(subject: impl Into<String>) -> AuditEntry {
         subject_kind: "test".into(),
         subject: subject.into(),
         mission: None,
-        body: serde_json::json!({"b": 1, "a": [1.0, "x"]}),
+        body: serde_json::json!({"b": 1, "a": [1.0, "x"]}).into(),
     }
 }
 

@@ -110,6 +110,35 @@ on_both! {
 }
 
 on_both! {
+    async fn the_last_word_may_be_the_beginning_of_few_or_many(store: Store) {
+        let goals: Vec<String> = (1..=60_u128)
+            .map(|n| match n {
+                0..=20 => "deploy the site".to_owned(),
+                21..=23 => format!("Deployment of site {n}"),
+                24 => "dépôt".to_owned(),
+                _ => format!("many{n} sites"),
+            })
+            .collect();
+        let missions: Vec<_> = (1..=60).map(|n| mission(n, vec![], &[])).collect();
+        let documents: Vec<_> = missions.iter().zip(&goals).map(|(one, goal)| DocumentRow {
+            kind: "mission".to_owned(), subject: one.mission.id.to_string(), mission: Some(one.mission.id),
+            title: goal.clone(), body: String::new(), at: NOW,
+        }).collect();
+        insert(&store, missions).await;
+        write(&store, move |tx| { let documents = documents.clone(); Box::pin(async move { tx.index_documents(&documents).await }) }).await.unwrap();
+        let mut read = store.read().await.unwrap();
+        for (q, found) in [("deploy", 23), ("deploym", 3), ("DEPLOY site", 20), ("site deploy", 23), ("many", 36), ("many4", 10),
+            ("nothing", 0), ("site", 59), ("deploy many", 0), ("d\" OR \"m", 0), ("d", 24)]
+        {
+            let filter = MissionFilter { q: Some(q.to_owned()), ..MissionFilter::default() };
+            let got = read.mission_list(&filter, &PageRequest::first(200)).await.unwrap();
+            assert_eq!(got.items.len(), found, "{q}");
+            assert!(got.items.is_sorted_by(|a, b| a.id > b.id), "{q}: newest first");
+        }
+    }
+}
+
+on_both! {
     async fn cursors_walk_a_list_once(store: Store) {
         insert(&store, (1..=25).map(|n| mission(n, vec![], &[])).collect()).await;
         let mut read = store.read().await.unwrap();

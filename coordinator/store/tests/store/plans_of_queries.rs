@@ -50,7 +50,7 @@ async fn hot_path(
     let found = tx.claim_candidates(&[(class, 10)]).await?;
     tx.lock_limits(&BTreeSet::from(["k".to_owned()])).await?;
     let rows: Vec<_> = found.iter().map(|task| grant_row(task, 1, session)).collect();
-    let granted = tx.grant(&rows).await?;
+    let granted = tx.grant(&rows, found).await?;
     let ids: Vec<_> = granted.iter().map(|one| one.task.id).collect();
     let rows = tx.load_for_report(&ids).await?;
     tx.settle(&rows.iter().map(Into::into).collect::<Vec<_>>()).await?;

@@ -24,7 +24,7 @@ async fn claim(
             Box::pin(async move {
                 let found = tx.claim_candidates(&[(class, limit)]).await?;
                 let rows: Vec<_> = found.iter().map(|task| grant_row(task, agent, session)).collect();
-                tx.grant(&rows).await
+                tx.grant(&rows, found).await
             })
         })
         .await
@@ -165,7 +165,7 @@ on_both! {
                         let free = u32::try_from(5 - nas.live).unwrap().min(2);
                         let found = tx.claim_candidates(&[(class, free)]).await?;
                         let rows: Vec<_> = found.iter().map(|task| grant_row(task, agent, session)).collect();
-                        tx.grant(&rows).await
+                        tx.grant(&rows, found).await
                     })).await.unwrap_or_else(|error: StoreError| panic!("{error:?}"));
                     got.extend(granted.into_iter().map(|granted| granted.task.id));
                 }

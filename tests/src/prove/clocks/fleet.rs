@@ -89,6 +89,8 @@ impl Worker for Watched {
                 artifacts: Vec::new(),
                 sandbox_level: None,
                 log_bytes: 0,
+                log_digest: None,
+                provenance: None,
                 started_at: Some(started_at),
                 finished_at: self.clock.now(),
             }
@@ -184,7 +186,7 @@ impl Fleet {
     }
 
     async fn add(&mut self, number: usize, seed: u64) -> Result<()> {
-        let body = json!({"name": format!("agent-{number}"), "max_rank": "B"});
+        let body = json!({"name": format!("agent-{number}"), "max_rank": "C"});
         let invite = self.api.post("/v1/fleet/invites", body).await?;
         let token = invite["token"].as_str().context("an invite has a token")?.parse()?;
         let folder = tempfile::Builder::new().prefix("nexusmon-clocks-agent-").tempdir()?;

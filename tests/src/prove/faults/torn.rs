@@ -144,6 +144,7 @@ fn kept(attempt: AttemptRef) -> Arc<Kept> {
         artifacts: Vec::new(),
         log_bytes: 0,
         sandbox_level: None,
+        provenance: None,
     };
     Arc::new(Kept { report, collected: Vec::new(), idempotent: false })
 }

@@ -22,7 +22,7 @@ pub(super) struct Target {
     pub(super) run: fn(&[u8]) -> bool,
 }
 
-pub(super) const COUNT: u32 = 20;
+pub(super) const COUNT: u32 = 24;
 
 /// Every parser of bytes that come from outside.
 pub(super) const TARGETS: [Target; COUNT as usize] = [
@@ -37,6 +37,8 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
         seeds: declarations,
         run: nexusmon_agent::plugins::fuzzing::declaration,
     },
+    Target { name: "egress-request", seeds: requests, run: nexusmon_agent::egress::fuzzing::request },
+    Target { name: "egress-host", seeds: hosts, run: nexusmon_agent::egress::fuzzing::host },
     Target { name: "plugin-line", seeds: lines, run: nexusmon_agent::plugins::fuzzing::line },
     Target { name: "journal", seeds: journals, run: nexusmon_agent::journal::fuzzing::replay },
     Target { name: "agent-message", seeds: agent_messages, run: agent_message },
@@ -53,6 +55,8 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
         seeds: id_tokens,
         run: nexusmon_coordinator::service::auth::fuzzing::id_token,
     },
+    Target { name: "playbook", seeds: playbooks, run: playbook },
+    Target { name: "signed-documents", seeds: documents, run: document },
     Target { name: "names-and-times", seeds: names, run: names_and_times },
 ];
 
@@ -66,6 +70,42 @@ fn mission_json(bytes: &[u8]) -> bool {
     };
     let _ = planning::parse_tasks(&value);
     planning::parse_mission(&value).is_ok()
+}
+
+fn playbooks() -> Vec<Vec<u8>> {
+    let playbook = json!({
+        "name": "p", "goal": "x ${{ inputs.a }}",
+        "input_schema": {"properties": {"a": {"type": "string", "default": "b"}}},
+        "tasks": [{"id": "t", "uses": "shell.run", "if": "inputs.a == 'b'", "with": {"script": "x", "env": {"A": "${{ inputs.a }}"}},
+            "accept": {"with": {"env": true}}}]
+    });
+    vec![playbook.to_string().into_bytes()]
+}
+
+/// A playbook, its inputs, and a mission made of it.
+fn playbook(bytes: &[u8]) -> bool {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return false };
+    let Ok(playbook) = planning::parse_playbook(&value) else { return false };
+    let _ = planning::unfilled(&playbook.mission);
+    planning::complete_inputs(&playbook.input_schema, &Map::new())
+        .is_ok_and(|inputs| planning::fill(&playbook.mission, &inputs).is_ok())
+}
+
+fn documents() -> Vec<Vec<u8>> {
+    let organism = nexusmon_shared::id::OrganismId::from_bits(1);
+    let proposal = json!({"organism": organism, "at": Timestamp::from_micros(1), "comment": "c",
+        "act": {"kind": "halt_release", "number": 1}});
+    let standing = json!({"organism": organism, "author": {"kind": "planner", "id": "model"},
+        "shape": Digest::of(b"s"), "input_schema": true, "selector": {}, "max_rank": "A",
+        "expires_at": Timestamp::from_micros(1), "uses": 1});
+    let canonical = |value: &Value| nexusmon_shared::trust::canonical::of_value(value).unwrap_or_default();
+    [proposal, standing].iter().map(|value| canonical(value).into_bytes()).collect()
+}
+
+/// What people sign beside plans.
+fn document(bytes: &[u8]) -> bool {
+    use nexusmon_shared::trust::approval::{Proposal, StandingApproval};
+    Proposal::read(bytes).is_ok() || StandingApproval::read(bytes).is_ok()
 }
 
 fn mission_yaml(bytes: &[u8]) -> bool {
@@ -222,6 +262,18 @@ fn lines() -> Vec<Vec<u8>> {
     ])
 }
 
+fn requests() -> Vec<Vec<u8>> {
+    vec![
+        b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n".to_vec(),
+        b"POST http://[fd00::5]:80/a?b#c HTTP/1.1\r\nContent-Length: 5\r\nConnection: X\r\nX: 1\r\n\r\nhello"
+            .to_vec(),
+    ]
+}
+
+fn hosts() -> Vec<Vec<u8>> {
+    ["example.org", "*.example.org:8443", "[fd00::5]:443", "192.168.1.5:80"].map(Into::into).to_vec()
+}
+
 fn journals() -> Vec<Vec<u8>> {
     nexusmon_agent::journal::fuzzing::seeds()
 }
@@ -244,6 +296,7 @@ fn agent_messages() -> Vec<Vec<u8>> {
         artifacts: Vec::new(),
         log_bytes: 7,
         sandbox_level: None,
+        provenance: None,
     };
     let events = Events {
         accepted: vec![attempt],

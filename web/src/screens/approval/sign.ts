@@ -6,7 +6,7 @@ import type { components } from '../../../generated/schema';
 
 type Given = components['schemas']['Given'];
 interface Roster {
-  persons: Record<string, { role: string; keys: { kind: string; credential_id?: string }[] }>;
+  persons: Record<string, { role: string; keys: { kind: string }[] }>;
 }
 const DOMAIN = 'nexusmon/approval/v1\n';
 const DAY = 24 * 60 * 60 * 1000;
@@ -15,15 +15,12 @@ const DAY = 24 * 60 * 60 * 1000;
 export async function signers(person: string, rank: string): Promise<Passkey[]> {
   if (!possible()) return [];
   const own = await ok(api.GET('/v1/auth/passkeys'));
-  const here = own.items.filter((each) => each.origin === location.origin);
+  const here = own.items.filter((each) => each.origin === location.origin && each.in_roster);
   if (here.length === 0) return [];
   const { persons } = (await ok(api.GET('/v1/governance/roster'))).roster as unknown as Roster;
-  const approvers = Object.values(persons).filter((each) => each.role === 'owner' || each.role === 'approver');
-  if (rank === 'S' && approvers.some((each) => each.keys.some((key) => key.kind === 'cli'))) return [];
-  const mine = persons[person];
-  if (!mine || !approvers.includes(mine)) return [];
-  const listed = new Set(mine.keys.map((key) => key.credential_id));
-  return here.filter((each) => listed.has(each.credential_id));
+  const approvers = Object.entries(persons).filter(([, each]) => each.role === 'owner' || each.role === 'approver');
+  if (rank === 'S' && approvers.some(([, each]) => each.keys.some((key) => key.kind === 'cli'))) return [];
+  return approvers.some(([id]) => id === person) ? here : [];
 }
 
 /** RFC 8785 for what a statement is: names and texts in ASCII, and null. */

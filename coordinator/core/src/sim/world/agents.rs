@@ -112,6 +112,7 @@ impl World {
             artifacts: vec![],
             log_bytes: 0,
             sandbox_level: None,
+            provenance: None,
         });
     }
 
