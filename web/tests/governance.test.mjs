@@ -57,6 +57,29 @@ test('a set of policies is put in force only once it was tried, and can be looke
   await context.close();
 });
 
+test('where people sign, a proposed set is shown as waiting, not as in force', async () => {
+  const approval = `apr_${'0'.repeat(26)}`;
+  const context = await system.browser.newContext(desk);
+  const { page } = await system.open(context, '/organism/governance/propose');
+  const set = page.getByLabel('Cedar, the whole set');
+  await set.fill('@id("none")\nforbid (principal, action == Action::"run_unattended", resource);');
+  await page.getByLabel('Why').fill('asked for');
+  await page.getByRole('button', { name: 'Replay' }).click();
+  const { version } = await system.api('GET', '/v1/governance/policies');
+  // As a coordinator answers that has a roster: accepted, and an approval to wait for.
+  await page.route(/governance\/policies(\?|$)/, async (route) => {
+    const asked = route.request().method() === 'POST';
+    const answer = await route.fetch(asked ? { method: 'GET', postData: undefined } : {});
+    await route.fulfill({ status: asked ? 202 : 200, json: { ...(await answer.json()), pending_approval: approval } });
+  });
+  await page.getByRole('button', { name: 'Put in force' }).click();
+  await page.waitForURL(new RegExp(`approvals/${approval}`));
+  await page.goto(`${system.origin}/organism/governance`);
+  await page.getByText('A proposed set waits for approval.').waitFor();
+  await page.getByText(`version ${version} in force`).waitFor();
+  await context.close();
+});
+
 test('a capability is switched off where it is said, and on again', async () => {
   const context = await system.browser.newContext(desk);
   const { page, errors } = await system.open(context, '/organism/governance/flags');
