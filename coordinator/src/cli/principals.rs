@@ -87,7 +87,7 @@ pub enum TokenCommand {
     #[command(visible_alias = "rm")]
     Remove {
         /// Id or name
-        token: String,
+        name: String,
         #[command(flatten)]
         fresh: Fresh,
     },
@@ -120,7 +120,7 @@ pub(super) async fn tokens(client: &Client, command: TokenCommand) -> Result<(),
             made(client, &fresh.call(client, Method::POST, TOKENS, Some(&body)).await?);
             Ok(())
         }
-        TokenCommand::Remove { token, fresh } => remove(client, TOKENS, &token, fresh).await,
+        TokenCommand::Remove { name, fresh } => remove(client, TOKENS, &name, fresh).await,
     }
 }
 

@@ -108,7 +108,7 @@ both! {
         let state = |name: &str| all.traits.iter().find(|held| held.name == name).unwrap().state.clone();
         assert_eq!((state("OPERATOR_FUSION"), state("RECALL")), ("granted".to_owned(), "disabled".to_owned()));
 
-        let body = json!({"goal": "held", "start": "manual", "tasks": [{"id": "t", "uses": "probe.run"}]});
+        let body = json!({"goal": "held", "start": "manual", "tasks": [{"id": "t", "uses": "core.noop"}]});
         let mission = world.create(body).await.summary.id;
         let to = Budget { attempts: 7, ..Budget::default() };
         missions::propose_budget(&world.app, &owner, mission, to, "more".to_owned()).await.unwrap();
