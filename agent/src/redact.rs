@@ -99,10 +99,7 @@ impl Stream {
             self.pending.push(*byte);
             self.masked.push(false);
             self.state = automaton.next_state(Anchored::No, self.state, *byte);
-            if !automaton.is_special(self.state) {
-                continue;
-            }
-            if automaton.is_match(self.state) {
+            if automaton.is_special(self.state) && automaton.is_match(self.state) {
                 let matches = automaton.match_len(self.state);
                 let lengths = (0..matches)
                     .map(|index| automaton.pattern_len(automaton.match_pattern(self.state, index)));

@@ -42,7 +42,9 @@ fn of_one(value: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
         let whole = engine.encode(value).into_bytes();
         for width in LINES {
             if whole.len() > width {
-                whole.chunks(width).for_each(|line| keep(line.to_vec()));
+                for line in whole.chunks(width) {
+                    keep(line.to_vec());
+                }
             }
         }
         keep(whole);

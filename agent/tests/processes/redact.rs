@@ -40,7 +40,7 @@ fn printed(value: &str) -> [String; 8] {
         url(value),
         hex::encode(value),
         hex::encode_upper(value),
-        serde_json::to_string(value).unwrap(),
+        serde_json::to_string(value).expect("text has a JSON form"),
     ]
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn check(app: &App, agent: AgentId, reports: &mut [Report]) -> 
     let row = read.agent(agent).await?.ok_or_else(|| Error::not_found("agent", agent))?;
     let key = identity(&row.identity_key)?;
     let mut doubtful = Vec::new();
-    for report in reports.iter_mut() {
+    for report in reports {
         let Some(text) = &report.provenance else { continue };
         let said = opened(text, app.organism, agent, key, report);
         let why = match said {
@@ -53,7 +53,9 @@ pub(super) async fn check(app: &App, agent: AgentId, reports: &mut [Report]) -> 
         if let Some(why) = why {
             tracing::error!(%agent, task = %report.attempt.task, %why, "a provenance that does not hold");
             report.provenance = None;
-            report.artifacts.iter_mut().for_each(|artifact| artifact.withheld = true);
+            for artifact in &mut report.artifacts {
+                artifact.withheld = true;
+            }
             doubtful.push(Doubtful { attempt: report.attempt, why });
         }
     }

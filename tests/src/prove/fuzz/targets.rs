@@ -22,7 +22,7 @@ pub(super) struct Target {
     pub(super) run: fn(&[u8]) -> bool,
 }
 
-pub(super) const COUNT: u32 = 24;
+pub(super) const COUNT: u32 = 26;
 
 /// Every parser of bytes that come from outside.
 pub(super) const TARGETS: [Target; COUNT as usize] = [
@@ -57,8 +57,34 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
     },
     Target { name: "playbook", seeds: playbooks, run: playbook },
     Target { name: "signed-documents", seeds: documents, run: document },
+    Target { name: "provenance", seeds: provenances, run: provenance },
+    Target { name: "secret-binding", seeds: bindings, run: secret_binding },
     Target { name: "names-and-times", seeds: names, run: names_and_times },
 ];
+
+fn provenances() -> Vec<Vec<u8>> {
+    let envelope = json!({"payloadType": "application/vnd.in-toto+json", "payload": "eyJfdHlwZSI6ICJodHRwczovL2luLXRvdG8uaW8vU3RhdGVtZW50L3YxIn0=",
+        "signatures": [{"sig": "AAAA"}]});
+    vec![envelope.to_string().into_bytes()]
+}
+
+/// An agent's envelope, and what a statement says without regard to who signed it.
+fn provenance(bytes: &[u8]) -> bool {
+    use nexusmon_shared::trust::{dsse::Envelope, provenance::Provenance};
+    Envelope::read(bytes).is_ok_and(|envelope| {
+        let _ = Provenance::open(&envelope, |_| None);
+        true
+    })
+}
+
+fn bindings() -> Vec<Vec<u8>> {
+    vec![json!({"playbooks": ["deploy"], "hosts": ["api.example.org"]}).to_string().into_bytes()]
+}
+
+fn secret_binding(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<nexusmon_core::secrets::Binding>(bytes)
+        .is_ok_and(|binding| binding.check().is_ok() && !binding.scope().is_empty())
+}
 
 fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
