@@ -172,16 +172,6 @@ fn transform(orders: &Orders) -> io::Error {
             libc::write(badness, c"500".as_ptr().cast(), 3);
             libc::close(badness);
         }
-        let limits = orders.limits.as_ptr();
-        let mut next = 0;
-        while next < orders.limit_count {
-            let (resource, limit) = &*limits.add(next);
-            if libc::syscall(libc::SYS_prlimit64, 0, *resource, limit, std::ptr::null::<libc::rlimit>()) != 0
-            {
-                return io::Error::last_os_error();
-            }
-            next += 1;
-        }
         if orders.ruleset >= 0 {
             if orders.is_root && !surrender() {
                 return io::Error::last_os_error();
@@ -191,6 +181,17 @@ fn transform(orders: &Orders) -> io::Error {
             {
                 return io::Error::last_os_error();
             }
+        }
+        // After the user has changed: who becomes one that has its bound in processes would not be let execute.
+        let limits = orders.limits.as_ptr();
+        let mut next = 0;
+        while next < orders.limit_count {
+            let (resource, limit) = &*limits.add(next);
+            if libc::syscall(libc::SYS_prlimit64, 0, *resource, limit, std::ptr::null::<libc::rlimit>()) != 0
+            {
+                return io::Error::last_os_error();
+            }
+            next += 1;
         }
         libc::execve(orders.program, orders.arguments, orders.environment);
     }
