@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, Pool};
+use sqlx::{ConnectOptions as _, Pool};
 
 use crate::connection::{Connection, Link};
 use crate::duty;
@@ -28,8 +28,6 @@ use presence::Presence;
 
 /// Tries of one unit of work.
 const TRIES: u32 = 10;
-/// A connection that was idle for longer is asked whether it lives before it is used.
-const TRUSTED: Duration = Duration::from_secs(1);
 
 pub(crate) struct Postgres {
     pool: Pool<sqlx::Postgres>,
@@ -50,16 +48,6 @@ impl Postgres {
             // Two are taken for good: one listens, one keeps this node's place.
             .max_connections(config.connections.max(4) + 2)
             .acquire_timeout(Duration::from_secs(30))
-            // Asking a connection that was in use a moment ago whether it lives costs a round trip per unit of work.
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > TRUSTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .connect_with(options)
             .await
             .map_err(|error| StoreError::of("connecting to the database", error))?;

@@ -152,6 +152,7 @@ both! {
         let mission = world.create(plan).await.summary.id;
         agent.work(&world, |_, _| exit(1)).await;
         world.clock.set_wall(world.clock.now() - Duration::from_hours(1));
+        drop(agent);
         let world = world.restart().await;
         world.pass(1).await;
         assert_eq!(world.statuses(mission).await[0].1, "ready");

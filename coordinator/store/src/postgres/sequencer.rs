@@ -11,7 +11,7 @@ use super::announcer::Announcer;
 use crate::connection::Link;
 use crate::dialect::sql;
 use crate::error::StoreError;
-use crate::record::{args, record};
+use crate::record::args;
 use crate::store::Context;
 use crate::transaction::Tx;
 
@@ -20,13 +20,6 @@ const LEASE: Duration = Duration::from_secs(5);
 const RENEW: Duration = Duration::from_secs(1);
 /// Entries numbered in one statement.
 const BATCH: i64 = 10_000;
-
-record! {
-    struct Numbered {
-        pub count: i64,
-        pub newest: Option<i64>,
-    }
-}
 
 pub(crate) async fn run(
     pool: Pool<sqlx::Postgres>,
@@ -87,23 +80,25 @@ impl Sequencer {
                 *held = None;
                 return Ok(());
             }
-            let given: Option<Numbered> = tx
-                .fetch_optional(
+            let numbered = tx
+                .execute(
                     sql!(
                         "WITH base AS (SELECT COALESCE(MAX(seq), 0) AS top FROM audit), \
                          waiting AS MATERIALIZED (SELECT place, ROW_NUMBER() OVER (ORDER BY place) AS step FROM (\
                          SELECT place FROM audit WHERE seq IS NULL ORDER BY place LIMIT $1) AS first) \
-                         numbered AS (UPDATE audit SET seq = base.top + waiting.step FROM waiting, base \
-                         WHERE audit.place = waiting.place RETURNING audit.seq) \
-                         SELECT COUNT(*) AS count, MAX(seq) AS newest FROM numbered"
+                         UPDATE audit SET seq = base.top + waiting.step FROM waiting, base \
+                         WHERE audit.place = waiting.place"
                     ),
                     args![BATCH],
                 )
                 .await?;
-            let Some(Numbered { count, newest: Some(newest) }) = given else { return Ok(()) };
+            if numbered == 0 {
+                return Ok(());
+            }
+            let newest = tx.newest_seq().await?;
             commit(tx).await?;
             self.announcer.numbered(newest);
-            if count < BATCH {
+            if numbered < u64::try_from(BATCH).unwrap_or(u64::MAX) {
                 return Ok(());
             }
         }
