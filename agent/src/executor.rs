@@ -99,7 +99,7 @@ impl ExecutorConfig {
 /// Three quarters of the machine's memory.
 fn most_memory() -> u64 {
     let memory = rustix::system::sysinfo();
-    u64::from(memory.totalram).saturating_mul(u64::from(memory.mem_unit)) / 4 * 3
+    memory.totalram.saturating_mul(u64::from(memory.mem_unit)) / 4 * 3
 }
 
 /// Why processes cannot be run here.

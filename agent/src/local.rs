@@ -63,7 +63,7 @@ fn settings(config: &Config) -> ExecutorConfig {
     ExecutorConfig {
         egress,
         task_processes: config.task_processes.unwrap_or(usual.task_processes),
-        task_memory: config.task_memory.map_or(usual.task_memory, |size| size.bytes()),
+        task_memory: config.task_memory.map_or(usual.task_memory, crate::config::Size::bytes),
         hidden_paths: [&config.plugin_dir].into_iter().chain(&config.join_from).cloned().collect(),
         spool_limit: config.spool_limit.bytes(),
         ..usual

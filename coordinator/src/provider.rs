@@ -105,7 +105,7 @@ impl Provider {
     /// The address a browser goes to.
     pub async fn address(&self, ask: &Ask<'_>) -> Result<String> {
         let known = self.known(None).await?;
-        let mut url = self.endpoint("authorization_endpoint", &known.said.authorization_endpoint)?;
+        let mut url = endpoint("authorization_endpoint", &known.said.authorization_endpoint)?;
         let mut query = url.query_pairs_mut();
         query
             .append_pair("response_type", "code")
@@ -142,9 +142,9 @@ impl Provider {
         let mut claims = identity::verify(&tokens.id_token, &known.keys, &expected)?;
         // Many providers keep groups and names for those who ask with the access token.
         if !claims.contains_key(&self.config.claim)
-            && let (Some(endpoint), Some(token)) = (&known.said.userinfo_endpoint, &tokens.access_token)
+            && let (Some(place), Some(token)) = (&known.said.userinfo_endpoint, &tokens.access_token)
         {
-            let url = self.endpoint("userinfo_endpoint", endpoint)?;
+            let url = endpoint("userinfo_endpoint", place)?;
             let answer = self.http.get(url).bearer_auth(token).send().await;
             let more = read(answer.map_err(|error| silent("userinfo", error))?, "userinfo").await?;
             identity::add(&mut claims, &more)?;
@@ -153,7 +153,7 @@ impl Provider {
     }
 
     async fn tokens(&self, known: &Known, exchange: &Exchange<'_>) -> Result<Tokens> {
-        let url = self.endpoint("token_endpoint", &known.said.token_endpoint)?;
+        let url = endpoint("token_endpoint", &known.said.token_endpoint)?;
         let mut form = vec![
             ("grant_type", "authorization_code"),
             ("code", exchange.code),
@@ -194,13 +194,13 @@ impl Provider {
             }
         }
         let issuer = self.config.issuer.trim_end_matches('/');
-        let url = self.endpoint("issuer", &format!("{issuer}/.well-known/openid-configuration"))?;
+        let url = endpoint("issuer", &format!("{issuer}/.well-known/openid-configuration"))?;
         let said: Discovered = self.get(url, "discovery").await?;
         // Whoever answers at this address must say they are it (Discovery 1.0, section 4.3).
         if said.issuer != self.config.issuer {
             return Err(silent("discovery", format!("it calls itself `{}`", said.issuer)));
         }
-        let keys = self.get(self.endpoint("jwks_uri", &said.jwks_uri)?, "keys").await?;
+        let keys = self.get(endpoint("jwks_uri", &said.jwks_uri)?, "keys").await?;
         let known = Arc::new(Known { said, keys, at: now });
         *kept = Some(Arc::clone(&known));
         Ok(known)
@@ -210,15 +210,15 @@ impl Provider {
         let answer = self.http.get(url).send().await.map_err(|error| silent(what, error))?;
         read(answer, what).await
     }
+}
 
-    /// Secrets and keys travel by TLS, or not at all beyond this machine.
-    fn endpoint(&self, what: &str, text: &str) -> Result<Url> {
-        let url: Url = text.parse().map_err(|error| silent(what, error))?;
-        if crate::config::is_private(url.scheme(), url.host_str().unwrap_or_default()) {
-            return Ok(url);
-        }
-        Err(silent(what, "it is not HTTPS"))
+/// Secrets and keys travel by TLS, or not at all beyond this machine.
+fn endpoint(what: &str, text: &str) -> Result<Url> {
+    let url: Url = text.parse().map_err(|error| silent(what, error))?;
+    if crate::config::is_private(url.scheme(), url.host_str().unwrap_or_default()) {
+        return Ok(url);
     }
+    Err(silent(what, "it is not HTTPS"))
 }
 
 async fn read<T: serde::de::DeserializeOwned>(mut answer: reqwest::Response, what: &str) -> Result<T> {

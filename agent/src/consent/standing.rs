@@ -37,7 +37,7 @@ impl Standing {
             .map_err(|refusal| bad(format!("the standing approval: {refusal}")))?;
         let inputs: Map<String, Value> = serde_json::from_slice(&given.inputs)
             .map_err(|_| bad("the inputs of the standing approval are not a JSON object".to_owned()))?;
-        self.check_leaf(wanted, given, &standing, &inputs)?;
+        check_leaf(wanted, given, &standing, &inputs)?;
         if let Err(not_admitted) = wanted.spec.admits(wanted.parameters, &wanted.order.inputs) {
             return Err(bad(format!("the standing approval covers no values of run time: {not_admitted}")));
         }
@@ -61,28 +61,28 @@ impl Standing {
         let approvals = used(&evidence, SubjectKind::StandingApproval, standing.digest());
         Ok(Approved { instance: Some((counted_by(&standing), standing.uses)), approvals })
     }
+}
 
-    /// The task is a leaf of the approved shape, with these inputs put in.
-    fn check_leaf(
-        &self,
-        wanted: &Wanted<'_>,
-        given: &StandingUse,
-        standing: &StandingApproval,
-        inputs: &Map<String, Value>,
-    ) -> Result<(), Refused> {
-        let place = wanted.order.leaf_index;
-        let open: TaskSpec =
-            plan_digest::open_leaf(&given.open_leaf, place, given.size, &given.proof, &standing.shape)
-                .or_else(|error| {
-                    refused(Refusal::BadProof, format!("the open leaf is not of the approved shape: {error}"))
-                })?;
-        let detail = match is_closed(&open, inputs, wanted.spec) {
-            Ok(true) => return Ok(()),
-            Ok(false) => "the work is not the approved leaf with these inputs".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        refused(Refusal::BadSignature, detail)
-    }
+/// The task is a leaf of the approved shape, with these inputs put in.
+fn check_leaf(
+    wanted: &Wanted<'_>,
+    given: &StandingUse,
+    standing: &StandingApproval,
+    inputs: &Map<String, Value>,
+) -> Result<(), Refused> {
+    let place = wanted.order.leaf_index;
+    let open: TaskSpec =
+        plan_digest::open_leaf(&given.open_leaf, place, given.size, &given.proof, &standing.shape).or_else(
+            |error| {
+                refused(Refusal::BadProof, format!("the open leaf is not of the approved shape: {error}"))
+            },
+        )?;
+    let detail = match is_closed(&open, inputs, wanted.spec) {
+        Ok(true) => return Ok(()),
+        Ok(false) => "the work is not the approved leaf with these inputs".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    refused(Refusal::BadSignature, detail)
 }
 
 fn counted_by(standing: &StandingApproval) -> Digest {

@@ -54,7 +54,7 @@ pub(super) async fn serve(near: UnixDatagram, gate: Arc<Gate>) {
         // Whatever kept the first program from making it, also kept it from becoming the task.
         Err(error) => tracing::debug!(%error, "a sandbox handed out no listener"),
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn receive(near: &UnixDatagram) -> io::Result<tokio::net::TcpListener> {

@@ -98,7 +98,7 @@ async fn attempt(
         match near {
             // Nothing is listed, so nothing is reached.
             Some(near) => {
-                doorway::serve(near, Arc::new(Gate::new(Vec::new(), EgressConfig::default()))).await
+                doorway::serve(near, Arc::new(Gate::new(Vec::new(), EgressConfig::default()))).await;
             }
             None => std::future::pending().await,
         }

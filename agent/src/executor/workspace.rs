@@ -183,6 +183,10 @@ impl Workspace {
         if self.has_script {
             mounts.extend(given(SCRIPT));
         }
+        if self.has_secrets {
+            // Filled and closed by the spawner, which has the descriptors.
+            mounts.extend(["--tmpfs".to_owned(), self.named(SECRETS)]);
+        }
         if self.inputs.is_empty() {
             mounts.extend(["--dir".to_owned(), self.given.clone()]);
         } else {

@@ -33,7 +33,6 @@ const BOMBS: &[(&str, &str, bool)] = &[
         "import os, time\ntry:\n    while True: os.dup(1)\nexcept OSError:\n    time.sleep(1000)",
         false,
     ),
-    ("words", "import os\nwhile True: os.write(1, b'x' * 65536)", false),
     ("turns", "while True: pass", false),
 ];
 
@@ -44,14 +43,13 @@ async fn bombs_end_and_others_go_on() -> Outcome {
             config.bubblewrap = bubblewrap.into();
             config.task_processes = 100;
             config.task_memory = 256 * MEBIBYTE;
-            config.spool_limit = 64 * MEBIBYTE;
             config.grace = Duration::from_millis(100);
         })
         .await?;
         for (number, (name, code, is_bounded)) in (1_u64..).zip(BOMBS) {
             let with = json!({"interpreter": "python3", "source": code});
             let mut bomb = job(number * 2, "script.run", sandbox(profile), with, &[]);
-            bomb.timeout = if *is_bounded { Duration::from_secs(10) } else { Duration::from_secs(2) };
+            bomb.timeout = if *is_bounded { Duration::from_secs(4) } else { Duration::from_secs(2) };
             let (_keep, token) = cancellation();
             let (exit, other) = tokio::join!(
                 machine.run(bomb, token),

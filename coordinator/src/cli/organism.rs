@@ -39,7 +39,7 @@ pub(super) async fn evolution(client: &Client) -> Result<(), CommandError> {
 
 #[derive(Debug, Args)]
 pub struct TraitArgs {
-    /// RECALL, COMPANION, WORKER_SPAWN, BELIEF_TRACK, AUTONOMOUS_CHAIN, OPERATOR_FUSION, SELF_EVOLVE
+    /// `RECALL`, `COMPANION`, `WORKER_SPAWN`, `BELIEF_TRACK`, `AUTONOMOUS_CHAIN`, `OPERATOR_FUSION`, `SELF_EVOLVE`
     name: String,
     #[arg(value_parser = ["disable", "reinstate", "grant"])]
     action: String,

@@ -45,7 +45,7 @@ impl std::fmt::Debug for MasterKeySources {
             .field("file", &self.file)
             .field("passphrase", &self.passphrase.as_ref().map(|_| "…"))
             .field("default_file", &self.default_file)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -94,7 +94,7 @@ impl Connection {
             .value(
                 sql!(
                     "SELECT COUNT(*) AS value FROM reviews JOIN missions ON missions.id = reviews.mission \
-                     WHERE reviews.shape = $1 AND missions.status = 'failed' AND missions.finished_at > $2"
+                     WHERE reviews.shape = $1 AND missions.status = 'failed' AND missions.finished_at >= $2"
                 ),
                 args![shape, since],
             )

@@ -138,7 +138,7 @@ async fn a_spoofed_address_does_not_beat_the_back_off() -> Result<()> {
     Ok(())
 }
 
-/// ScreenConnect CVE-2024-1709: there is no set-up to reach again, by any name.
+/// `ScreenConnect` CVE-2024-1709: there is no set-up to reach again, by any name.
 #[tokio::test(flavor = "multi_thread")]
 async fn set_up_cannot_be_reached_again() -> Result<()> {
     let served = Served::start().await?;

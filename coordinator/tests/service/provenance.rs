@@ -76,9 +76,9 @@ async fn report(world: &World, agent: &Agent, attempt: AttemptRef, envelope: Opt
     tasks::report(&world.app, agent.id, agent.live.session(), vec![report]).await.unwrap();
 }
 
-fn signed(by: &str, statement: &Provenance) -> Option<String> {
+fn signed(by: &str, statement: &Provenance) -> String {
     let envelope = identity_key(by).attest(statement).unwrap();
-    Some(serde_json::to_string(&envelope).unwrap())
+    serde_json::to_string(&envelope).unwrap()
 }
 
 async fn begun(world: &World, agent: &mut Agent) -> (MissionId, Order) {
@@ -104,7 +104,7 @@ both! {
         let mut one = world.agent("one").await;
         let (mission, order) = begun(&world, &mut one).await;
         let said = statement(&world, mission, &order, one.id);
-        report(&world, &one, order.attempt, signed("one", &said)).await;
+        report(&world, &one, order.attempt, Some(signed("one", &said))).await;
         let made = outputs(&world, mission).await;
         assert_eq!(made[0].latest.status, "active");
         let shown = provenance::of_version(&world.app, made[0].id, None).await.unwrap();
@@ -124,14 +124,14 @@ both! {
             let elsewhere = statement(&world, other.0, &other.1, one.id);
             let envelope = match case {
                 // By another's key in its own name, and in the other's name by its own key.
-                0 => signed("two", &honest),
-                1 => signed("one", &Provenance { agent: two.id, ..honest }),
-                2 => signed("two", &Provenance { agent: two.id, ..honest }),
+                0 => Some(signed("two", &honest)),
+                1 => Some(signed("one", &Provenance { agent: two.id, ..honest })),
+                2 => Some(signed("two", &Provenance { agent: two.id, ..honest })),
                 // True of something else.
-                3 => signed("one", &elsewhere),
-                4 => signed("one", &Provenance { mission: other.0, ..honest }),
-                5 => signed("one", &Provenance { plan_digest: other.1.plan_digest, ..honest }),
-                6 => signed("one", &Provenance { artifacts: Vec::new(), ..honest }),
+                3 => Some(signed("one", &elsewhere)),
+                4 => Some(signed("one", &Provenance { mission: other.0, ..honest })),
+                5 => Some(signed("one", &Provenance { plan_digest: other.1.plan_digest, ..honest })),
+                6 => Some(signed("one", &Provenance { artifacts: Vec::new(), ..honest })),
                 _ => Some("{\"payload\": \"\"}".to_owned()),
             };
             report(&world, &one, order.attempt, envelope).await;

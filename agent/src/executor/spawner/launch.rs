@@ -229,6 +229,9 @@ fn bubblewrap(
         // Copied into the confinement's own memory; bubblewrap closes the descriptor.
         arguments.extend(["--ro-bind-data".to_owned(), number(held), path.clone()]);
     }
+    if let Some((folder, _)) = start.secrets.first().and_then(|path| path.rsplit_once('/')) {
+        arguments.extend(["--remount-ro".to_owned(), folder.to_owned()]);
+    }
     let listed = memory_file("nexusmon-arguments", &nul_separated(&arguments))?;
     let mut all = ["--seccomp".to_owned(), number(&filter), "--args".to_owned(), number(&listed)].to_vec();
     let mut inherited: Vec<BorrowedFd<'_>> =

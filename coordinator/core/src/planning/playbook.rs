@@ -216,7 +216,7 @@ pub fn unfilled(mission: &MissionDraft) -> Vec<TaskDraft> {
         task.condition = task.condition.take().filter(|text| !names_inputs(text));
         task.verify = task.verify.take().filter(|text| !names_inputs(text));
         if let Some(each) = task.for_each.as_mut().filter(|each| names_inputs(&each.list)) {
-            each.list = "[]".to_owned();
+            "[]".clone_into(&mut each.list);
         }
     }
     tasks

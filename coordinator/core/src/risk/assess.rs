@@ -209,7 +209,7 @@ fn sandbox_words(sandbox: &Sandbox, has_inputs: bool) -> String {
         Profile::User => "sandbox `user`: open egress".to_owned(),
         Profile::Network => format!("sandbox `network`: can speak to {}", sandbox.network.join(", ")),
         Profile::Strict if has_inputs => "sandbox `strict` with fetched inputs".to_owned(),
-        _ => format!("sandbox `{profile}`"),
+        Profile::Strict => format!("sandbox `{profile}`"),
     }
 }
 

@@ -150,7 +150,7 @@ pub(in crate::http) struct BudgetWish {
 
 /// What waits for approval.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub(in crate::http) struct Asked {
+pub(in crate::http) struct BudgetAsked {
     approval: String,
 }
 
@@ -160,16 +160,16 @@ pub(in crate::http) struct Asked {
 #[utoipa::path(
     put, path = "/v1/engine/missions/{id}/budget", tag = "engine", params(("id" = String, Path)),
     operation_id = "mission_budget", request_body = BudgetWish,
-    responses((status = 202, body = Asked)),
+    responses((status = 202, body = BudgetAsked)),
 )]
 pub(in crate::http) async fn budget(
     State(web): State<Web>,
     Known(caller): Known,
     Id(id): Id<MissionId>,
     Json(BudgetWish { budget, comment }): Json<BudgetWish>,
-) -> Result<(StatusCode, Answer<Asked>), Problem> {
+) -> Result<(StatusCode, Answer<BudgetAsked>), Problem> {
     let approval = service::propose_budget(&web.app, &caller, id, budget, comment).await?;
-    Ok((StatusCode::ACCEPTED, Answer(Asked { approval: approval.to_string() })))
+    Ok((StatusCode::ACCEPTED, Answer(BudgetAsked { approval: approval.to_string() })))
 }
 
 #[derive(Debug, Default, serde::Deserialize, utoipa::ToSchema)]

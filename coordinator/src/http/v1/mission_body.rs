@@ -80,6 +80,8 @@ pub(in crate::http) struct TaskDraft {
     #[schema(value_type = Option<Duration>)]
     offline: Option<Value>,
     sandbox: Option<Sandbox>,
+    /// Names, or `{name, env}`: handed over as files in `NEXUSMON_SECRETS`, or as a variable too.
+    secrets: Option<Vec<Value>>,
     inputs: Option<Vec<Input>>,
     /// Globs beneath the workspace to keep.
     artifacts: Option<Vec<String>>,

@@ -70,7 +70,7 @@ impl From<service::PasskeyView> for Passkey {
 
 /// What to ask an authenticator, and what to send back with its answer.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub(in crate::http) struct Asked {
+pub(in crate::http) struct PasskeyChallenge {
     /// base64url.
     challenge: String,
     /// Comes back with the answer, within five minutes.
@@ -78,9 +78,9 @@ pub(in crate::http) struct Asked {
     rp_id: String,
 }
 
-fn asked(challenge: Challenge, rp_id: String) -> Asked {
+fn asked(challenge: Challenge, rp_id: String) -> PasskeyChallenge {
     let Challenge { challenge, ticket } = challenge;
-    Asked { challenge: text(challenge.as_bytes()), ticket, rp_id }
+    PasskeyChallenge { challenge: text(challenge.as_bytes()), ticket, rp_id }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -92,7 +92,7 @@ fn text(bytes: &[u8]) -> String {
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct MakeOptions {
     #[serde(flatten)]
-    asked: Asked,
+    asked: PasskeyChallenge,
     /// The user handle, base64url.
     user_id: String,
     user_name: String,
@@ -198,13 +198,13 @@ pub(in crate::http) async fn remove(
 /// Says nothing about who has one: the authenticator knows whose it holds.
 #[utoipa::path(
     post, path = "/v1/auth/passkeys/challenge", tag = "auth", operation_id = "passkey_challenge",
-    request_body(content = Empty), responses((status = 200, body = Asked)),
+    request_body(content = Empty), responses((status = 200, body = PasskeyChallenge)),
 )]
 pub(in crate::http) async fn challenge(
     State(web): State<Web>,
     Extension(site): Extension<Site>,
     Json(Empty {}): Json<Empty>,
-) -> Result<Answer<Asked>, Problem> {
+) -> Result<Answer<PasskeyChallenge>, Problem> {
     let place = place(&site)?;
     Ok(Answer(asked(service::challenge(&web.app, &place), place.rp_id)))
 }

@@ -65,7 +65,7 @@ pub(super) async fn prepare(app: &App) -> Result<Option<Secret>> {
 }
 
 pub(in crate::service) fn random_key(app: &App) -> String {
-    app.rng.with(|rng| made_up(rng))
+    app.rng.with(made_up)
 }
 
 /// Thirty-two letters and digits, some 158 bits.

@@ -208,5 +208,5 @@ pub(super) async fn open_leaves_of(
     let body: Value = serde_json::from_str(&playbook.body).map_err(Error::internal)?;
     let Ok(bound) = bound(app, row.playbook.as_str(), &parse_playbook(&body)?) else { return Ok(None) };
     let same = shape(&bound.leaves).map_err(Error::internal)?.root() == row.shape;
-    Ok(same.then(|| serde_json::to_value(&bound.leaves)).transpose().map_err(Error::internal)?)
+    same.then(|| serde_json::to_value(&bound.leaves)).transpose().map_err(Error::internal)
 }

@@ -39,7 +39,7 @@ pub(super) struct Wish<'a> {
     pub at: Timestamp,
 }
 
-/// The first standing approval that covers a mission. The system spends them only with OPERATOR_FUSION; a token's own
+/// The first standing approval that covers a mission. The system spends them only with `OPERATOR_FUSION`; a token's own
 /// ceiling holds whatever was signed.
 pub(in crate::service) async fn covering(
     app: &App,

@@ -7,6 +7,7 @@ use super::{CanonicalError, of_value, write_text};
 
 /// The object so far. Names come in the order of their bytes, each once, in plain ASCII.
 #[derive(Debug)]
+#[must_use]
 pub struct Object {
     text: String,
     last: &'static str,
