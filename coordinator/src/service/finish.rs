@@ -9,18 +9,13 @@ use nexusmon_shared::id::MissionId;
 use nexusmon_shared::mission::{MissionFailure, MissionState, MissionStatus};
 use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::task::TaskStatus;
-use nexusmon_store::{
-    MissionChange, MissionRow, PageRequest, ReviewState, Score, ShapeRecord, TaskFilter, Topic,
-};
+use nexusmon_store::{MissionChange, MissionRow, PageRequest, Score, ShapeRecord, TaskFilter, Topic};
 use serde_json::json;
 
 use super::transition;
 use super::unit::{Actor, Unit};
 use super::unlock::Missions;
 use crate::error::Result;
-
-/// How long an accepted review covers identical runs.
-const COVER: Duration = Duration::from_hours(720);
 
 /// Looks at the missions whose tasks moved.
 pub(super) async fn settle_missions(
@@ -111,7 +106,6 @@ async fn ended(unit: &mut Unit<'_>, row: &MissionRow, state: MissionState) -> Re
         let succeeded = status == MissionStatus::Succeeded;
         score(unit, row, succeeded, took).await?;
         if succeeded {
-            cover_review(unit, row).await?;
             unit.after.judge = true;
         }
     }
@@ -132,31 +126,6 @@ async fn score(unit: &mut Unit<'_>, row: &MissionRow, succeeded: bool, took: Dur
         });
         unit.after.shapes.push((shape, succeeded, took));
     }
-    Ok(())
-}
-
-/// An accepted review of the same shape covers this run.
-async fn cover_review(unit: &mut Unit<'_>, row: &MissionRow) -> Result<()> {
-    let (nexusmon_shared::rank::Rank::C | nexusmon_shared::rank::Rank::B, Some(shape)) =
-        (row.rank, row.shape)
-    else {
-        return Ok(());
-    };
-    let Some(mut review) = unit.tx.review_of(row.id).await? else { return Ok(()) };
-    if review.state != ReviewState::Open {
-        return Ok(());
-    }
-    let Some(accepted) = unit.tx.covering_review(shape, unit.now - COVER).await? else { return Ok(()) };
-    review.state = ReviewState::Covered;
-    review.decided_at = Some(unit.now);
-    unit.tx.update_review(&review).await?;
-    unit.audit(
-        super::unit::SYSTEM,
-        "review.covered",
-        ("review", review.id.to_string()),
-        Some(row.id),
-        json!({"by": accepted.id, "shape": shape}),
-    );
     Ok(())
 }
 

@@ -15,11 +15,10 @@ use nexusmon_shared::trust::approval::{Nonce, SignedDecision, Statement, Verdict
 use nexusmon_shared::trust::ed25519::PublicKey;
 use nexusmon_shared::trust::key::PersonKey;
 use nexusmon_shared::trust::roster::{Need, Person, Role, Roster, SignedRoster};
-use nexusmon_store::testing::TestDatabase;
 use nexusmon_store::{PrincipalKind, PrincipalRow};
 use serde_json::{Value, json};
 
-use crate::harness::{World, succeed};
+use crate::harness::{World, both, succeed};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -128,29 +127,6 @@ async fn approve(world: &World, mission: MissionId, nonce: u8) -> ApprovalView {
 
 async fn status(world: &World, mission: MissionId) -> &'static str {
     world.statuses(mission).await[0].1
-}
-
-macro_rules! both {
-    ($(async fn $name:ident($world:ident) $body:block)*) => {$(
-        mod $name {
-            use super::*;
-
-            async fn check(database: TestDatabase) {
-                let $world = World::new(database).await;
-                $body
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn sqlite() {
-                check(TestDatabase::sqlite().unwrap()).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn postgres() {
-                check(TestDatabase::postgres().await.unwrap()).await;
-            }
-        }
-    )*};
 }
 
 both! {
