@@ -222,8 +222,9 @@ async fn comes_back(postgres: bool) -> Result<()> {
     assert_eq!(status.as_u16(), 404, "made after the backup");
     let again = cluster.api.create(leaving()).await?;
     assert_eq!(cluster.api.finished(&again).await?["status"], "succeeded");
-    let entries = cluster.api.list("/v1/governance/audit?action=organism.restored").await?;
-    assert_eq!(entries.len(), 1);
+    let path = "/v1/governance/audit?action=organism.restored";
+    let once = |page: &Value| page["items"].as_array().is_some_and(|entries| entries.len() == 1);
+    cluster.api.until(path, "once", once).await?;
 
     // A damaged backup is refused before anything is used.
     let blob = files.iter().find(|path| path.to_string_lossy().contains("objects")).context("a blob")?;

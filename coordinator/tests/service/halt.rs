@@ -40,23 +40,10 @@ async fn answer(world: &World, agent: &Agent, notice: HaltNotice, running: u32) 
     halt::acknowledged(&world.app, &agent.live, ack).await.unwrap();
 }
 
-/// What was written down, newest first, once there are so many: PostgreSQL numbers entries after their commit.
+/// What was written down of it, newest first, once there are so many.
 async fn halt_acts(world: &World, count: usize) -> Vec<String> {
-    let looking = async {
-        let mut pace = tokio::time::interval(std::time::Duration::from_millis(20));
-        loop {
-            pace.tick().await;
-            let (filter, page) =
-                (nexusmon_store::AuditFilter::default(), nexusmon_store::PageRequest::first(200));
-            let entries = world.app.store.read().await.unwrap().audit_list(&filter, &page).await.unwrap();
-            let acts = entries.items.into_iter().map(|entry| entry.action);
-            let acts: Vec<String> = acts.filter(|action| action.starts_with("halt.")).collect();
-            if acts.len() >= count {
-                return acts;
-            }
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(20), looking).await.expect("entries in time")
+    let entries = world.written(count, |action| action.starts_with("halt.")).await;
+    entries.into_iter().map(|entry| entry.action).collect()
 }
 
 fn code(error: &Error) -> &'static str {

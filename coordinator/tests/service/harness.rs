@@ -11,7 +11,9 @@ use nexusmon_coordinator::blobs::{Blobs, BlobsConfig};
 use nexusmon_coordinator::config::{Config, Settings};
 use nexusmon_coordinator::keys::{self, Keyring};
 use nexusmon_coordinator::service::missions::{MissionView, NewMission};
-use nexusmon_coordinator::service::{Caller, agents, auth, dispatch, leases, missions, tasks};
+use nexusmon_coordinator::service::{
+    Caller, PageRequest, agents, audit, auth, dispatch, leases, missions, tasks,
+};
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::id::{AgentId, JournalId, MissionId};
 use nexusmon_shared::lifecycle::Lifecycle;
@@ -181,6 +183,24 @@ impl World {
     pub(crate) async fn statuses(&self, id: MissionId) -> Vec<(String, &'static str)> {
         let mission = self.mission(id).await;
         mission.tasks.iter().map(|task| (task.id.clone(), task.status.as_str())).collect()
+    }
+
+    /// Entries of the audit log whose action is wanted, newest first, once there are so many: PostgreSQL numbers them
+    /// after their commit.
+    pub(crate) async fn written(&self, count: usize, wanted: impl Fn(&str) -> bool) -> Vec<audit::AuditView> {
+        let looking = async {
+            let mut pace = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                pace.tick().await;
+                let page = PageRequest { limit: Some(200), cursor: None };
+                let mut found = audit::list(&self.app, audit::AuditFilter::default(), page).await.unwrap().items;
+                found.retain(|entry| wanted(&entry.action));
+                if found.len() >= count {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.expect("entries in time")
     }
 
     pub(crate) async fn tick(&self) -> usize {

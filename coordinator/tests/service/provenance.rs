@@ -141,10 +141,7 @@ both! {
             assert!(provenance::of_version(&world.app, made[0].id, None).await.is_err(), "case {case}");
             forged += 1;
         }
-        let filter = nexusmon_coordinator::service::audit::AuditFilter {
-            action: Some("alert.raised".to_owned()), ..Default::default()
-        };
-        let alerts = nexusmon_coordinator::service::audit::list(&world.app, filter, PageRequest::default()).await.unwrap();
-        assert_eq!(alerts.items.len(), forged, "each is told to people");
+        let alerts = world.written(forged, |action| action == "alert.raised").await;
+        assert_eq!(alerts.len(), forged, "each is told to people");
     }
 }
