@@ -193,7 +193,8 @@ impl World {
             loop {
                 pace.tick().await;
                 let page = PageRequest { limit: Some(200), cursor: None };
-                let mut found = audit::list(&self.app, audit::AuditFilter::default(), page).await.unwrap().items;
+                let mut found =
+                    audit::list(&self.app, audit::AuditFilter::default(), page).await.unwrap().items;
                 found.retain(|entry| wanted(&entry.action));
                 if found.len() >= count {
                     return found;
