@@ -114,6 +114,20 @@ export async function seen(page, name) {
   assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 4).map((node) => `${node.target} ${node.any[0]?.message ?? ''}`).join(' | ')}`), [], name);
 }
 
+/** The same in both themes and sizes; afterwards the page is as wide as before. */
+export async function seenEverywhere(page, name, there) {
+  const before = page.viewportSize();
+  for (const [size, viewport] of [['desk', { width: 1440, height: 900 }], ['phone', { width: 390, height: 844 }]]) {
+    await page.setViewportSize(viewport);
+    for (const colorScheme of ['dark', 'light']) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      await page.locator(there).first().waitFor();
+      await seen(page, `${name}-${size}-${colorScheme}`);
+    }
+  }
+  await page.setViewportSize(before);
+}
+
 export async function logIn(page, key) {
   await page.getByLabel('Operator key').fill(key);
   await page.getByRole('button', { name: 'Log in', exact: true }).click();
