@@ -1,5 +1,4 @@
 // Standing approvals as they are read: the bounds in words, and what nearly fitted.
-import { duration } from '$lib/text';
 import type { Glyph } from '$lib/states';
 import type { Approval } from '$lib/types';
 import type { components } from '../../../generated/schema';
@@ -66,4 +65,3 @@ const quoted = (text: string): string => (/^[A-Za-z0-9@._=/:-]+$/.test(text) ? t
 export function commandOf({ playbook, uses, hours, agent, label }: Asked): string {
   return ['nexusmon standing add', quoted(playbook || 'PLAYBOOK'), `--uses ${uses}`, `--valid-for ${hours}h`, agent && `--agent ${quoted(agent)}`, label && `--label ${quoted(label)}`, '--comment "…"'].filter(Boolean).join(' ');
 }
-export const lasts = (hours: number): string => duration(hours * 3600);
