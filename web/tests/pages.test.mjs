@@ -4,7 +4,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { AxeBuilder } from '@axe-core/playwright';
 import { seed } from './seed.mjs';
-import { pictures, start } from './system.mjs';
+import { pictures, sideways, start } from './system.mjs';
 
 const SIZES = { desk: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } };
 /** Name, address, and what is there once the screen has its data. */
@@ -12,6 +12,14 @@ const SCREENS = [
   ['missions', () => '/organism/missions', 'a.row-link'],
   ['missions-empty', () => '/organism/missions?q=nothing+is+called+this', 'text=No mission matches'],
   ['new-mission', () => '/organism/missions/new?sample=count', 'text=Starts at once'],
+  ['new-mission-goal', () => '/organism/missions/new?mode=goal', 'textarea[name=goal]'],
+  ['new-mission-playbook', () => '/organism/missions/new?playbook=clear@1', '#input-folder'],
+  ['playbooks', () => '/organism/playbooks', 'text=removes old backups'],
+  ['playbook', () => '/organism/playbooks/clear', 'text=Ask for a standing approval'],
+  ['playbook-changes', () => '/organism/playbooks/clear?show=changes', 'text=Changes from 1'],
+  ['playbook-write', () => '/organism/playbooks/clear?write=1', 'text=Keep version 3'],
+  ['playbook-new', () => '/organism/playbooks?write=1', 'text=Keep it'],
+  ['playbook-missing', () => '/organism/playbooks/no-such-one', 'text=does not exist'],
   ['mission', ({ sample }) => `/organism/missions/${sample.id}?tab=graph`, 'svg .node'],
   ['mission-tasks', ({ sample }) => `/organism/missions/${sample.id}?tab=tasks`, '[role=treegrid] [role=row]'],
   ['mission-timeline', ({ sample }) => `/organism/missions/${sample.id}?tab=timeline`, '.lane .run'],
@@ -39,6 +47,9 @@ const SCREENS = [
   ['rates', () => '/organism/governance/rates', 'text=of 3 in 1 h'],
   ['people', () => '/organism/governance/people', 'text=kim'],
   ['tokens', () => '/organism/governance/tokens', 'text=alone up to'],
+  ['secrets', () => '/organism/governance/secrets', 'text=no machine has received it'],
+  ['secret-new-value', () => '/organism/governance/secrets?set=deploy-key', 'text=Bind it anew'],
+  ['standing-none', () => '/organism/governance/standing', 'text=No standing approval'],
   ['roster', () => '/organism/governance/roster', 'text=Nobody can sign yet'],
   ['audit', () => '/organism/audit', 'text=no independent witness'],
   ['audit-entry', () => '/organism/audit?entry=3', 'text=The proof holds'],
@@ -59,6 +70,15 @@ before(async () => {
   await system.api('PUT', '/v1/fleet/rates/key:deploys', { most: 3, per: '1h' });
   await system.api('POST', '/v1/governance/principals', { name: 'kim', role: 'approver' });
   await system.api('POST', '/v1/governance/tokens', { name: 'ci', rank_ceiling: 'C' });
+  await system.api('PUT', '/v1/governance/secrets/api-token', { value: 'correct-horse-battery', binding: { hosts: ['api.example.org'], playbooks: ['clear'] } });
+  await system.api('PUT', '/v1/governance/secrets/deploy-key', { value: 'short' });
+  const clear = (goal) => ({
+    name: 'clear', description: 'removes old backups beneath a folder', goal,
+    input_schema: { properties: { folder: { type: 'string', pattern: '^/srv/backups/[a-z0-9-]+$', description: 'beneath which to look' }, days: { type: 'integer', minimum: 7, default: 30 }, deep: { type: 'boolean' }, hosts: { type: 'array', items: { type: 'string' } }, more: { type: 'object' } }, required: ['folder'] },
+    tasks: [{ id: 'clear', uses: 'shell.run', with: { script: 'echo "$FOLDER" "$DAYS"', env: { FOLDER: '${{ inputs.folder }}', DAYS: '${{ inputs.days }}' } } }],
+  });
+  await system.api('POST', '/v1/engine/playbooks', clear('tidy ${{ inputs.folder }}'));
+  await system.api('PUT', '/v1/engine/playbooks/clear', clear('clear ${{ inputs.folder }}'));
   const { text } = await system.api('GET', '/v1/governance/policies');
   await system.api('POST', '/v1/governance/policies', { text: text.replace('rank <= 1', 'rank <= 0'), comment: 'D is looked at afterwards' });
   const refused = await system.api('POST', '/v1/engine/missions', { goal: 'Open egress to the mirror', tasks: [{ id: 'open', uses: 'shell.run', sandbox: 'none', with: { script: 'id' } }] });
@@ -91,13 +111,13 @@ for (const [size, viewport] of Object.entries(SIZES)) {
           } else await page.goto(system.origin + to);
           await page.locator(there).first().waitFor({ timeout: 15_000 });
           await page.screenshot({ path: path.join(pictures, `${name}-${size}-${colorScheme}.png`) });
-          const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          const wide = await sideways(page);
           assert.ok(wide <= 0, `${name} scrolls sideways by ${wide} pixels`);
           const { violations } = await new AxeBuilder({ page }).analyze();
           const findings = violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 4).map((node) => `${node.target} ${node.any[0]?.message ?? ''}`).join(' | ')}`);
           assert.deepEqual(findings, [], name);
           // The screen for what does not exist asks for it, and the browser writes the 404 down; a roster, too, may not exist.
-          const said = errors.splice(0).filter((text) => !/mis_0{26}|governance\/roster/.test(text));
+          const said = errors.splice(0).filter((text) => !/mis_0{26}|no-such-one|governance\/roster/.test(text));
           assert.deepEqual(said, [], name);
         });
       }
@@ -105,6 +125,116 @@ for (const [size, viewport] of Object.entries(SIZES)) {
     });
   }
 }
+
+/** Goes to a screen as one moves in the console, and waits until it has its data. */
+async function open(page, address, there) {
+  await page.evaluate((next) => {
+    history.pushState(null, '', next);
+    dispatchEvent(new PopStateEvent('popstate'));
+  }, address);
+  await page.locator(there).first().waitFor({ timeout: 15_000 });
+}
+const within = SCREENS.filter(([, address]) => address.toString().includes('/organism'));
+
+test('every screen, with words two fifths longer and accented, at 390 pixels', async () => {
+  const context = await system.browser.newContext({ viewport: SIZES.phone, colorScheme: 'light', reducedMotion: 'reduce' });
+  const { page } = await system.open(context, '/organism');
+  const stretched = (on) => page.evaluate((wanted) => {
+    if (wanted) localStorage.setItem('nexusmon.pseudo', '1');
+    else localStorage.removeItem('nexusmon.pseudo');
+    dispatchEvent(new StorageEvent('storage', { key: 'nexusmon.pseudo', newValue: wanted ? '1' : null }));
+  }, on);
+  const wrong = {};
+  for (const [name, address, there] of within) {
+    await open(page, address(made), there);
+    await stretched(true);
+    await page.locator('nav.tabs a, .bare, main').first().waitFor();
+    await page.waitForFunction(() => /[ŕšţñ]/.test(document.body.innerText));
+    await page.screenshot({ path: path.join(pictures, `pseudo-${name}-phone-light.png`) });
+    const broken = await page.evaluate(() => {
+      const found = [];
+      for (const box of [document.documentElement, document.querySelector('main')]) {
+        const wide = (box?.scrollWidth ?? 0) - (box?.clientWidth ?? 0);
+        if (wide > 0) found.push(`${box.tagName.toLowerCase()} scrolls sideways by ${wide}`);
+      }
+      const says = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && /[ŕšţñöàé]/.test(node.data));
+      for (const element of document.querySelectorAll('body *')) {
+        if (!says(element) || !element.checkVisibility({ visibilityProperty: true }) || element.closest('svg, .vh, option')) continue;
+        const { left, right, width } = element.getBoundingClientRect();
+        if (width <= 1) continue;
+        let beside = false;
+        for (let box = element; box; box = box.parentElement) {
+          const style = getComputedStyle(box);
+          // What scrolls sideways by itself, or is cut with dots on purpose, is no break.
+          if (/auto|scroll/.test(style.overflowX) && box.tagName !== 'MAIN' && box.scrollWidth > box.clientWidth || style.textOverflow === 'ellipsis') beside = true;
+        }
+        if (beside) continue;
+        const what = `${element.tagName.toLowerCase()}.${element.className} “${element.textContent.trim().slice(0, 40)}”`;
+        if (left < -1 || right > innerWidth + 1) found.push(`${what} stands outside: ${Math.round(left)} to ${Math.round(right)}`);
+        else if (/hidden|clip/.test(getComputedStyle(element).overflowX) && element.scrollWidth > element.clientWidth + 1) found.push(`${what} is cut`);
+        else {
+          const around = element.closest('button, .btn, .chip, .win, li, dd, td');
+          const edge = around?.getBoundingClientRect();
+          if (edge && (right > edge.right + 1 || left < edge.left - 1)) found.push(`${what} sticks out of ${around.tagName.toLowerCase()}.${around.className}`);
+        }
+      }
+      return [...new Set(found)];
+    });
+    await stretched(false);
+    await page.waitForFunction(() => !/[ŕšţñ]/.test(document.querySelector('nav.tabs')?.innerText ?? ''));
+    if (broken.length > 0) wrong[name] = broken;
+  }
+  assert.deepEqual(wrong, {});
+  await context.close();
+});
+
+test('every screen in forced colours', async () => {
+  const context = await system.browser.newContext({ viewport: SIZES.desk, forcedColors: 'active', colorScheme: 'dark', reducedMotion: 'reduce' });
+  const { page } = await system.open(context, '/organism');
+  const wrong = {};
+  for (const [name, address, there] of within) {
+    await open(page, address(made), there);
+    await page.screenshot({ path: path.join(pictures, `forced-${name}-desk.png`) });
+    const unseen = await page.evaluate(() => {
+      const found = [];
+      const nothing = (colour) => /rgba\(.*, 0\)|transparent/.test(colour);
+      for (const element of document.querySelectorAll('main button:not(.ghost, .no, .inline, .where), main input, main select, main textarea, main .chip, main .win')) {
+        if (!element.checkVisibility({ visibilityProperty: true }) || element.closest('.vh')) continue;
+        const { borderTopWidth, borderTopColor, borderBottomWidth, borderBottomColor, outlineStyle } = getComputedStyle(element);
+        if (/checkbox|radio|file/.test(element.type ?? '')) continue;
+        const bound = (parseFloat(borderTopWidth) > 0 && !nothing(borderTopColor)) || (parseFloat(borderBottomWidth) > 0 && !nothing(borderBottomColor)) || outlineStyle !== 'none';
+        if (!bound && element.matches('.btn, .input, .win, .chip')) found.push(`${element.tagName.toLowerCase()}.${element.className}: no edge`);
+      }
+      // What says which one is open or chosen has to say it without a background.
+      for (const element of document.querySelectorAll('[aria-current]:not([aria-current=false]), [aria-pressed=true], [aria-selected=true], [aria-checked=true]')) {
+        if (!element.checkVisibility({ visibilityProperty: true })) continue;
+        const like = [...(element.parentElement?.children ?? [])].find((each) => each !== element && each.tagName === element.tagName && each.checkVisibility());
+        if (!like) continue;
+        const look = (each) => {
+          const style = getComputedStyle(each);
+          const [before, after] = [getComputedStyle(each, '::before'), getComputedStyle(each, '::after')];
+          return [style.color, style.backgroundColor, style.borderTopColor, style.borderTopWidth, style.borderLeftColor, style.borderLeftWidth, style.outlineStyle, style.textDecorationLine, style.boxShadow, before.content, before.backgroundColor, after.content, after.backgroundColor].join(' ');
+        };
+        if (look(element) === look(like)) found.push(`${element.tagName.toLowerCase()}.${element.className} “${element.textContent.trim().slice(0, 30)}” looks like its neighbour`);
+      }
+      return [...new Set(found)].slice(0, 12);
+    });
+    if (unseen.length > 0) wrong[name] = unseen;
+  }
+  assert.deepEqual(wrong, {});
+  await context.close();
+});
+
+test('with reduced motion nothing moves, on any screen', async () => {
+  const context = await system.browser.newContext({ viewport: SIZES.desk, colorScheme: 'dark', reducedMotion: 'reduce' });
+  const { page } = await system.open(context, '/organism');
+  for (const [name, address, there] of within) {
+    await open(page, address(made), there);
+    const moving = await page.evaluate(() => document.getAnimations().filter((each) => each.playState === 'running').map((each) => each.animationName ?? each.transitionProperty ?? 'something'));
+    assert.deepEqual(moving, [], name);
+  }
+  await context.close();
+});
 
 // Last, since it stops what the others show: pulled, seen on every screen, released with the key, all by keyboard.
 for (const [size, viewport] of Object.entries(SIZES)) {
@@ -122,7 +252,7 @@ for (const [size, viewport] of Object.entries(SIZES)) {
       await page.locator('.bar', { hasText: 'Stopped' }).waitFor();
       await page.locator('li .word', { hasText: 'Acknowledged' }).first().waitFor({ timeout: 15_000 });
       await page.screenshot({ path: path.join(pictures, `halt-pulled-${size}-${colorScheme}.png`) });
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      const wide = await sideways(page);
       assert.ok(wide <= 0, `the kill switch scrolls sideways by ${wide} pixels`);
       const { violations } = await new AxeBuilder({ page }).analyze();
       assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].target}`), []);

@@ -20,17 +20,36 @@ const flags = [
 /** Text that tries to be more than text. */
 export const hostile = '<img src=x onerror="document.title=\'owned\'"> \u202Egnp.exe \u001b[31m';
 
-export async function start({ env: more = {} } = {}) {
+export async function start({ env: more = {}, text = false } = {}) {
   await mkdir(pictures, { recursive: true });
   const home = await mkdtemp(path.join(tmpdir(), 'nexusmon-page-'));
-  const args = ['up', '--json', '--data-dir', path.join(home, 'data'), '--http', '127.0.0.1:0', '--grpc', '127.0.0.1:0'];
+  const place = (http, grpc) => ['--data-dir', path.join(home, 'data'), '--http', http, '--grpc', grpc];
   const env = { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: path.join(home, 'config'), RUST_LOG: 'warn', ...more };
-  const up = spawn(binary, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  const ready = await new Promise((resolve, reject) => {
-    createInterface({ input: up.stdout }).on('line', (text) => text.startsWith('{') && resolve(JSON.parse(text)));
-    up.once('error', reject);
-    up.once('exit', (code) => reject(new Error(`nexusmon up ended with ${code}`)));
-  });
+  let up;
+  /** As programs start it, or as people do: then what it says to them is read. */
+  function raise(args) {
+    up = spawn(binary, ['up', ...(text ? [] : ['--json']), ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    return new Promise((resolve, reject) => {
+      const said = {};
+      createInterface({ input: up.stdout }).on('line', (line) => {
+        if (line.startsWith('{')) resolve(JSON.parse(line));
+        said.operator_key ??= /operator key {2}(\S+)/.exec(line)?.[1];
+        said.http ??= /API +(http\S+)\/v1 /.exec(line)?.[1];
+        said.grpc ??= /agents +(\S+)/.exec(line)?.[1];
+        said.link ??= /log in +(\S+#login=\S+)/.exec(line)?.[1];
+        if (text && said.link) resolve(said);
+      });
+      up.once('error', reject);
+      up.once('exit', (code) => reject(new Error(`nexusmon up ended with ${code}`)));
+    });
+  }
+  async function fall() {
+    if (up.exitCode !== null) return;
+    const ended = new Promise((resolve) => up.once('exit', resolve));
+    up.kill('SIGTERM');
+    await ended;
+  }
+  const ready = await raise(place('127.0.0.1:0', '127.0.0.1:0'));
   let token;
   async function api(method, route, body) {
     const answer = await fetch(ready.http + route, {
@@ -69,14 +88,15 @@ export async function start({ env: more = {} } = {}) {
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     },
+    /** Ends the coordinator and its agent, and starts them again at the same place. */
+    async restart() {
+      await fall();
+      await raise(place(new URL(ready.http).host, ready.grpc));
+    },
     async end() {
       await browser.close();
       await front.close();
-      if (up.exitCode === null) {
-        const ended = new Promise((resolve) => up.once('exit', resolve));
-        up.kill('SIGTERM');
-        await ended;
-      }
+      await fall();
       await rm(home, { recursive: true, force: true });
     },
     /** A page that is logged in, and what its console complained about. */
@@ -105,13 +125,30 @@ export async function authenticator(page, { verified = true } = {}) {
   };
 }
 
+/** By how much the page, or what it shows, is wider than its window. */
+export const sideways = (page) => page.evaluate(() => Math.max(...[document.documentElement, document.querySelector('main')].map((each) => (each ? each.scrollWidth - each.clientWidth : 0))));
+
 /** A picture of what is there, which no rule of accessibility finds fault with and which fits its window. */
 export async function seen(page, name) {
   await page.screenshot({ path: path.join(pictures, `${name}.png`) });
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  const wide = await sideways(page);
   assert.ok(wide <= 0, `${name} scrolls sideways by ${wide} pixels`);
   const { violations } = await new AxeBuilder({ page }).analyze();
   assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 4).map((node) => `${node.target} ${node.any[0]?.message ?? ''}`).join(' | ')}`), [], name);
+}
+
+/** The same in both themes and sizes; afterwards the page is as wide as before. */
+export async function seenEverywhere(page, name, there) {
+  const before = page.viewportSize();
+  for (const [size, viewport] of [['desk', { width: 1440, height: 900 }], ['phone', { width: 390, height: 844 }]]) {
+    await page.setViewportSize(viewport);
+    for (const colorScheme of ['dark', 'light']) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      await page.locator(there).first().waitFor();
+      await seen(page, `${name}-${size}-${colorScheme}`);
+    }
+  }
+  await page.setViewportSize(before);
 }
 
 export async function logIn(page, key) {

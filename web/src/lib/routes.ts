@@ -12,6 +12,8 @@ export interface Route {
 
 type Entry = [RegExp, Route];
 const ID = '([a-z]{3}_[0-9a-z]{26})';
+/** As names are anywhere here. */
+const NAME = '([A-Za-z0-9][A-Za-z0-9_.-]{0,63})';
 const one = (path: string) => new RegExp(`^${path}$`);
 
 const ROUTES: Entry[] = [
@@ -25,6 +27,8 @@ const ROUTES: Entry[] = [
   [one('/reviews'), { section: 'approvals', title: 'Reviews', load: () => import('../screens/Reviews.svelte') }],
   [one('/agents'), { section: 'agents', title: 'Agents', load: () => import('../screens/Agents.svelte') }],
   [one(`/agents/${ID}`), { section: 'agents', title: 'Agent', load: () => import('../screens/Agents.svelte') }],
+  [one('/playbooks'), { section: 'missions', title: 'Playbooks', load: () => import('../screens/Playbooks.svelte') }],
+  [one(`/playbooks/${NAME}`), { section: 'missions', title: 'Playbook', load: () => import('../screens/Playbook.svelte') }],
   [one('/vault'), { section: 'vault', title: 'Vault', load: () => import('../screens/Vault.svelte') }],
   [one(`/vault/${ID}`), { section: 'vault', title: 'Artifact', load: () => import('../screens/Artifact.svelte') }],
   [one('/governance'), { section: 'governance', title: 'Policies', load: () => import('../screens/governance/Policies.svelte') }],
@@ -33,6 +37,9 @@ const ROUTES: Entry[] = [
   [one('/governance/rates'), { section: 'governance', title: 'Rates', load: () => import('../screens/governance/Rates.svelte') }],
   [one('/governance/people'), { section: 'governance', title: 'People', load: () => import('../screens/governance/People.svelte') }],
   [one('/governance/tokens'), { section: 'governance', title: 'Tokens', load: () => import('../screens/governance/Tokens.svelte') }],
+  [one('/governance/secrets'), { section: 'governance', title: 'Secrets', load: () => import('../screens/governance/Secrets.svelte') }],
+  [one('/governance/standing'), { section: 'governance', title: 'Standing approvals', load: () => import('../screens/governance/Standing.svelte') }],
+  [one(`/governance/standing/${ID}`), { section: 'governance', title: 'Standing approval', load: () => import('../screens/governance/Standing.svelte') }],
   [one('/governance/roster'), { section: 'governance', title: 'Roster', load: () => import('../screens/governance/Roster.svelte') }],
   [one('/audit'), { section: 'audit', title: 'Audit', load: () => import('../screens/Audit.svelte') }],
   [one('/evolution'), { section: 'evolution', title: 'Evolution', load: () => import('../screens/Evolution.svelte') }],

@@ -1,5 +1,6 @@
 // Who is logged in. The cookie is the session; this only remembers that there may be one.
 import { api, ok, Refused, said, signedOut } from './api';
+import { dropDrafts } from './drafts';
 import type { components } from '../../generated/schema';
 
 type Me = components['schemas']['Me'];
@@ -86,6 +87,8 @@ class Session {
 
   async logout() {
     await ok(api.POST('/v1/auth/logout', { body: {} })).catch(() => undefined);
+    // Whoever comes next on this device reads nobody's drafts; a session that merely ended keeps them.
+    dropDrafts();
     this.#over();
   }
 }
