@@ -20,17 +20,36 @@ const flags = [
 /** Text that tries to be more than text. */
 export const hostile = '<img src=x onerror="document.title=\'owned\'"> \u202Egnp.exe \u001b[31m';
 
-export async function start({ env: more = {} } = {}) {
+export async function start({ env: more = {}, text = false } = {}) {
   await mkdir(pictures, { recursive: true });
   const home = await mkdtemp(path.join(tmpdir(), 'nexusmon-page-'));
-  const args = ['up', '--json', '--data-dir', path.join(home, 'data'), '--http', '127.0.0.1:0', '--grpc', '127.0.0.1:0'];
+  const place = (http, grpc) => ['--data-dir', path.join(home, 'data'), '--http', http, '--grpc', grpc];
   const env = { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: path.join(home, 'config'), RUST_LOG: 'warn', ...more };
-  const up = spawn(binary, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  const ready = await new Promise((resolve, reject) => {
-    createInterface({ input: up.stdout }).on('line', (text) => text.startsWith('{') && resolve(JSON.parse(text)));
-    up.once('error', reject);
-    up.once('exit', (code) => reject(new Error(`nexusmon up ended with ${code}`)));
-  });
+  let up;
+  /** As programs start it, or as people do: then what it says to them is read. */
+  function raise(args) {
+    up = spawn(binary, ['up', ...(text ? [] : ['--json']), ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    return new Promise((resolve, reject) => {
+      const said = {};
+      createInterface({ input: up.stdout }).on('line', (line) => {
+        if (line.startsWith('{')) resolve(JSON.parse(line));
+        said.operator_key ??= /operator key {2}(\S+)/.exec(line)?.[1];
+        said.http ??= /API +(http\S+)\/v1 /.exec(line)?.[1];
+        said.grpc ??= /agents +(\S+)/.exec(line)?.[1];
+        said.link ??= /log in +(\S+#login=\S+)/.exec(line)?.[1];
+        if (text && said.link) resolve(said);
+      });
+      up.once('error', reject);
+      up.once('exit', (code) => reject(new Error(`nexusmon up ended with ${code}`)));
+    });
+  }
+  async function fall() {
+    if (up.exitCode !== null) return;
+    const ended = new Promise((resolve) => up.once('exit', resolve));
+    up.kill('SIGTERM');
+    await ended;
+  }
+  const ready = await raise(place('127.0.0.1:0', '127.0.0.1:0'));
   let token;
   async function api(method, route, body) {
     const answer = await fetch(ready.http + route, {
@@ -69,14 +88,15 @@ export async function start({ env: more = {} } = {}) {
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     },
+    /** Ends the coordinator and its agent, and starts them again at the same place. */
+    async restart() {
+      await fall();
+      await raise(place(new URL(ready.http).host, ready.grpc));
+    },
     async end() {
       await browser.close();
       await front.close();
-      if (up.exitCode === null) {
-        const ended = new Promise((resolve) => up.once('exit', resolve));
-        up.kill('SIGTERM');
-        await ended;
-      }
+      await fall();
       await rm(home, { recursive: true, force: true });
     },
     /** A page that is logged in, and what its console complained about. */
@@ -132,7 +152,7 @@ async function served(http) {
   // A page belongs to a name; addresses redirect there.
   if ((await embedded.text()) === built) return { origin: http.replace('127.0.0.1', 'localhost'), close: () => {} };
   console.log('# the coordinator holds other pages: serving web/dist in front of it');
-  const types = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', woff2: 'font/woff2', jpg: 'image/jpeg' };
+  const types = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', woff2: 'font/woff2', jpg: 'image/jpeg', webmanifest: 'application/manifest+json' };
   const files = createServer(async (asked, answer) => {
     const { pathname } = new URL(asked.url, 'http://localhost');
     if (pathname.startsWith('/v1/')) {
