@@ -7,6 +7,8 @@ use std::{env, fs, io};
 
 /// Made beside a file by the build of the pages.
 const COMPRESSED: [&str; 2] = ["br", "gz"];
+/// Beside the pages, under names that never change: what installs the console, and what runs while it is closed.
+const BESIDE: [&str; 4] = ["icon-maskable.svg", "icon.svg", "manifest.webmanifest", "sw.js"];
 /// The pages a build makes.
 const PAGES: [&str; 3] = ["docs.html", "landing.html", "organism.html"];
 
@@ -52,7 +54,7 @@ fn names(root: &Path) -> io::Result<Vec<String>> {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let extension = name.rsplit('.').next().unwrap_or_default();
-            let page = prefix.is_empty() && extension == "html";
+            let page = prefix.is_empty() && (extension == "html" || BESIDE.contains(&name.as_str()));
             let compressed = COMPRESSED.contains(&extension);
             if entry.file_type()?.is_file() && (page || (!prefix.is_empty() && !compressed)) {
                 names.push(format!("{prefix}{name}"));

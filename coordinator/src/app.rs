@@ -42,6 +42,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::keys::Keyring;
 use crate::provider::Provider;
+use crate::push::Sender;
 use crate::service;
 use batch::Batcher;
 
@@ -96,6 +97,9 @@ pub struct Parts {
     pub(crate) challenges: service::enrollment::Challenges,
     /// Where people may log in who have no key here.
     pub(crate) provider: Option<Provider>,
+    /// Tells browsers that are not open; `None` where nobody answers for what is sent.
+    pub(crate) push: Option<Sender>,
+    pub(crate) push_place: service::push::Place,
     pub(crate) idempotency: service::idempotency::InFlight,
     pub(crate) log: service::audit::Log,
     virtual_time: AtomicU64,
@@ -116,6 +120,11 @@ impl Deref for App {
     fn deref(&self) -> &Parts {
         &self.0
     }
+}
+
+fn sender(config: &Config) -> Result<Option<Sender>> {
+    let push = config.push.clone();
+    push.map(|push| Sender::new(push.contact, push.inside).map_err(Error::internal)).transpose()
 }
 
 impl App {
@@ -171,6 +180,8 @@ impl App {
             auth: service::auth::Guard::default(),
             challenges: service::enrollment::Challenges::default(),
             provider: config.oidc.clone().map(|oidc| Provider::new(oidc, Arc::clone(&clock))).transpose()?,
+            push: sender(&config)?,
+            push_place: service::push::Place::default(),
             idempotency: service::idempotency::InFlight::default(),
             log: service::audit::Log::default(),
             virtual_time: AtomicU64::new(0),

@@ -3,6 +3,7 @@
 //! Secrets come by file or environment only.
 
 mod oidc;
+mod push;
 mod secret;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,6 +13,7 @@ use nexusmon_shared::join_token::Address;
 use nexusmon_shared::network::Network;
 
 pub use oidc::{Oidc, OidcSettings, is_private};
+pub use push::Push;
 pub use secret::Secret;
 
 /// A setting that cannot be used: which one, and why.
@@ -92,6 +94,13 @@ pub struct Settings {
     /// Addresses or networks of reverse proxies that end TLS before the API and whose headers are believed.
     #[arg(long, env = "NEXUSMON_TRUSTED_PROXIES", value_name = "IP|NETWORK", value_delimiter = ',')]
     pub trusted_proxies: Option<Vec<Network>>,
+    /// Who push services may turn to about what this coordinator sends to browsers: `mailto:you@example.org` or an https
+    /// address [default: an https `public_url`; without either, nothing is pushed].
+    #[arg(long, env = "NEXUSMON_PUSH_CONTACT", value_name = "URL")]
+    pub push_contact: Option<String>,
+    /// Networks that push services may be in beside the public ones, for one of your own.
+    #[arg(long, env = "NEXUSMON_PUSH_INSIDE", value_name = "IP|NETWORK", value_delimiter = ',')]
+    pub push_inside: Option<Vec<Network>>,
     /// Serve HTTP beyond loopback without TLS: only where nothing but a line of your own leads here, such as a
     /// container's port that is published on the host's loopback [default: false].
     #[arg(long, env = "NEXUSMON_PLAIN_HTTP", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
@@ -164,6 +173,8 @@ pub struct Config {
     pub object_store: ObjectStore,
     pub tls: Option<TlsFiles>,
     pub trusted_proxies: Vec<Network>,
+    /// `None`: nothing is pushed to browsers.
+    pub push: Option<Push>,
     pub plain_http: bool,
     /// In lower case.
     pub hosts: Vec<String>,
@@ -299,10 +310,12 @@ impl Config {
         if history_days == 0 {
             return Err(ConfigError::new("history_days", "must be at least 1"));
         }
+        let public_url = public_url(settings.public_url)?;
         Ok(Self {
             http,
             grpc: settings.grpc.unwrap_or(SocketAddr::new(bind, DEFAULT_GRPC)),
-            public_url: public_url(settings.public_url)?,
+            push: push::read(settings.push_contact, settings.push_inside, public_url.as_deref())?,
+            public_url,
             agent_address,
             blobs_url,
             object_store: ObjectStore {
@@ -367,6 +380,8 @@ impl Settings {
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            push_contact: self.push_contact.or(other.push_contact),
+            push_inside: self.push_inside.or(other.push_inside),
             plain_http: self.plain_http.or(other.plain_http),
             hosts: self.hosts.or(other.hosts),
             master_key_file: self.master_key_file.or(other.master_key_file),

@@ -13,6 +13,7 @@ pub mod http;
 pub mod keys;
 pub mod ops;
 pub mod provider;
+pub mod push;
 pub mod service;
 mod start_error;
 pub mod up;
@@ -165,6 +166,8 @@ struct Told {
     operator_key: Option<Secret>,
     data_dir: String,
     agent: Option<AgentId>,
+    /// What logs in once.
+    link: Option<Secret>,
 }
 
 impl Told {
@@ -176,7 +179,14 @@ impl Told {
             operator_key: running.new_operator_key.clone(),
             data_dir: running.app.config.data_dir.display().to_string(),
             agent,
+            link: None,
         }
+    }
+
+    /// With a link that logs in once, for who reads this on a terminal. Programs get none: they have the key.
+    fn with_link(mut self, running: &Running) -> Self {
+        self.link = Some(service::auth::link::make(&running.app));
+        self
     }
 
     /// To whoever reads; work goes on where nobody does.
@@ -206,15 +216,24 @@ impl Told {
             ),
             None => "log in with   the operator key of the first start, or OPERATOR_KEY".to_owned(),
         };
-        [
+        // Behind a `#`, so that no server and no log ever sees it.
+        let link = self.link.as_ref().map(|link| {
+            let minutes = service::auth::link::LIFE.as_secs() / 60;
+            format!(
+                "  log in        {}#login={}\n                (opens once, on this machine, within {minutes} minutes)",
+                self.page,
+                link.expose()
+            )
+        });
+        let lines = [
             format!("NEXUSMON {} is ready", env!("CARGO_PKG_VERSION")),
             format!("  page          {}", self.page),
             format!("  API           {0}/v1  (described at {0}/v1/openapi.json)", self.http),
             format!("  agents        {}", self.grpc),
             format!("  data          {}", self.data_dir),
             format!("  {key}"),
-        ]
-        .join("\n")
+        ];
+        lines.into_iter().chain(link).collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -57,7 +57,9 @@ async fn serve(running: &Running, local: &Arc<LocalAgent>, options: Options) -> 
         ended = &mut ended => return ended,
         connected = connect(running, local) => connected?,
     };
-    Told::of(running, Some(agent)).print(options.json);
+    let told = Told::of(running, Some(agent));
+    let told = if options.json { told } else { told.with_link(running) };
+    told.print(options.json);
     if options.demo {
         tokio::select! {
             shown = demo::run(running, options.json) => shown?,

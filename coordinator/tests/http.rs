@@ -7,6 +7,8 @@ mod served;
 mod access;
 #[path = "http/audit.rs"]
 mod audit;
+#[path = "http/desk.rs"]
+mod desk;
 #[path = "http/document.rs"]
 mod document;
 #[path = "http/engine.rs"]
@@ -27,5 +29,7 @@ mod pages;
 mod passkeys;
 #[path = "http/policies.rs"]
 mod policies;
+#[path = "http/push.rs"]
+mod push;
 #[path = "http/vault.rs"]
 mod vault;

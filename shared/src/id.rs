@@ -118,6 +118,8 @@ ids! {
     /// One agent's journal; a new one means the agent lost its memory.
     JournalId, "jrn", "journal";
     UploadId, "upl", "upload";
+    FilterId, "flt", "saved filter";
+    PushId, "psh", "push subscription";
 }
 
 fn uuid_v7(at: Timestamp, rng: &mut impl rand::Rng) -> u128 {

@@ -23,7 +23,7 @@ function stamp() {
   const hash = createHash('sha256');
   const single = ['package-lock.json', 'vite.config.ts', 'svelte.config.js', 'organism.html', 'landing.html', 'docs.html'];
   const scripts = [...files(path.join(root, 'scripts'))];
-  const sources = [...files(path.join(root, 'src'))].filter((file) => !file.endsWith('.test.ts'));
+  const sources = [...files(path.join(root, 'src')), ...files(path.join(root, 'public'))].filter((file) => !file.endsWith('.test.ts'));
   for (const file of [...single.map((name) => path.join(root, name)), ...scripts, ...sources]) {
     hash.update(path.relative(root, file)).update('\0').update(fs.readFileSync(file)).update('\0');
   }

@@ -6,7 +6,7 @@ use super::driver::{Activation, Next};
 use crate::app::App;
 use crate::error::Result;
 use crate::service::leases::TimerResult;
-use crate::service::{audit, dispatch, evolution, house, leases, logs, retention};
+use crate::service::{audit, dispatch, evolution, house, leases, logs, push, retention};
 
 /// Wake-ups make dispatch prompt; this only bounds what a lost one costs.
 const DISPATCH_PERIOD: Duration = Duration::from_secs(1);
@@ -16,6 +16,7 @@ const TIMER_PERIOD: Duration = Duration::from_secs(1);
 const LOG_PERIOD: Duration = Duration::from_millis(500);
 const EVOLUTION_PERIOD: Duration = Duration::from_mins(10);
 const HOUSE_PERIOD: Duration = Duration::from_mins(1);
+const PUSH_PERIOD: Duration = Duration::from_secs(1);
 const RETENTION_PERIOD: Duration = Duration::from_hours(1);
 
 /// Everything a coordinator runs. Of several on one database each dispatches to its own sessions and stores the logs
@@ -60,6 +61,12 @@ pub fn standard(app: &App) -> Vec<Activation> {
         }),
         of(app, "house", HOUSE_PERIOD, |app| async move {
             house::tidy(&app).await?;
+            Ok(Next::Period)
+        }),
+        of(app, "push", PUSH_PERIOD, |app| async move {
+            if app.push.is_some() {
+                app.store.on_duty("push", push::deliver(&app)).await?.transpose()?;
+            }
             Ok(Next::Period)
         }),
         of(app, "retention", RETENTION_PERIOD, |app| async move {

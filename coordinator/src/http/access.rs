@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::header::HeaderName;
 use http::{HeaderMap, Method, header, request};
 
 use super::admission::Site;
@@ -20,6 +21,24 @@ use crate::service::{Caller, Origin, auth};
 const PLAIN_COOKIE: &str = "nexusmon_session";
 /// Cookie of a browser session on HTTPS.
 const SECURE_COOKIE: &str = "__Host-nexusmon";
+
+/// On answers that are read from the database: a place in the stream of events. Following the stream from there misses
+/// nothing that is not in the answer.
+const SEQ: HeaderName = HeaderName::from_static("x-seq");
+
+/// What these read is kept in memory, too, or summed up now and then: it may lag behind the database, and claims no place.
+const BEHIND: [&str; 10] = [
+    "agent.read",
+    "background.read",
+    "cognition.read",
+    "event.read",
+    "evolution.read",
+    "halt.read",
+    "log.read",
+    "metrics.read",
+    "organism.read",
+    "stats.read",
+];
 
 /// A protected route: the application, and the policy action the route stands for.
 #[derive(Clone)]
@@ -62,6 +81,15 @@ pub(super) async fn check(
     auth::authorize(&web.app, &caller, action)?;
     parts.extensions.insert(Known(caller.clone()));
     let request = Request::from_parts(parts, body);
+    if request.method() == Method::GET && !BEHIND.contains(&action) {
+        // Taken before anything is read: the answer holds at least what was written down up to here.
+        let seq = web.app.store.seq();
+        let mut response = next.run(request).await;
+        if response.status().is_success() {
+            response.headers_mut().insert(SEQ, seq.into());
+        }
+        return Ok(response);
+    }
     if request.method() == Method::POST && request.headers().contains_key(idempotency::HEADER) {
         return idempotency::once(&web, &caller, request, next).await;
     }

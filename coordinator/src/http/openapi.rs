@@ -22,7 +22,9 @@ use super::problem::{MEDIA_TYPE, ProblemBody};
     info(
         title = "NEXUSMON",
         description = "Missions on your own machines, governed. Refusals are problem details (RFC 9457) with a stable \
-                       `code`. Lists answer `{items, next_cursor}`. Every POST takes an `Idempotency-Key`.",
+                       `code`. Lists answer `{items, next_cursor}`. Every POST takes an `Idempotency-Key`. \
+                       What is read from the \
+                       database has an `X-Seq`: `/v1/events?after=` that misses nothing the answer does not hold.",
         license(name = "MIT"),
     ),
     components(schemas(ProblemBody)),
@@ -35,6 +37,7 @@ use super::problem::{MEDIA_TYPE, ProblemBody};
         (name = "cognition", description = "What it knows about its own thinking"),
         (name = "events", description = "Live changes"),
         (name = "auth", description = "Logging in"),
+        (name = "me", description = "What is yours alone"),
         (name = "health", description = "Process and version"),
     ),
 )]

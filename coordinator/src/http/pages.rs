@@ -29,7 +29,8 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 /// What is to hold once no browser complains: text becomes markup and addresses become scripts only where a policy made
 /// them. The framework has one policy for its own templates, the console one for its worker.
 const REPORTED_POLICY: HeaderValue = HeaderValue::from_static(
-    "require-trusted-types-for 'script'; trusted-types svelte-trusted-html nexusmon-worker",
+    "require-trusted-types-for 'script'; trusted-types svelte-trusted-html nexusmon-worker \
+     nexusmon-service-worker",
 );
 /// The name of an asset changes with its content.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -91,6 +92,7 @@ fn media_type(name: &str) -> &'static str {
         Some("js") => "text/javascript; charset=utf-8",
         Some("svg") => "image/svg+xml",
         Some("jpg") => "image/jpeg",
+        Some("webmanifest") => "application/manifest+json",
         Some("woff2") => "font/woff2",
         _ => "application/octet-stream",
     }
@@ -123,6 +125,11 @@ pub(super) async fn docs(headers: HeaderMap) -> Result<Response, Problem> {
 
 pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     serve(&format!("assets/{name}"), &headers)
+}
+
+/// What installs the console, and what runs while it is closed: under names that never change.
+pub(super) async fn beside(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Result<Response, Problem> {
+    serve(uri.path().trim_start_matches('/'), &headers)
 }
 
 pub(super) async fn home() -> Redirect {

@@ -14,9 +14,9 @@ use super::openapi::Callers;
 use super::problem::Problem;
 use super::{Web, admission, envelope, health, metrics, openapi, pages};
 use crate::http::v1::{
-    agents, approvals, artifact_content, artifacts, audit, audit_log, auth, cognition, events, flags, fleet,
-    halt, house, logs, mission_acts as acts, missions, oidc, organism, passkeys, plans, playbooks, policies,
-    principals, reviews, roster, secrets, standing, stats, tasks,
+    agents, approvals, artifact_content, artifacts, audit, audit_log, auth, bulk, cognition, events, filters,
+    flags, fleet, halt, house, logs, mission_acts as acts, missions, oidc, organism, passkeys, plans,
+    playbooks, policies, principals, push, reviews, roster, secrets, standing, stats, tasks,
 };
 
 /// The whole of HTTP: routes, layers, and the document of the routes (kept in `web`).
@@ -44,6 +44,17 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("passkey.change", routes!(passkeys::options)))
         .routes(may("passkey.change", routes!(passkeys::register)))
         .routes(may("passkey.change", routes!(passkeys::remove)))
+        .routes(may("password.change", routes!(auth::change_password)))
+        // One's own.
+        .routes(may("filter.read", routes!(filters::list)))
+        .routes(may("filter.change", routes!(filters::create)))
+        .routes(may("filter.change", routes!(filters::change)))
+        .routes(may("filter.change", routes!(filters::remove)))
+        .routes(may("push.read", routes!(push::key)))
+        .routes(may("push.read", routes!(push::list)))
+        .routes(may("push.change", routes!(push::create)))
+        .routes(may("push.change", routes!(push::test)))
+        .routes(may("push.change", routes!(push::remove)))
         // Engine.
         .routes(may("mission.create", routes!(missions::create)))
         .routes(may("mission.read", routes!(missions::list)))
@@ -59,6 +70,7 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("mission.resume", routes!(acts::resume)))
         .routes(may("mission.rerun", routes!(acts::rerun)))
         .routes(may("mission.resume", routes!(acts::budget)))
+        .routes(may("mission.bulk", routes!(bulk::act)))
         .routes(may("mission.read", routes!(plans::get)))
         .routes(may("mission.plan", routes!(acts::replace_plan)))
         .routes(may("playbook.read", routes!(playbooks::list)))
@@ -151,6 +163,10 @@ pub(super) fn router(web: &Web) -> Router {
         .route("/landing", get(pages::landing))
         .route("/docs", get(pages::docs))
         .route("/assets/{name}", get(pages::asset))
+        .route("/icon.svg", get(pages::beside))
+        .route("/icon-maskable.svg", get(pages::beside))
+        .route("/manifest.webmanifest", get(pages::beside))
+        .route("/sw.js", get(pages::beside))
         .fallback(nothing)
         // Bodies are bounded where they are read, each by its own limit.
         .layer(DefaultBodyLimit::disable())

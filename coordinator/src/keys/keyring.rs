@@ -14,15 +14,17 @@ use zeroize::Zeroizing;
 
 use super::envelope::{self, Label, Sealed};
 use super::master::{MasterKey, MasterKeyError, MasterKeySources};
+use super::vapid::VapidKey;
 use crate::config::Config;
 
 const AUTHORITY: &str = "authority";
 const TOKEN: &str = "token";
 const CHECKPOINT: &str = "checkpoint";
+const VAPID: &str = "vapid";
 /// What a passphrase is stretched with; no secret, and not wrapped.
 const SALT: &str = "passphrase-salt";
 /// Everything of the table that lies under the master key.
-pub(super) const WRAPPED: [&str; 3] = [AUTHORITY, TOKEN, CHECKPOINT];
+pub(super) const WRAPPED: [&str; 4] = [AUTHORITY, TOKEN, CHECKPOINT, VAPID];
 
 /// Why the keys cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,8 @@ pub struct Keyring {
     pub token_key: Zeroizing<Vec<u8>>,
     /// Signs the heads of the audit log; the same over restores.
     pub checkpoint_key: SigningKey,
+    /// Who sends, to the push services of browsers; the same over restores, or they would all have to subscribe anew.
+    pub vapid: VapidKey,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -87,6 +91,7 @@ impl Keyring {
         rng.fill_bytes(&mut token);
         let mut checkpoint = Zeroizing::new([0_u8; 32]);
         rng.fill_bytes(checkpoint.as_mut_slice());
+        let vapid = VapidKey::generate().ok_or(KeyringError::Damaged(VAPID))?;
         let mut wrap = |name: &str, secret: &[u8], public: Option<String>| KeyRow {
             name: name.to_owned(),
             wrapped: STANDARD.encode(master.wrap(&context(name, organism), secret, &mut rng)),
@@ -96,8 +101,9 @@ impl Keyring {
         let authority = wrap(AUTHORITY, &new.key(), Some(STANDARD.encode(new.certificate())));
         let token = wrap(TOKEN, &token, None);
         let checkpoint = wrap(CHECKPOINT, checkpoint.as_slice(), None);
+        let vapid = wrap(VAPID, vapid.private(), None);
         // Another node may have been quicker; what is kept is what counts.
-        let fresh = [authority, token, checkpoint];
+        let fresh = [authority, token, checkpoint, vapid];
         let kept: Vec<KeyRow> = store
             .write("keep the organism's keys", move |tx| {
                 let fresh = fresh.clone();
@@ -110,7 +116,8 @@ impl Keyring {
                 })
             })
             .await?;
-        let [authority, token, checkpoint] = kept.try_into().map_err(|_| KeyringError::Damaged(AUTHORITY))?;
+        let [authority, token, checkpoint, vapid] =
+            kept.try_into().map_err(|_| KeyringError::Damaged(AUTHORITY))?;
 
         let certificate = authority.public.as_ref().and_then(|text| STANDARD.decode(text).ok());
         let certificate = certificate.ok_or(KeyringError::Damaged(AUTHORITY))?;
@@ -124,7 +131,9 @@ impl Keyring {
         let secret: &[u8; 32] =
             secret.as_slice().try_into().map_err(|_| KeyringError::Damaged(CHECKPOINT))?;
         let checkpoint_key = SigningKey::from_bytes(secret);
-        Ok(Self { master, organism, authority, token_key, checkpoint_key })
+        let vapid = VapidKey::read(&unwrap(&master, VAPID, organism, &vapid)?);
+        let vapid = vapid.ok_or(KeyringError::Damaged(VAPID))?;
+        Ok(Self { master, organism, authority, token_key, checkpoint_key, vapid })
     }
 }
 

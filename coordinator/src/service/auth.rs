@@ -4,8 +4,10 @@ mod challenge;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;
+pub mod link;
 pub mod outside;
 pub mod passkeys;
+pub mod password;
 mod secret;
 mod token;
 
@@ -60,7 +62,7 @@ pub struct Login {
 /// How a session is opened.
 struct Opening {
     kind: SessionKind,
-    /// `key`, `password`, `passkey`, `oidc`: for the audit log.
+    /// `key`, `password`, `passkey`, `oidc`, `link`: for the audit log.
     method: &'static str,
     replaces: Option<String>,
     answered: Option<passkeys::Answered>,

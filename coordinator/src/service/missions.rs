@@ -2,6 +2,7 @@
 
 mod actions;
 mod budget;
+pub mod bulk;
 mod create;
 mod dry_run;
 mod plan;

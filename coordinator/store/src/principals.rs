@@ -193,6 +193,20 @@ impl Tx {
         self.execute(sql, args![principal, now]).await
     }
 
+    /// Ends every session of a principal but one; how many there were.
+    pub async fn revoke_other_login_sessions(
+        &mut self,
+        principal: PrincipalId,
+        kept: Option<SessionId>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let sql = sql!(
+            "UPDATE login_sessions SET revoked_at = $2 WHERE principal = $1 AND revoked_at IS NULL AND id <> $3"
+        );
+        let kept = kept.map(|id| id.to_string()).unwrap_or_default();
+        self.execute(sql, args![principal, now, kept]).await
+    }
+
     /// Forgets sessions that ended before `before`.
     pub async fn delete_login_sessions(&mut self, before: Timestamp) -> Result<u64, StoreError> {
         self.execute(sql!("DELETE FROM login_sessions WHERE expires_at < $1"), args![before]).await

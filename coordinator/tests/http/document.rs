@@ -68,3 +68,22 @@ async fn only_the_listed_routes_are_open_and_every_other_names_its_action() -> R
     assert_eq!(open, OPEN);
     Ok(())
 }
+
+/// Programs that are made from the document name their functions so.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_has_a_name_of_its_own() -> Result<()> {
+    let served = Served::start().await?;
+    let document = served.get("/v1/openapi.json").await?;
+    let mut named = BTreeSet::new();
+    for operation in operations(&document) {
+        let name = operation.about["operationId"].as_str().unwrap_or_default().to_owned();
+        assert!(
+            !name.is_empty() && named.insert(name.clone()),
+            "{} {}: `{name}`",
+            operation.method,
+            operation.path
+        );
+    }
+    assert!(named.len() > 100, "{named:?}");
+    Ok(())
+}

@@ -19,24 +19,28 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 pub(crate) const KEY: &str = "the operator key of the tests";
 
 /// No wait is longer; reaching it is a failure, never a result.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Served {
     pub(crate) url: String,
     http: reqwest::Client,
     token: String,
-    _running: Running,
+    pub(crate) running: Running,
     _folder: tempfile::TempDir,
 }
 
 impl Served {
     pub(crate) async fn start() -> Result<Self> {
+        Self::with(Settings::default()).await
+    }
+
+    pub(crate) async fn with(more: Settings) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let settings = Settings {
             data_dir: Some(folder.path().join("data")),
             http: Some("127.0.0.1:0".parse()?),
             grpc: Some("127.0.0.1:0".parse()?),
-            ..Settings::default()
+            ..more
         };
         let environment = |name: &str| match name {
             "OPERATOR_KEY" => Some(KEY.to_owned()),
@@ -54,7 +58,7 @@ impl Served {
             http.post(format!("{url}/v1/auth/login")).json(&json!({"operator_key": KEY})).send().await?;
         let login: Value = login.error_for_status()?.json().await?;
         let token = login["access_token"].as_str().context("a token")?.to_owned();
-        Ok(Self { url, http, token, _running: running, _folder: folder })
+        Ok(Self { url, http, token, running, _folder: folder })
     }
 
     /// A fresh token: the owner's, or of a person with name and key.
@@ -197,6 +201,8 @@ impl Operation<'_> {
             "approvals" => "apr",
             "principals" | "tokens" => "prn",
             "reviews" => "rev",
+            "filters" => "flt",
+            "push-subscriptions" => "psh",
             _ => "org",
         };
         let id = format!("{prefix}_00000000000000000000000000");

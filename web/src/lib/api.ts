@@ -38,6 +38,18 @@ client.use({
 });
 export const api = client;
 
+/** Where in the stream of events an answer stands: what came up to there is in it. */
+const places = new WeakMap<object, number>();
+
+export const placeOf = (data: unknown): number | undefined => (typeof data === 'object' && data !== null ? places.get(data) : undefined);
+
+/** What was made of an answer stands where it stood. */
+export function carry<T extends object>(from: object, made: T): T {
+  const place = places.get(from);
+  if (place !== undefined) places.set(made, place);
+  return made;
+}
+
 interface Answer<T> {
   data?: T;
   error?: unknown;
@@ -54,6 +66,8 @@ export async function ok<T>(call: Promise<Answer<T>>): Promise<T> {
     throw new Refused(0, null);
   }
   if (!answer.response.ok) throw new Refused(answer.response.status, answer.error);
+  const place = Number(answer.response.headers.get('x-seq') ?? NaN);
+  if (Number.isSafeInteger(place) && typeof answer.data === 'object' && answer.data !== null) places.set(answer.data, place);
   return answer.data as T;
 }
 

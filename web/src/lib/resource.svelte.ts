@@ -1,6 +1,6 @@
 // Something fetched, kept fresh by the event stream. What is shown stays while it is fetched again.
 import { untrack } from 'svelte';
-import { Refused } from './api';
+import { placeOf, Refused } from './api';
 import { live } from './live/live.svelte';
 import type { Change } from './types';
 
@@ -25,6 +25,9 @@ export class Resource<T> {
   #abort: AbortController | null = null;
   #timer = 0;
   #again = false;
+  /** Up to where in the stream of events the content goes, and up to where it has to. */
+  #place = -1;
+  #wanted = -1;
 
   constructor(wish: Wish<T>) {
     this.#wish = wish;
@@ -38,7 +41,7 @@ export class Resource<T> {
     });
     $effect(() => {
       const ignore = live.listen((change) => {
-        if (change === null || (wish.affected?.(change) ?? false)) this.soon();
+        if (change === null || (wish.affected?.(change) ?? false)) this.soon(change?.seq ?? Infinity);
       });
       // What changed while nobody looked is fetched when somebody does.
       const look = () => document.visibilityState === 'visible' && this.#again && this.soon();
@@ -60,10 +63,13 @@ export class Resource<T> {
     this.data = undefined;
     this.error = null;
     this.at = 0;
+    this.#place = -1;
   }
 
-  /** Fetches it again in a moment, once for any number of changes. */
-  soon() {
+  /** Fetches it again in a moment, once for any number of changes; not for one that it holds already. */
+  soon(upTo = Infinity) {
+    if (upTo <= this.#place) return;
+    this.#wanted = Math.max(this.#wanted, upTo);
     if (document.visibilityState === 'hidden') {
       this.#again = true;
       return;
@@ -72,7 +78,7 @@ export class Resource<T> {
     this.#timer = window.setTimeout(() => {
       this.#timer = 0;
       if (this.#abort) this.#again = true;
-      else void untrack(() => this.#fetch());
+      else if (this.#wanted > this.#place) void untrack(() => this.#fetch());
     }, this.#wish.calm ?? 250);
   }
 
@@ -86,6 +92,7 @@ export class Resource<T> {
     this.data = data;
     this.error = null;
     this.at = Date.now();
+    this.#place = placeOf(data) ?? -1;
   }
 
   #fetch(): Promise<void> {
@@ -93,6 +100,7 @@ export class Resource<T> {
     const abort = new AbortController();
     this.#abort = abort;
     this.#again = false;
+    this.#wanted = -1;
     const fetched = this.#wish.load(abort.signal);
     untrack(() => {
       this.loading = true;
@@ -109,7 +117,7 @@ export class Resource<T> {
       if (this.#abort !== abort) return;
       this.#abort = null;
       this.loading = false;
-      if (this.#again) this.soon();
+      if (this.#again && this.#wanted > this.#place) this.soon(this.#wanted);
     });
   }
 }

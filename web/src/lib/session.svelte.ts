@@ -7,6 +7,7 @@ type Me = components['schemas']['Me'];
 /** What proves who somebody is: one of the operator key, name and password, a passkey's answer. */
 export type Proof = components['schemas']['Login'];
 const HINT = 'nexusmon.session';
+const LINK = /^#login=([0-9a-f]{64})$/;
 const WHY: Record<string, string> = {
   no_role: 'The provider knows you, but gives you no role here: ask the owner.',
   cancelled: 'The log-in at the provider was cancelled.',
@@ -17,7 +18,7 @@ const WHY: Record<string, string> = {
 };
 
 class Session {
-  me = $state<Me | null>(null);
+  me = $state.raw<Me | null>(null);
   state = $state<'asking' | 'in' | 'out' | 'broken'>('asking');
   problem = $state('');
   /** Why an OpenID provider's word did not log anybody in. */
@@ -27,6 +28,8 @@ class Session {
     signedOut.addEventListener('over', () => {
       if (this.state === 'in') this.#over();
     });
+    // A log-in link pasted where the console is open already changes nothing but the fragment.
+    addEventListener('hashchange', () => LINK.test(location.hash) && void this.ask());
     // Another tab logged in or out.
     addEventListener('storage', (event) => event.key === HINT && (event.newValue ? this.state === 'out' && void this.ask() : this.#over()));
   }
@@ -40,6 +43,7 @@ class Session {
   /** Asks who we are, if we may be anybody. */
   async ask() {
     this.#returned();
+    await this.#linked();
     if (!localStorage.getItem(HINT)) {
       this.state = 'out';
       return;
@@ -66,6 +70,20 @@ class Session {
     history.replaceState(history.state, '', address);
     if (word === 'done') localStorage.setItem(HINT, '1');
     else this.refused = WHY[word] ?? 'The log-in at the provider did not succeed.';
+  }
+
+  /** A link of `nexusmon up` logs in once. It is taken out of the address before anything else happens. */
+  async #linked() {
+    const link = LINK.exec(location.hash)?.[1];
+    if (!link) return;
+    history.replaceState(history.state, '', location.pathname + location.search);
+    this.state = 'asking';
+    try {
+      await ok(api.POST('/v1/auth/login', { body: { link } }));
+      localStorage.setItem(HINT, '1');
+    } catch (error) {
+      this.refused = said(error);
+    }
   }
 
   async login(proof: Proof) {

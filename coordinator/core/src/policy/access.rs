@@ -13,7 +13,7 @@ use cedar_policy::{
 pub const ROLES: [&str; 5] = ["owner", "operator", "approver", "viewer", "service"];
 
 /// Every action of the API with the group it belongs to. An action that is not here is denied to everyone.
-pub const ACTIONS: [(&str, &str); 71] = [
+pub const ACTIONS: [(&str, &str); 76] = [
     ("agent.confirm", "administer"),
     ("agent.drain", "operate"),
     ("agent.invite", "administer"),
@@ -37,6 +37,8 @@ pub const ACTIONS: [(&str, &str); 71] = [
     ("cognition.read", "view"),
     ("event.read", "view"),
     ("evolution.read", "view"),
+    ("filter.change", "oneself"),
+    ("filter.read", "oneself"),
     ("halt.pull", "operate"),
     ("halt.read", "view"),
     ("halt.release", "administer"),
@@ -58,6 +60,7 @@ pub const ACTIONS: [(&str, &str); 71] = [
     ("organism.read", "view"),
     ("passkey.change", "oneself"),
     ("passkey.read", "oneself"),
+    ("password.change", "oneself"),
     ("playbook.change", "work"),
     ("playbook.read", "view"),
     ("policy.change", "administer"),
@@ -65,6 +68,8 @@ pub const ACTIONS: [(&str, &str); 71] = [
     ("policy.replay", "operate"),
     ("principal.change", "administer"),
     ("principal.read", "view"),
+    ("push.change", "oneself"),
+    ("push.read", "oneself"),
     ("review.decide", "operate"),
     ("review.read", "view"),
     ("roster.change", "administer"),

@@ -209,7 +209,7 @@ pub(in crate::http) struct Listing {
 
 /// List agents
 #[utoipa::path(
-    get, path = "/v1/fleet/agents", tag = "fleet", params(Listing),
+    get, path = "/v1/fleet/agents", tag = "fleet", operation_id = "agents", params(Listing),
     responses((status = 200, body = Page<Agent>)),
 )]
 pub(in crate::http) async fn list(
@@ -222,7 +222,7 @@ pub(in crate::http) async fn list(
 
 /// Read an agent, by id or name
 #[utoipa::path(
-    get, path = "/v1/fleet/agents/{id}", tag = "fleet", params(("id" = String, Path)),
+    get, path = "/v1/fleet/agents/{id}", tag = "fleet", operation_id = "agent", params(("id" = String, Path)),
     responses((status = 200, body = Agent, headers(("ETag" = String)))),
 )]
 pub(in crate::http) async fn get(

@@ -222,7 +222,7 @@ pub(in crate::http) struct Listing {
 
 /// List approvals, those that end first at the top
 #[utoipa::path(
-    get, path = "/v1/governance/approvals", tag = "governance", params(Listing),
+    get, path = "/v1/governance/approvals", tag = "governance", operation_id = "approvals", params(Listing),
     responses((status = 200, body = Page<Approval>)),
 )]
 pub(in crate::http) async fn list(
@@ -236,7 +236,7 @@ pub(in crate::http) async fn list(
 
 /// Read an approval with what there is to sign
 #[utoipa::path(
-    get, path = "/v1/governance/approvals/{id}", tag = "governance", params(("id" = String, Path)),
+    get, path = "/v1/governance/approvals/{id}", tag = "governance", operation_id = "approval", params(("id" = String, Path)),
     responses((status = 200, body = Approval)),
 )]
 pub(in crate::http) async fn get(
@@ -248,7 +248,7 @@ pub(in crate::http) async fn get(
 
 /// Decide an approval
 #[utoipa::path(
-    post, path = "/v1/governance/approvals/{id}/decisions", tag = "governance",
+    post, path = "/v1/governance/approvals/{id}/decisions", tag = "governance", operation_id = "approval_decide",
     params(("id" = String, Path)), request_body = Decision,
     responses((status = 201, body = Approval)),
 )]

@@ -197,7 +197,7 @@ pub(in crate::http) struct Listing {
 
 /// List artifacts, newest first
 #[utoipa::path(
-    get, path = "/v1/vault/artifacts", tag = "vault", params(Listing),
+    get, path = "/v1/vault/artifacts", tag = "vault", operation_id = "artifacts", params(Listing),
     responses((status = 200, body = Page<Artifact>)),
 )]
 pub(in crate::http) async fn list(
@@ -213,7 +213,7 @@ pub(in crate::http) async fn list(
 
 /// Read an artifact with its newest version and its review trail
 #[utoipa::path(
-    get, path = "/v1/vault/artifacts/{id}", tag = "vault", params(("id" = String, Path)),
+    get, path = "/v1/vault/artifacts/{id}", tag = "vault", operation_id = "artifact", params(("id" = String, Path)),
     responses((status = 200, body = ArtifactDetail)),
 )]
 pub(in crate::http) async fn get(
@@ -377,7 +377,7 @@ pub(in crate::http) enum ArtifactVerdict {
 
 /// Add a judgement to the review trail
 #[utoipa::path(
-    post, path = "/v1/vault/artifacts/{id}/reviews", tag = "vault", params(("id" = String, Path)),
+    post, path = "/v1/vault/artifacts/{id}/reviews", tag = "vault", operation_id = "artifact_review", params(("id" = String, Path)),
     request_body = NewArtifactReview,
     responses((status = 201, body = ArtifactDetail)),
 )]

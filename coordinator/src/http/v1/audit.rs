@@ -65,7 +65,7 @@ pub(in crate::http) struct Listing {
 
 /// List audit entries, newest first
 #[utoipa::path(
-    get, path = "/v1/governance/audit", tag = "governance", params(Listing),
+    get, path = "/v1/governance/audit", tag = "governance", operation_id = "audit", params(Listing),
     responses((status = 200, body = Page<AuditEntry>)),
 )]
 pub(in crate::http) async fn list(

@@ -15,7 +15,9 @@ use crate::http::access::{self, Known};
 use crate::http::admission::{Network, Site};
 use crate::http::json::Json;
 use crate::http::problem::Problem;
+use crate::service::auth::link::{self, LinkLogin};
 use crate::service::auth::passkeys::{self, PasskeyLogin};
+use crate::service::auth::password;
 use crate::service::auth::{self as service, SessionKind};
 
 #[derive(serde::Deserialize, utoipa::ToSchema)]
@@ -29,6 +31,8 @@ pub(in crate::http) struct Login {
     password: Option<String>,
     /// Answers `POST /v1/auth/passkeys/challenge`.
     passkey: Option<PasskeyAnswer>,
+    /// From the log-in link that `nexusmon up` prints: what stands behind `#login=`.
+    link: Option<String>,
 }
 
 /// What a passkey answered to a challenge.
@@ -102,22 +106,26 @@ pub(in crate::http) async fn login(
     Extension(Network(network)): Extension<Network>,
     Extension(site): Extension<Site>,
     headers: HeaderMap,
-    Json(Login { operator_key, name, password, passkey }): Json<Login>,
+    Json(Login { operator_key, name, password, passkey, link }): Json<Login>,
 ) -> Result<Response, Problem> {
     let browser = access::is_same_origin_browser(&headers);
     let kind = if browser { SessionKind::Cookie } else { SessionKind::Bearer };
     let replaces = if browser { access::sent_cookie(&headers, &site) } else { None };
-    let (name, secret) = match (operator_key, name, password, passkey) {
-        (Some(key), None, None, None) => (None, key),
-        (None, Some(name), Some(password), None) => (Some(name), password),
-        (None, None, None, Some(answer)) => {
+    let (name, secret) = match (operator_key, name, password, passkey, link) {
+        (Some(key), None, None, None, None) => (None, key),
+        (None, Some(name), Some(password), None, None) => (Some(name), password),
+        (None, None, None, None, Some(link)) => {
+            let login = LinkLogin { link, kind, replaces, network };
+            return Ok(logged_in(link::login(&web.app, login).await?, &site));
+        }
+        (None, None, None, Some(answer), None) => {
             let PasskeyAnswer { credential_id: CredentialId(credential), ticket, assertion } = answer;
             let place = super::passkeys::place(&site)?;
             let login = PasskeyLogin { credential, ticket, assertion, place, kind, replaces, network };
             return Ok(logged_in(passkeys::login(&web.app, login).await?, &site));
         }
         _ => {
-            let message = "give one of `operator_key`, `name` with `password`, or `passkey`";
+            let message = "give one of `operator_key`, `name` with `password`, `passkey`, or `link`";
             return Err(Problem::field("", "required", message));
         }
     };
@@ -200,4 +208,30 @@ pub(in crate::http) async fn me(State(web): State<Web>, Known(caller): Known) ->
         role: role.as_str(),
         session_expires_at: maybe(session_expires_at),
     }))
+}
+
+/// Another password for yourself.
+#[derive(serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct PasswordChange {
+    current: String,
+    /// 16 to 256 characters.
+    new: String,
+}
+
+/// Change your own password
+///
+/// Ends your other sessions. The owner's key is changed on the host.
+#[utoipa::path(
+    post, path = "/v1/auth/password", tag = "auth", operation_id = "password_change",
+    request_body = PasswordChange, responses((status = 204)),
+)]
+pub(in crate::http) async fn change_password(
+    State(web): State<Web>,
+    Known(caller): Known,
+    Extension(Network(network)): Extension<Network>,
+    Json(PasswordChange { current, new }): Json<PasswordChange>,
+) -> Result<StatusCode, Problem> {
+    password::change(&web.app, &caller, password::PasswordChange { current, new, network }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -91,7 +91,7 @@ pub(in crate::http) struct Attention {
 
 /// What the organism knows about its own thinking
 #[utoipa::path(
-    get, path = "/v1/cognition/status", tag = "cognition",
+    get, path = "/v1/cognition/status", tag = "cognition", operation_id = "cognition_status",
     responses((status = 200, body = CognitionStatus)),
 )]
 pub(in crate::http) async fn status(State(web): State<Web>) -> Result<Answer<CognitionStatus>, Problem> {

@@ -28,7 +28,7 @@ pub(in crate::http) struct Advice {
 }
 
 /// How large everything is, and what would help
-#[utoipa::path(get, path = "/v1/nexusmon/house", tag = "nexusmon", responses((status = 200, body = House)))]
+#[utoipa::path(get, path = "/v1/nexusmon/house", tag = "nexusmon", operation_id = "house", responses((status = 200, body = House)))]
 pub(in crate::http) async fn get(State(web): State<Web>) -> Result<Answer<House>, Problem> {
     let service::HouseView { database, blobs, blob_bytes, advice } = service::view(&web.app).await?;
     Ok(Answer(House {

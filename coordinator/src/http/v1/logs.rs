@@ -57,6 +57,8 @@ pub(in crate::http) struct Reading {
     lines: Option<u32>,
     /// Only lines that hold this text.
     search: Option<String>,
+    /// `text` is `Accept: text/plain` for a link, and a file to keep; it is the only one.
+    format: Option<String>,
 }
 
 /// Read a task's log
@@ -73,15 +75,25 @@ pub(in crate::http) struct Reading {
 pub(in crate::http) async fn read(
     State(web): State<Web>,
     Id(id): Id<TaskId>,
-    Query(Reading { attempt, from_line, lines, search }): Query<Reading>,
+    Query(Reading { attempt, from_line, lines, search, format }): Query<Reading>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if lines.is_some_and(|lines| !(1..=MAX_LINES).contains(&lines)) {
         return Err(Problem::field("?lines", "out_of_range", format!("must be from 1 to {MAX_LINES}")));
     }
-    let text = wants_text(&headers);
+    if format.as_deref().is_some_and(|format| format != "text") {
+        return Err(Problem::field("?format", "unknown_value", "must be `text`, or absent"));
+    }
+    let text = format.is_some() || wants_text(&headers);
     if text && from_line.is_none() && lines.is_none() && search.is_none() {
-        return raw(&web, id, attempt, &headers).await;
+        let mut answer = raw(&web, id, attempt, &headers).await?;
+        if format.is_some() {
+            let of = attempt.map(|number| format!("-{number}")).unwrap_or_default();
+            let name = format!("attachment; filename=\"{id}{of}.log\"");
+            let name = HeaderValue::from_str(&name).map_err(|_| Problem::internal())?;
+            answer.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+        }
+        return Ok(answer);
     }
     let query = service::LogQuery { attempt, from_line, lines, search };
     let page = service::read(&web.app, id, query).await?;

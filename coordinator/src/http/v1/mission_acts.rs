@@ -109,7 +109,7 @@ pub(in crate::http) async fn cancel(
 
 /// Start nothing new until resumed; what runs may finish
 #[utoipa::path(
-    post, path = "/v1/engine/missions/{id}/pause", tag = "engine", params(("id" = String, Path)),
+    post, path = "/v1/engine/missions/{id}/pause", tag = "engine", operation_id = "mission_pause", params(("id" = String, Path)),
     request_body(content = Empty),
     responses((status = 202, body = Stopped)),
 )]
@@ -124,7 +124,7 @@ pub(in crate::http) async fn pause(
 
 /// Go on with a paused mission
 #[utoipa::path(
-    post, path = "/v1/engine/missions/{id}/resume", tag = "engine", params(("id" = String, Path)),
+    post, path = "/v1/engine/missions/{id}/resume", tag = "engine", operation_id = "mission_resume", params(("id" = String, Path)),
     request_body(content = Empty),
     responses((status = 202, body = Mission)),
 )]

@@ -80,7 +80,7 @@ pub(in crate::http) struct Listing {
 
 /// List missions, newest first
 #[utoipa::path(
-    get, path = "/v1/engine/missions", tag = "engine", params(Listing),
+    get, path = "/v1/engine/missions", tag = "engine", operation_id = "missions", params(Listing),
     responses((status = 200, body = Page<MissionSummary>)),
 )]
 pub(in crate::http) async fn list(
@@ -109,7 +109,7 @@ pub(in crate::http) async fn list(
 ///
 /// With its plan, its first 200 tasks, why waiting ones wait, approval, review, prediction and artifacts.
 #[utoipa::path(
-    get, path = "/v1/engine/missions/{id}", tag = "engine", params(("id" = String, Path)),
+    get, path = "/v1/engine/missions/{id}", tag = "engine", operation_id = "mission", params(("id" = String, Path)),
     responses((status = 200, body = Mission, headers(("ETag" = String)))),
 )]
 pub(in crate::http) async fn get(

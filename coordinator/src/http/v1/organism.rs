@@ -110,7 +110,7 @@ fn next_stage(next: Option<service::StageView>, verified: u64, missing: Option<u
 
 /// The state of the whole
 #[utoipa::path(
-    get, path = "/v1/nexusmon/organism/status", tag = "nexusmon",
+    get, path = "/v1/nexusmon/organism/status", tag = "nexusmon", operation_id = "organism_status",
     responses((status = 200, body = OrganismStatus)),
 )]
 pub(in crate::http) async fn status(State(web): State<Web>) -> Result<Answer<OrganismStatus>, Problem> {

@@ -24,7 +24,7 @@ pub(in crate::http) struct SealedPlan {
 
 /// Read the plan in full, as it is approved
 #[utoipa::path(
-    get, path = "/v1/engine/missions/{id}/plan", tag = "engine", params(("id" = String, Path)),
+    get, path = "/v1/engine/missions/{id}/plan", tag = "engine", operation_id = "mission_plan", params(("id" = String, Path)),
     responses((status = 200, body = SealedPlan)),
 )]
 pub(in crate::http) async fn get(

@@ -72,7 +72,7 @@ pub(in crate::http) struct Listing {
 
 /// List reviews, newest first
 #[utoipa::path(
-    get, path = "/v1/governance/reviews", tag = "governance", params(Listing),
+    get, path = "/v1/governance/reviews", tag = "governance", operation_id = "reviews", params(Listing),
     responses((status = 200, body = Page<Review>)),
 )]
 pub(in crate::http) async fn list(
@@ -86,7 +86,7 @@ pub(in crate::http) async fn list(
 
 /// Read a review
 #[utoipa::path(
-    get, path = "/v1/governance/reviews/{id}", tag = "governance", params(("id" = String, Path)),
+    get, path = "/v1/governance/reviews/{id}", tag = "governance", operation_id = "review", params(("id" = String, Path)),
     responses((status = 200, body = Review)),
 )]
 pub(in crate::http) async fn get(
@@ -116,7 +116,7 @@ pub(in crate::http) enum JudgementVerdict {
 
 /// Judge flagged work
 #[utoipa::path(
-    post, path = "/v1/governance/reviews", tag = "governance", request_body = Judgement,
+    post, path = "/v1/governance/reviews", tag = "governance", operation_id = "review_decide", request_body = Judgement,
     responses((status = 200, body = Review)),
 )]
 pub(in crate::http) async fn decide(

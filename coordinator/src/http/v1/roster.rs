@@ -67,7 +67,7 @@ pub(in crate::http) struct NewRoster {
 
 /// Read the roster in force
 #[utoipa::path(
-    get, path = "/v1/governance/roster", tag = "governance",
+    get, path = "/v1/governance/roster", tag = "governance", operation_id = "roster",
     responses((status = 200, body = RosterRead)),
 )]
 pub(in crate::http) async fn get(State(web): State<Web>) -> Result<Answer<RosterRead>, Problem> {

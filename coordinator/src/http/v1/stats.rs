@@ -24,7 +24,7 @@ pub(in crate::http) struct Stats {
 }
 
 /// The engine in numbers
-#[utoipa::path(get, path = "/v1/engine/stats", tag = "engine", responses((status = 200, body = Stats)))]
+#[utoipa::path(get, path = "/v1/engine/stats", tag = "engine", operation_id = "engine_stats", responses((status = 200, body = Stats)))]
 pub(in crate::http) async fn get(State(web): State<Web>) -> Result<Answer<Stats>, Problem> {
     let service::EngineStats {
         missions_by_status,

@@ -83,7 +83,7 @@ impl From<service::AttemptView> for Attempt {
 
 /// Read a task with its attempts and why they failed
 #[utoipa::path(
-    get, path = "/v1/engine/tasks/{id}", tag = "engine", params(("id" = String, Path)),
+    get, path = "/v1/engine/tasks/{id}", tag = "engine", operation_id = "task", params(("id" = String, Path)),
     responses((status = 200, body = TaskDetail)),
 )]
 pub(in crate::http) async fn get(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::link::Links;
 use crate::error::{Error, Result};
 
 /// Failures before waiting begins.
@@ -29,11 +30,12 @@ struct Failures {
 pub(crate) struct Guard {
     failures: Mutex<HashMap<String, Failures>>,
     pub(super) hashing: Semaphore,
+    pub(super) links: Links,
 }
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { failures: Mutex::default(), hashing: Semaphore::new(AT_ONCE) }
+        Self { failures: Mutex::default(), hashing: Semaphore::new(AT_ONCE), links: Links::default() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use nexusmon_core::mission::MissionCommand;
 use nexusmon_shared::id::MissionId;
+use nexusmon_shared::mission::MissionStatus;
 use nexusmon_store::MissionRow;
 use serde_json::{Value, json};
 
@@ -12,25 +13,30 @@ use crate::service::Caller;
 use crate::service::transition::{self, Halted};
 use crate::service::unit::{Actor, Unit};
 
-async fn act(
+/// `action` and why are written down; with `seen`, only while the mission is what it was then.
+pub(super) async fn act(
     app: &App,
     caller: &Caller,
     id: MissionId,
     command: MissionCommand,
-    action: &'static str,
+    (action, why): (&'static str, Value),
+    seen: Option<MissionStatus>,
 ) -> Result<(MissionRow, Halted)> {
     let unit_app = app.clone();
     let actor = Actor::from(caller);
     let (row, halted, after) = app
         .store
         .write("missions.act", move |tx| {
-            let (app, actor, command) = (unit_app.clone(), actor.clone(), command.clone());
+            let (app, actor, command, why) = (unit_app.clone(), actor.clone(), command.clone(), why.clone());
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
                 let mut row =
                     unit.tx.lock_mission(id).await?.ok_or_else(|| Error::not_found("mission", id))?;
+                if let Some(seen) = seen {
+                    super::bulk::as_seen(&row, seen)?;
+                }
                 let waiting = if row.status.is_terminal() { None } else { pending(&mut unit, id).await? };
-                let halted = transition::apply(&mut unit, &actor, &mut row, command, action, Value::Null)
+                let halted = transition::apply(&mut unit, &actor, &mut row, command, action, why)
                     .await
                     .map_err(|error| named(error, waiting))?;
                 Ok::<_, Error>((row, halted, unit.finish().await?))
@@ -56,24 +62,24 @@ fn named(error: Error, approval: Option<Value>) -> Error {
 }
 
 pub(super) async fn run(app: &App, caller: &Caller, id: MissionId) -> Result<MissionView> {
-    act(app, caller, id, MissionCommand::Run, "mission.started").await?;
+    act(app, caller, id, MissionCommand::Run, ("mission.started", Value::Null), None).await?;
     super::get(app, id).await
 }
 
 pub(super) async fn cancel(app: &App, caller: &Caller, id: MissionId) -> Result<Stopped> {
     let command = MissionCommand::Cancel { by: caller.principal };
-    let (row, halted) = act(app, caller, id, command, "mission.cancelled").await?;
+    let (row, halted) = act(app, caller, id, command, ("mission.cancelled", Value::Null), None).await?;
     Ok(stopped(&row, halted))
 }
 
 pub(super) async fn pause(app: &App, caller: &Caller, id: MissionId) -> Result<Stopped> {
     let command = MissionCommand::Pause { by: caller.principal };
-    let (row, halted) = act(app, caller, id, command, "mission.paused").await?;
+    let (row, halted) = act(app, caller, id, command, ("mission.paused", Value::Null), None).await?;
     Ok(stopped(&row, halted))
 }
 
 pub(super) async fn resume(app: &App, caller: &Caller, id: MissionId) -> Result<MissionView> {
-    act(app, caller, id, MissionCommand::Resume, "mission.resumed").await?;
+    act(app, caller, id, MissionCommand::Resume, ("mission.resumed", Value::Null), None).await?;
     super::get(app, id).await
 }
 

@@ -22,16 +22,8 @@ pub(super) async fn rerun(
 ) -> Result<MissionView> {
     let mut read = app.store.read().await?;
     let row = super::read::mission(&mut read, id).await?;
-    if !row.status.is_terminal() {
-        return Err(Error::conflict(
-            "not_terminal",
-            format!("the mission is {}: cancel it first, or let it end", row.status.as_str()),
-        ));
-    }
+    may_run_again(&row)?;
     let leaves = read.leaves(id).await?;
-    if leaves.is_empty() {
-        return Err(Error::conflict("no_plan", "the mission never had a plan; create a new one with tasks"));
-    }
     if from_failed && row.tasks_failed + row.tasks_cancelled == 0 {
         return Err(Error::conflict(
             "nothing_failed",
@@ -61,6 +53,20 @@ pub(super) async fn rerun(
     }
     let created = app.batchers().create.submit(prepared).await?;
     views::created(app, created).await
+}
+
+/// It is over, and there was a plan.
+pub(super) fn may_run_again(row: &MissionRow) -> Result<()> {
+    if !row.status.is_terminal() {
+        return Err(Error::conflict(
+            "not_terminal",
+            format!("the mission is {}: cancel it first, or let it end", row.status.as_str()),
+        ));
+    }
+    if row.plan_digest.is_none() {
+        return Err(Error::conflict("no_plan", "the mission never had a plan; create a new one with tasks"));
+    }
+    Ok(())
 }
 
 /// A mission as somebody would ask for it now, to be judged again.

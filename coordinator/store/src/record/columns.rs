@@ -208,6 +208,8 @@ parsed!(
     id::PredictionId,
     id::JournalId,
     id::UploadId,
+    id::FilterId,
+    id::PushId,
 );
 
 macro_rules! spoken {

@@ -22,7 +22,7 @@ pub(super) struct Target {
     pub(super) run: fn(&[u8]) -> bool,
 }
 
-pub(super) const COUNT: u32 = 26;
+pub(super) const COUNT: u32 = 27;
 
 /// Every parser of bytes that come from outside.
 pub(super) const TARGETS: [Target; COUNT as usize] = [
@@ -54,6 +54,11 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
         name: "id-token",
         seeds: id_tokens,
         run: nexusmon_coordinator::service::auth::fuzzing::id_token,
+    },
+    Target {
+        name: "push-subscription",
+        seeds: subscriptions,
+        run: nexusmon_coordinator::service::push::fuzz,
     },
     Target { name: "playbook", seeds: playbooks, run: playbook },
     Target { name: "signed-documents", seeds: documents, run: document },
@@ -385,6 +390,15 @@ fn jwts() -> Vec<Vec<u8>> {
 fn id_tokens() -> Vec<Vec<u8>> {
     all(&[
         "eyJhbGciOiJFZERTQSIsImtpZCI6IjEifQ.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJhdWQiOlsibmV4dXNtb24iXX0.AAAA",
+    ])
+}
+
+/// Addresses, and keys as browsers give them: one a line.
+fn subscriptions() -> Vec<Vec<u8>> {
+    all(&[
+        "https://push.example/wpush/v2/gAAAA",
+        "https://[2606:4700::1111]:8443/x?y=1",
+        "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4\nBTBZMqHH6r4Tts7J_aSIgg",
     ])
 }
 

@@ -25,6 +25,8 @@ class Live {
   #listeners = new Set<Listener>();
   #channel: BroadcastChannel | null = null;
   #leading = false;
+  /** Nothing can have been missed since what is shown was fetched. */
+  #sure = false;
   #stop: AbortController | null = null;
   #watch = 0;
   #wake: (() => void) | null = null;
@@ -35,8 +37,13 @@ class Live {
     return () => this.#listeners.delete(listener);
   }
 
-  start() {
+  /** From `after` on, which everything shown holds; without it, from now on, and everything is looked at again. */
+  start(after?: number) {
     if (this.#stop) return;
+    if (this.seq === null && after !== undefined) {
+      this.seq = after;
+      this.#sure = true;
+    }
     const stop = new AbortController();
     this.#stop = stop;
     this.state = 'connecting';
@@ -95,12 +102,18 @@ class Live {
       return;
     }
     this.heard = told.at;
+    // Another tab is further: what it heard before this one listened was told to nobody here.
+    const missed = told.seq !== null && this.seq !== null && told.seq > this.seq;
     if (told.seq !== null) this.seq = Math.max(this.seq ?? 0, told.seq);
     if (told.kind === 'state') {
-      const again = told.state === 'live' && this.state !== 'live';
+      const again = told.state === 'live' && (missed || (this.state !== 'live' && !this.#sure));
+      if (told.state === 'live') this.#sure = false;
       this.state = told.state;
       if (again) for (const listener of [...this.#listeners]) listener(null);
-    } else if (this.state !== 'live') this.state = 'live';
+    } else {
+      if (this.state !== 'live') this.state = 'live';
+      if (missed) for (const listener of [...this.#listeners]) listener(null);
+    }
   }
 
   async #lead(signal: AbortSignal) {

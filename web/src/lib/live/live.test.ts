@@ -78,4 +78,41 @@ describe('the line', () => {
     ignore();
     live.end();
   });
+
+  it('begins where what is shown ends: nothing is lost, and nothing is fetched for nothing', async () => {
+    const { live } = await import('./live.svelte');
+    const heard: (number | null)[] = [];
+    const ignore = live.listen((each: Change | null) => heard.push(each?.seq ?? null));
+    live.start(3);
+    await vi.waitFor(() => expect(streams).toHaveLength(1));
+    expect(asked).toEqual(['3']);
+    send(0, change(3) + change(4));
+    await vi.waitFor(() => expect(live.seq).toBe(4));
+    expect(heard).toEqual([4]);
+    // Over a break everything is looked at again all the same: not everything that is told has a place.
+    streams[0]!.close();
+    await vi.waitFor(() => expect(streams).toHaveLength(2), { timeout: 5000 });
+    await vi.waitFor(() => expect(heard).toEqual([4, null]));
+    ignore();
+    live.end();
+  });
+
+  it('looks again when another tab is further', async () => {
+    const { live } = await import('./live.svelte');
+    const other = new BroadcastChannel('nexusmon.events');
+    const heard: (number | null)[] = [];
+    const ignore = live.listen((each: Change | null) => heard.push(each?.seq ?? null));
+    vi.stubGlobal('navigator', { ...navigator, locks: { request: () => new Promise(() => undefined) }, onLine: true });
+    live.start(3);
+    other.postMessage({ kind: 'state', state: 'live', at: 1, seq: 3 });
+    await vi.waitFor(() => expect(live.state).toBe('live'));
+    expect(heard).toEqual([]);
+    other.postMessage({ kind: 'beat', at: 2, seq: 5 });
+    await vi.waitFor(() => expect(heard).toEqual([null]));
+    expect(live.seq).toBe(5);
+    ignore();
+    live.end();
+    other.close();
+    vi.unstubAllGlobals();
+  });
 });

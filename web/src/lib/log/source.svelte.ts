@@ -142,11 +142,6 @@ export class LogSource {
     return this.#range(from, Math.min(10_000, to - from + 1));
   }
 
-  async whole(): Promise<Blob> {
-    const query = this.#attempt === null ? '' : `?attempt=${this.#attempt}`;
-    return (await raw(this.#path + query, { headers: { accept: 'text/plain' } })).blob();
-  }
-
   close() {
     this.#abort.abort();
   }

@@ -17,7 +17,8 @@ export const GROUPS: { name: string; glyph: Glyph; statuses: readonly MissionSta
   { name: 'Failed', glyph: 'fail', statuses: ['failed', 'rejected'] },
   { name: 'Ended early', glyph: 'skip', statuses: ['cancelled', 'expired'] },
 ];
-const NAMES = ['status', 'rank', 'label', 'q', 'since'] as const;
+/** As in the address, and as a saved filter holds them. */
+export const NAMES = ['status', 'rank', 'label', 'q', 'since'] as const;
 
 /** What the address asks for; what it cannot mean is left out. */
 export function missionFilter(query: URLSearchParams): MissionFilter {
