@@ -85,8 +85,8 @@ async fn mission(served: &Served, goal: &str, more: Value) -> Result<String> {
 }
 
 fn by_id<'a>(answer: &'a Value, id: &str) -> &'a Value {
-    let items = answer["items"].as_array().into_iter().flatten();
-    items.into_iter().find(|item| item["id"] == id).unwrap_or(&Value::Null)
+    let mut items = answer["items"].as_array().into_iter().flatten();
+    items.find(|item| item["id"] == id).unwrap_or(&Value::Null)
 }
 
 #[tokio::test(flavor = "multi_thread")]
