@@ -55,17 +55,26 @@ test-web: web ## The console: types, lints, units, and every screen in Chromium 
 	npm --prefix web test
 
 .PHONY: bench
-bench: ## Measure W1..W13 beside the machine's own limits; W=1 runs one
+bench: ## Measure W1..W14 beside the machine's own limits; W=1 runs one
 	@deploy/setup.sh test
 	cargo build --release --bin nexusmon --bin nexusmon-agent --bin nexusmon-bench
 	@exec $(or $(CARGO_TARGET_DIR),target)/release/nexusmon-bench $(if $(W),--only $(W))
 
+# What is counted and printed: orders nobody approved by the reason they are refused for, passkeys' answers that do not hold,
+# secrets in every encoding split at every boundary.
+FORGED = test(a_thousand_orders_nobody_approved) | test(forged_assertions) | test(five_hundred_canaries)
+
 .PHONY: prove
-prove: ## Hold the promises against crashes, cuts, sick disks, clocks, planted bugs; RUN=kills TIER=small SHARD=1/4 MINUTES=10
+prove: ## Hold the promises against crashes, cuts, sick disks, clocks, planted bugs, forged orders; RUN=kills|consent TIER=small SHARD=1/4 MINUTES=10
 	@deploy/setup.sh test
+ifneq ($(filter consent,$(or $(RUN),consent)),)
+	cargo nextest run --workspace --all-features --no-capture -E '$(FORGED)'
+endif
+ifneq ($(RUN),consent)
 	cargo build --workspace --all-features --bins
 	@exec nice -n 10 $(or $(CARGO_TARGET_DIR),target)/debug/nexusmon-prove $(RUN) --resume \
 		$(if $(TIER),--tier $(TIER)) $(if $(SHARD),--shard $(SHARD)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+endif
 
 .PHONY: fmt
 fmt: ## Format everything

@@ -105,6 +105,7 @@ impl Agent {
             signed_from: config.signed_from,
             cli_keys_only: config.cli_keys_only,
             roster: None,
+            revoked: believed.revoked(),
         };
         let parts = Parts {
             standing,

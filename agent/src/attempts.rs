@@ -21,11 +21,13 @@ use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::message::{
-    Cancel, HaltNotice, HeldAttempt, OrderInput, Orders, PlanNotice, SealedSecret, SecretAnswer, Welcome,
+    Cancel, HaltNotice, HeldAttempt, OrderInput, Orders, PlanNotice, RevokedApproval, SealedSecret,
+    SecretAnswer, Welcome,
 };
 use nexusmon_shared::outcome::ProducedArtifact;
 use nexusmon_shared::time::SharedClock;
 use nexusmon_shared::trust::provenance::Provenance;
+use nexusmon_shared::trust::roster::Roster;
 use nexusmon_shared::trust::sealed::SealError;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
@@ -113,6 +115,10 @@ pub enum Command {
     Halt(HaltNotice),
     /// Who may approve, as the coordinator says; believed if it is signed.
     Roster(Bytes),
+    /// The roster that decides here now.
+    InForce(oneshot::Sender<Option<Arc<Roster>>>),
+    /// Standing approvals that were taken back.
+    Revoked(Vec<RevokedApproval>),
     /// What an attempt asked for that is about to start.
     Secret(Box<SecretAnswer>),
     /// The machine's admin has begun anew with another owner key, or without one.
@@ -192,6 +198,11 @@ impl Attempts {
     /// What is held, for a Hello.
     pub async fn hello(&self) -> Held {
         self.ask(Command::Hello).await
+    }
+
+    /// The roster that decides here now.
+    pub async fn roster(&self) -> Option<Arc<Roster>> {
+        self.ask(Command::InForce).await
     }
 
     /// A session has begun; returns when the outbox holds what belongs to it.

@@ -61,6 +61,8 @@ pub struct Standing {
     pub cli_keys_only: bool,
     /// Who may sign, as this machine itself has verified; without it A and S are refused.
     pub roster: Option<Arc<Roster>>,
+    /// Standing approvals that were taken back, by the digests of their documents.
+    pub revoked: Arc<BTreeSet<Digest>>,
 }
 
 /// A plan whose header has been checked against its digest.

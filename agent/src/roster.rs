@@ -5,13 +5,16 @@
 
 mod reset;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::OrganismId;
+use nexusmon_shared::message::RevokedApproval;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::key::KeyId;
 use nexusmon_shared::trust::roster::{InForce, Roster, RosterError, SignedRoster};
@@ -19,6 +22,8 @@ use nexusmon_shared::trust::roster::{InForce, Roster, RosterError, SignedRoster}
 pub use reset::reset;
 
 const FILE: &str = "roster.json";
+/// An honest organism does not take back more at a time.
+const MOST_REVOKED: usize = 10_000;
 
 /// What the file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -29,6 +34,9 @@ struct Kept {
     roster: Option<SignedRoster>,
     /// Signed by the recovery key: in force later.
     pending: Option<Pending>,
+    /// Standing approvals that were taken back, with the ends they would have had.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    revoked: BTreeMap<Digest, Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -45,6 +53,7 @@ pub struct Believed {
     organism: OrganismId,
     kept: Kept,
     current: Option<Arc<Roster>>,
+    revoked: Arc<BTreeSet<Digest>>,
 }
 
 /// What came of a roster.
@@ -112,7 +121,8 @@ impl Believed {
             }
         }
         let current = kept.roster.as_ref().map(|signed| Arc::new(signed.roster.clone()));
-        Ok(Self { folder: data_dir.to_owned(), organism, kept, current })
+        let revoked = Arc::new(kept.revoked.keys().copied().collect());
+        Ok(Self { folder: data_dir.to_owned(), organism, kept, current, revoked })
     }
 
     pub fn owner_key(&self) -> Option<KeyId> {
@@ -122,6 +132,28 @@ impl Believed {
     /// The number of the newest roster it has taken, 0 for none: the next one is asked for by it.
     pub fn number(&self) -> u64 {
         self.current.as_ref().map_or(0, |roster| roster.number)
+    }
+
+    /// Standing approvals under which nothing begins here any more.
+    pub fn revoked(&self) -> Arc<BTreeSet<Digest>> {
+        Arc::clone(&self.revoked)
+    }
+
+    /// Writes down what was taken back; gives how many of them are news. Those that have ended by themselves are forgotten.
+    pub fn revoke(&mut self, approvals: &[RevokedApproval], now: Timestamp) -> Result<usize, FileError> {
+        let mut next = self.kept.clone();
+        let before = next.revoked.len();
+        for RevokedApproval { digest, expires_at } in approvals {
+            if *expires_at > now && next.revoked.len() < MOST_REVOKED {
+                next.revoked.entry(*digest).or_insert(*expires_at);
+            }
+        }
+        let news = next.revoked.len() - before;
+        if news > 0 {
+            next.revoked.retain(|_, expires_at| *expires_at > now);
+            self.keep(next)?;
+        }
+        Ok(news)
     }
 
     /// One that comes into force later.
@@ -179,6 +211,7 @@ impl Believed {
     fn keep(&mut self, next: Kept) -> Result<(), FileError> {
         write(&self.folder, &next)?;
         self.current = next.roster.as_ref().map(|signed| Arc::new(signed.roster.clone()));
+        self.revoked = Arc::new(next.revoked.keys().copied().collect());
         self.kept = next;
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! What this agent remembers of the coordinator's audit log, so that nobody can cut or rewrite what it has seen: the
 //! log's key and the newest head, on this machine's own disk.
 //!
-//! A head that does not follow from the one kept raises an alarm, which stays until the machine's admin accepts the new
-//! log; until then the agent takes no work.
+//! A head that does not follow from the one kept raises an alarm, which stays until the owner has signed for a restore
+//! that explains it, or the machine's admin accepts the new log; until then the agent takes no work.
 
 mod judge;
+mod restored;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -16,7 +17,8 @@ use nexusmon_shared::id::{AgentId, OrganismId};
 use nexusmon_shared::message::{CheckpointNotice, Cosignature};
 use nexusmon_shared::pki::IdentityKey;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_shared::trust::checkpoint;
+use nexusmon_shared::trust::checkpoint::{self, Checkpoint};
+use nexusmon_shared::trust::roster::Roster;
 
 use judge::Judgement;
 
@@ -36,6 +38,14 @@ pub struct Kept {
     /// Why the log is no longer believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm: Option<String>,
+}
+
+/// What came of a head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Considered {
+    pub answer: Cosignature,
+    /// The owner has signed for a restore: what was known before is kept in this file.
+    pub begun_again: Option<PathBuf>,
 }
 
 /// The memory of one agent.
@@ -74,39 +84,54 @@ impl Witness {
         self.lock().as_ref().is_some_and(|kept| kept.alarm.is_some())
     }
 
-    /// Verifies a head against the one kept; keeps it on the disk, then cosigns it. Blocks.
+    /// Verifies a head against the one kept; keeps it on the disk, then cosigns it. `roster` is the one in force here:
+    /// its owner may have signed for a restore. Blocks.
     pub fn consider(
         &self,
         notice: &CheckpointNotice,
-        (organism, agent): (OrganismId, AgentId),
+        who: (OrganismId, AgentId),
         identity: &IdentityKey,
+        roster: Option<&Roster>,
         now: Timestamp,
-    ) -> Cosignature {
+    ) -> Considered {
         let mut kept = self.lock();
-        match judge::judge(kept.as_ref(), notice, organism) {
+        let plain = |answer| Considered { answer, begun_again: None };
+        match judge::judge(kept.as_ref(), notice, who.0) {
             Judgement::Follows { head, key } => {
-                let fresh = Kept { key, note: notice.note.clone(), size: head.size, alarm: None };
-                if let Err(error) = self.write(&fresh) {
-                    // What would be forgotten in a crash is not vouched for.
-                    tracing::error!(path = %self.path.display(), %error, "cannot keep a head of the audit log");
-                    return silent(kept.as_ref());
-                }
-                *kept = Some(fresh);
-                let seconds = u64::try_from(now.as_micros() / 1_000_000).unwrap_or(0);
-                let line = identity.cosign(&head, checkpoint::witness(organism, agent), seconds);
-                Cosignature { size: head.size, line: line.to_string(), alarm: String::new() }
+                plain(self.agree(&mut kept, notice, (&head, key), who, identity, now))
             }
             Judgement::Unusable(reason) => {
                 tracing::warn!(reason, "a head of the audit log that cannot be judged");
-                silent(kept.as_ref())
+                plain(silent(kept.as_ref()))
             }
             Judgement::Alarm(reason) => {
                 let mut reason = reason;
+                match restored::begins_again(kept.as_ref(), notice, who.0, roster) {
+                    Ok((head, key)) => match accept_new_log(self.folder(), now) {
+                        Ok(begun_again) => {
+                            tracing::warn!(
+                                size = head.size,
+                                was = reason,
+                                "the audit log began again from a backup, as the owner has signed"
+                            );
+                            *kept = None;
+                            let answer = self.agree(&mut kept, notice, (&head, key), who, identity, now);
+                            return Considered { answer, begun_again };
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "cannot keep what was known before the restore");
+                            return plain(silent(kept.as_ref()));
+                        }
+                    },
+                    Err(Some(why)) => tracing::warn!(why, "a signed restore that does not explain the log"),
+                    Err(None) => {}
+                }
                 reason.truncate(reason.floor_char_boundary(ALARM_BYTES));
                 tracing::error!(
                     reason,
-                    "THE AUDIT LOG IS NOT THE ONE THIS AGENT KNOWS; no more work is taken until the machine's admin has \
-                     run `nexusmon-agent witness --accept-new-log`"
+                    "THE AUDIT LOG IS NOT THE ONE THIS AGENT KNOWS; no more work is taken until its owner has signed for a \
+                     restore (`nexusmon audit restored --sign`) or the machine's admin has run \
+                     `nexusmon-agent witness --accept-new-log`"
                 );
                 let size = kept.as_ref().map_or(0, |kept| kept.size);
                 // What is alarmed already stays as it is: it is evidence.
@@ -118,9 +143,35 @@ impl Witness {
                         tracing::error!(%error, "cannot keep the alarm; it is raised again with the next head");
                     }
                 }
-                Cosignature { size, line: String::new(), alarm: reason }
+                plain(Cosignature { size, line: String::new(), alarm: reason })
             }
         }
+    }
+
+    /// Keeps a head that was verified, and cosigns it.
+    fn agree(
+        &self,
+        kept: &mut Option<Kept>,
+        notice: &CheckpointNotice,
+        (head, key): (&Checkpoint, String),
+        (organism, agent): (OrganismId, AgentId),
+        identity: &IdentityKey,
+        now: Timestamp,
+    ) -> Cosignature {
+        let fresh = Kept { key, note: notice.note.clone(), size: head.size, alarm: None };
+        if let Err(error) = self.write(&fresh) {
+            // What would be forgotten in a crash is not vouched for.
+            tracing::error!(path = %self.path.display(), %error, "cannot keep a head of the audit log");
+            return silent(kept.as_ref());
+        }
+        *kept = Some(fresh);
+        let seconds = u64::try_from(now.as_micros() / 1_000_000).unwrap_or(0);
+        let line = identity.cosign(head, checkpoint::witness(organism, agent), seconds);
+        Cosignature { size: head.size, line: line.to_string(), alarm: String::new() }
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 
     fn write(&self, kept: &Kept) -> std::io::Result<()> {
@@ -129,7 +180,7 @@ impl Witness {
         file.write_all(&serde_json::to_vec_pretty(kept).map_err(std::io::Error::other)?)?;
         file.sync_all()?;
         std::fs::rename(&fresh, &self.path)?;
-        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        File::open(self.folder())?.sync_all()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
@@ -137,7 +188,7 @@ impl Witness {
     }
 }
 
-/// By the machine's admin: what was kept becomes evidence, and the next head is the first of a new log. Gives the file
+/// By the machine's admin, or since the owner has signed for a restore: what was kept becomes evidence, and the next head is the first of a new log. Gives the file
 /// that holds the evidence; none if nothing was kept.
 pub fn accept_new_log(data_dir: &Path, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
     let path = data_dir.join(FILE);

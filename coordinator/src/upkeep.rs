@@ -128,7 +128,13 @@ pub async fn restore(
     println!("epoch       {} (was {})", done.epoch, done.manifest.epoch);
     println!("void now    log-ins, tokens, invites, leases and approvals of before");
     println!("look at     agents revoked or enrolled after {}: nothing knows of it", done.manifest.made_at);
-    println!("next        start the coordinator, with the master key it had");
+    println!(
+        "next        start the coordinator, with the master key it had; then, where there is a roster, on the"
+    );
+    println!("            machine with the owner's key: nexusmon audit restored --sign");
+    println!(
+        "            (agents that have seen more of the audit log than came back take no work until then)"
+    );
     Ok(())
 }
 

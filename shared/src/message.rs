@@ -16,8 +16,8 @@ pub use enrollment::{
 pub use order::{Order, OrderInput, Orders, ParametersError, PlanNotice, StandingUse};
 pub use session::{
     AgentMessage, Cancel, CheckpointNotice, CoordinatorMessage, Cosignature, Events, Goodbye, GoodbyeCode,
-    HaltAck, HaltLevel, HaltNotice, Heartbeat, HeldAttempt, Hello, LocalPolicy, Progress, SealedSecret,
-    SecretAnswer, Started, Welcome,
+    HaltAck, HaltLevel, HaltNotice, Heartbeat, HeldAttempt, Hello, LocalPolicy, Progress, RevokedApproval,
+    SealedSecret, SecretAnswer, Started, Welcome,
 };
 pub use transfer::{
     DownloadRequest, LogAck, LogChunk, LogRun, LogSource, Offer, OfferAnswer, OfferItem, UploadDone,
@@ -34,6 +34,10 @@ pub const MAX_BATCH_ITEMS: usize = 500;
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// What the transport refuses to read or write at all.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Restore records one head may carry.
+pub const MAX_RESTORES: usize = 16;
+/// Standing approvals one message takes back.
+pub const MAX_REVOKED: usize = 500;
 /// Attempts one Hello may hold.
 pub const MAX_HELD_ATTEMPTS: usize = 8192;
 /// Inflated bytes of one log chunk.

@@ -1,5 +1,6 @@
 //! Workloads and the limits they are held against. Nothing here is a test: figures move with the machine.
 
+mod append;
 mod artifacts;
 mod audit;
 mod fleet;
@@ -44,7 +45,7 @@ macro_rules! workload {
     };
 }
 
-pub const WORKLOADS: [Workload; 13] = [
+pub const WORKLOADS: [Workload; 14] = [
     workload!("W1", "no-op tasks in bulk, two agents", workloads::bulk),
     workload!("W1b", "one mission per task, 16 in flight", workloads::single),
     workload!("W2", "a process per task, profile user", workloads::spawning),
@@ -58,6 +59,7 @@ pub const WORKLOADS: [Workload; 13] = [
     workload!("W10", "bulk, latency and lists with 1,000,000 stored missions", history::run),
     workload!("W11", "PostgreSQL: bulk and latency with 1, 2 and 3 coordinators", nodes::run),
     workload!("W13", "audit verify: an export of 1,000,000 entries", audit::run),
+    workload!("W14", "what the audit log costs of W1's throughput", append::run),
 ];
 
 pub use fleet::simulate;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use nexusmon_shared::message::{HaltAck, HaltLevel, HaltNotice, HeldAttempt, Started, Welcome};
+use nexusmon_shared::message::{
+    HaltAck, HaltLevel, HaltNotice, HeldAttempt, RevokedApproval, Started, Welcome,
+};
 
 use super::Held;
 use super::intake::Plans;
@@ -57,6 +59,16 @@ impl Supervisor {
         }
     }
 
+    /// Written down first: a coordinator that is taken over later cannot make this machine forget it.
+    pub(super) fn revoked(&mut self, approvals: &[RevokedApproval]) {
+        match self.parts.believed.revoke(approvals, self.parts.clock.now()) {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "standing approvals were taken back"),
+            Err(error) => tracing::error!(%error, "what was taken back could not be written down"),
+        }
+        self.standing.revoked = self.parts.believed.revoked();
+    }
+
     pub(super) fn begin_anew(&mut self, believed: Believed) {
         if believed.owner_key() == self.parts.believed.owner_key()
             && believed.number() == self.parts.believed.number()
@@ -65,6 +77,7 @@ impl Supervisor {
         }
         tracing::warn!("the machine's admin has reset the roster");
         self.parts.believed = believed;
+        self.standing.revoked = self.parts.believed.revoked();
         self.round.reopen = true;
     }
 

@@ -226,6 +226,11 @@ impl Supervisor {
             Command::Flags(disabled) => self.standing.disabled = disabled.into_iter().collect(),
             Command::Halt(notice) => self.halt(notice),
             Command::Roster(signed) => self.roster(&signed),
+            Command::InForce(answer) => {
+                let now = self.parts.clock.now();
+                let _ = answer.send(self.parts.believed.in_force(now));
+            }
+            Command::Revoked(approvals) => self.revoked(&approvals),
             Command::Secret(answer) => self.handed(*answer),
             Command::RosterReset(believed) => self.begin_anew(*believed),
             Command::Pause(on) => self.pause(on),

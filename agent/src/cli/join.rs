@@ -20,7 +20,7 @@ pub(super) fn pin(data_dir: &std::path::Path, joined: &enroll::Joined) -> Result
         let home = enroll::Home::open(data_dir)?;
         let (membership, now) = (&joined.membership, SystemClock.now());
         let own = (membership.organism, membership.agent);
-        Witness::open(data_dir).consider(notice, own, home.identity(), now);
+        Witness::open(data_dir).consider(notice, own, home.identity(), None, now);
     }
     Ok(())
 }

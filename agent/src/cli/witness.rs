@@ -47,8 +47,9 @@ pub(super) fn witness(config: &Config, accept: bool, as_json: bool) -> Result<Ex
     output::line(format_args!("key: {}", kept.key));
     if let Some(alarm) = kept.alarm {
         output::line(format_args!(
-            "ALARM: {alarm}\nThis machine takes no work. If the coordinator was restored from a backup, and you know it, \
-             run `nexusmon-agent witness --accept-new-log`; if not, somebody has rewritten history: keep this file."
+            "ALARM: {alarm}\nThis machine takes no work. If the coordinator was restored from a backup, its owner \
+             signs for that with `nexusmon audit restored --sign`, and this machine goes on by itself; where there is no roster, \
+             run `nexusmon-agent witness --accept-new-log` here. If it was not, somebody has rewritten history: keep this file."
         ));
         return Ok(ExitCode::FAILURE);
     }

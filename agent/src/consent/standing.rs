@@ -25,6 +25,9 @@ impl Standing {
     ) -> Result<Approved, Refused> {
         let bad = |detail: String| Refused { reason: Refusal::BadSignature, detail };
         let standing = StandingApproval::read(&given.standing).map_err(|error| bad(error.to_string()))?;
+        if self.revoked.contains(&standing.digest()) {
+            return refused(Refusal::MissingConsent, "the standing approval was taken back");
+        }
         let claim = Claim {
             organism: self.organism,
             subject: SubjectKind::StandingApproval,

@@ -53,6 +53,7 @@ fn standing() -> Standing {
         signed_from: Rank::A,
         cli_keys_only: false,
         roster: None,
+        revoked: Arc::default(),
     }
 }
 

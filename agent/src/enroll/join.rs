@@ -96,6 +96,8 @@ pub async fn join(
         from: 0,
         proof: Vec::new(),
         cosignatures: Vec::new(),
+        restores: Vec::new(),
+        restore_proof: Vec::new(),
     });
     let mut all_labels = response.labels;
     all_labels.extend(labels);

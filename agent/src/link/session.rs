@@ -19,6 +19,7 @@ use super::{LineState, Parts};
 use crate::attempts::{Command, Outgoing};
 use crate::facts;
 use crate::run::LeaseClock;
+use crate::witness::Considered;
 
 /// A coordinator that does not answer a Hello is as good as gone.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
@@ -170,9 +171,13 @@ impl Session<'_> {
                     continue;
                 }
                 CoordinatorMessage::Checkpoint(notice) => {
-                    self.witness(*notice, answer).await;
+                    if self.witness(*notice, answer).await {
+                        // The coordinator forgot what it gave out: a new Hello tells all that the journal holds.
+                        return Ok(Ended::Reopen);
+                    }
                     continue;
                 }
+                CoordinatorMessage::RevokedStanding(approvals) => Command::Revoked(approvals),
                 CoordinatorMessage::Goodbye(goodbye) => return Ok(Ended::Goodbye(goodbye)),
                 CoordinatorMessage::Welcome(_) => continue,
             };
@@ -180,19 +185,25 @@ impl Session<'_> {
         }
     }
 
-    /// A head of the audit log: it is kept and cosigned, or no more work is taken.
-    async fn witness(&self, notice: CheckpointNotice, answer: &mpsc::Sender<Cosignature>) {
+    /// A head of the audit log: it is kept and cosigned, or no more work is taken. True if the log began again, as its
+    /// owner has signed.
+    async fn witness(&self, notice: CheckpointNotice, answer: &mpsc::Sender<Cosignature>) -> bool {
         let (witness, home) = (Arc::clone(&self.parts.witness), Arc::clone(&self.parts.home));
         let now = self.parts.clock.now();
+        let roster = if notice.restores.is_empty() { None } else { self.parts.attempts.roster().await };
         let considered = tokio::task::spawn_blocking(move || {
             let membership = home.membership();
-            witness.consider(&notice, (membership.organism, membership.agent), home.identity(), now)
+            let who = (membership.organism, membership.agent);
+            witness.consider(&notice, who, home.identity(), roster.as_deref(), now)
         });
-        let Ok(given) = considered.await else { return };
+        let Ok(Considered { answer: given, begun_again }) = considered.await else { return false };
         if !given.alarm.is_empty() {
             self.parts.attempts.tell(Command::Distrust(true)).await;
+        } else if begun_again.is_some() {
+            self.parts.attempts.tell(Command::Distrust(false)).await;
         }
         let _ = answer.send(given).await;
+        begun_again.is_some()
     }
 
     /// Agent to coordinator.

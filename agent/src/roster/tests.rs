@@ -125,6 +125,22 @@ fn a_machine_that_joined_too_early_is_told_by_its_admin() {
 }
 
 #[test]
+fn what_was_taken_back_stays_so_until_it_would_have_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = |text: &[u8], expires_at| RevokedApproval { digest: Digest::of(text), expires_at };
+    let (short, long, over) = (one(b"short", NOW + DAY), one(b"long", NOW + DAY * 9), one(b"over", NOW));
+    let mut believed = open(folder.path(), None);
+    assert_eq!(believed.revoke(&[short, long, over], NOW).unwrap(), 2);
+    assert_eq!(believed.revoke(&[short, long], NOW).unwrap(), 0);
+    // Also for a coordinator that would rather not say it again.
+    let mut believed = open(folder.path(), None);
+    assert_eq!(*believed.revoked(), [short.digest, long.digest].into());
+    let later = one(b"later", NOW + DAY * 3);
+    assert_eq!(believed.revoke(&[later], NOW + DAY * 2).unwrap(), 1);
+    assert_eq!(*open(folder.path(), None).revoked(), [later.digest, long.digest].into());
+}
+
+#[test]
 fn a_damaged_file_is_not_a_weaker_one() {
     let folder = tempfile::tempdir().unwrap();
     let joined = Some(cli(1).id());

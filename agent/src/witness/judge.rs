@@ -74,14 +74,14 @@ pub(super) fn judge(kept: Option<&Kept>, notice: &CheckpointNotice, organism: Or
     }
 }
 
-fn known(kept: &Kept, organism: OrganismId) -> Option<(PublicKey, Checkpoint, u32)> {
+pub(super) fn known(kept: &Kept, organism: OrganismId) -> Option<(PublicKey, Checkpoint, u32)> {
     let key = *kept.key.parse::<VerifierKey>().ok()?.key();
     let (head, epoch) = open(&kept.note, organism, key).ok()?;
     Some((key, head, epoch))
 }
 
 /// Reads a signed head of this organism's log, of whatever epoch.
-fn open(note: &str, organism: OrganismId, key: PublicKey) -> Result<(Checkpoint, u32), String> {
+pub(super) fn open(note: &str, organism: OrganismId, key: PublicKey) -> Result<(Checkpoint, u32), String> {
     let read = Note::parse(note.as_bytes()).map_err(|error| error.to_string())?;
     let head = Checkpoint::parse_body(read.text()).map_err(|error| error.to_string())?;
     let epoch = head.origin.as_str().rsplit('/').next().and_then(|epoch| epoch.parse().ok());

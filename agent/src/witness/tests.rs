@@ -1,9 +1,13 @@
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::trust::checkpoint::Checkpoint;
-use nexusmon_shared::trust::ed25519::SigningKey;
+use nexusmon_shared::id::PrincipalId;
+use nexusmon_shared::trust::canonical;
+use nexusmon_shared::trust::checkpoint::{Checkpoint, RestoreRecord, SignedRestore};
+use nexusmon_shared::trust::ed25519::{PublicKey, SigningKey};
+use nexusmon_shared::trust::key::PersonKey;
 use nexusmon_shared::trust::merkle::stored::{self, Node, Nodes};
 use nexusmon_shared::trust::merkle::{Frontier, leaf_hash};
 use nexusmon_shared::trust::note::{Algorithm, VerifierKey};
+use nexusmon_shared::trust::roster::{Need, Person, Role, Roster};
 use rand::SeedableRng as _;
 use std::collections::HashMap;
 
@@ -44,7 +48,46 @@ impl Log {
             from,
             proof: stored::consistency(self, from, head.size).unwrap().unwrap_or_default(),
             cosignatures: Vec::new(),
+            restores: Vec::new(),
+            restore_proof: Vec::new(),
         }
+    }
+
+    /// As it came back from a backup.
+    fn record(&self, old_epoch: u32, new_epoch: u32) -> RestoreRecord {
+        let (size, root) = (self.frontier.size(), self.frontier.root());
+        RestoreRecord { organism: WHO.0, old_epoch, new_epoch, size, root }
+    }
+
+    /// As a coordinator shows it to an agent that keeps `from`, with what the owner signed.
+    fn restored(&self, from: u64, epoch: u32, restores: &[SignedRestore]) -> CheckpointNotice {
+        let begun = restores.last().unwrap().record.size;
+        CheckpointNotice {
+            restores: restores.iter().map(|one| canonical::to_bytes(one).unwrap().into()).collect(),
+            restore_proof: stored::consistency(self, begun, self.frontier.size())
+                .unwrap()
+                .unwrap_or_default(),
+            proof: Vec::new(),
+            ..self.notice(from.min(self.frontier.size()), epoch, 7)
+        }
+    }
+}
+
+fn owner() -> SigningKey {
+    SigningKey::from_bytes(&[41; 32])
+}
+
+fn roster() -> Roster {
+    let keys = [PersonKey::Cli { public_key: PublicKey::of(&owner()) }].into();
+    let person = Person { name: "owner".to_owned(), role: Role::Owner, keys };
+    Roster {
+        organism: WHO.0,
+        number: 1,
+        predecessor: None,
+        persons: [(PrincipalId::from_bits(1), person)].into(),
+        need: Need::default(),
+        agents: std::collections::BTreeMap::new(),
+        recovery: None,
     }
 }
 
@@ -53,7 +96,85 @@ fn identity() -> IdentityKey {
 }
 
 fn consider(witness: &Witness, notice: &CheckpointNotice) -> Cosignature {
-    witness.consider(notice, WHO, &identity(), Timestamp::from_micros(1_700_000_000_000_000))
+    let now = Timestamp::from_micros(1_700_000_000_000_000);
+    let considered = witness.consider(notice, WHO, &identity(), Some(&roster()), now);
+    assert_eq!(considered.begun_again, None);
+    considered.answer
+}
+
+#[test]
+fn a_restore_that_the_owner_signed_is_taken_and_what_was_seen_before_is_kept() {
+    for grown in [0..0_u64, 100..101, 100..140] {
+        // Seen: twenty entries of epoch 1; the backup had fifteen.
+        let (folder, mut seen, mut log) = (tempfile::tempdir().unwrap(), Log::default(), Log::default());
+        seen.grow(0..20);
+        log.grow(0..15);
+        let signed = log.record(1, 5).sign(&owner());
+        log.grow(grown);
+        let witness = Witness::open(folder.path());
+        let first = seen.notice(0, 1, 7);
+        assert!(!consider(&witness, &first).line.is_empty());
+        let restored = log.restored(20, 5, &[signed.clone()]);
+        let bare = CheckpointNotice { restores: Vec::new(), ..restored.clone() };
+        let other = |change: fn(&mut RestoreRecord), key: &SigningKey| {
+            let mut record = signed.record;
+            change(&mut record);
+            log.restored(20, 5, &[record.sign(key)])
+        };
+        let stranger = SigningKey::from_bytes(&[42; 32]);
+        for wrong in [
+            bare,
+            other(|_| {}, &stranger),
+            other(|record| record.old_epoch = 2, &owner()),
+            other(|record| (record.old_epoch, record.new_epoch) = (0, 1), &owner()),
+            other(|record| record.new_epoch = 6, &owner()),
+            other(|record| record.root = Digest::of(b"another"), &owner()),
+            other(|record| record.organism = OrganismId::from_bits(9), &owner()),
+            CheckpointNotice { restores: vec![b"nonsense".to_vec().into()], ..restored.clone() },
+        ] {
+            let answer = consider(&witness, &wrong);
+            assert!(answer.line.is_empty() && !answer.alarm.is_empty(), "{wrong:?}");
+        }
+        // Nor without a roster.
+        let now = Timestamp::from_micros(9_000_000);
+        assert!(!witness.consider(&restored, WHO, &identity(), None, now).answer.alarm.is_empty());
+        assert!(witness.is_alarmed());
+
+        let considered = witness.consider(&restored, WHO, &identity(), Some(&roster()), now);
+        assert_eq!((considered.answer.size, considered.answer.alarm.as_str()), (log.frontier.size(), ""));
+        let evidence = std::fs::read_to_string(considered.begun_again.unwrap()).unwrap();
+        let evidence: Kept = serde_json::from_str(&evidence).unwrap();
+        assert_eq!((evidence.note, evidence.size), (first.note, 20));
+        assert!(!Witness::open(folder.path()).is_alarmed());
+        // From here on the log only grows; the record is used up.
+        let from = log.frontier.size();
+        log.grow(200..203);
+        assert!(!consider(&witness, &log.notice(from, 5, 7)).line.is_empty());
+        let mut rolled_back = Log::default();
+        rolled_back.grow(0..15);
+        let again = rolled_back.restored(from, 5, &[signed]);
+        assert!(!consider(&witness, &again).alarm.is_empty());
+    }
+}
+
+#[test]
+fn of_several_restores_each_leads_to_the_next() {
+    let (folder, mut seen, mut log) = (tempfile::tempdir().unwrap(), Log::default(), Log::default());
+    seen.grow(0..20);
+    let witness = Witness::open(folder.path());
+    assert!(!consider(&witness, &seen.notice(0, 1, 7)).line.is_empty());
+    log.grow(0..15);
+    let first = log.record(1, 5).sign(&owner());
+    log.grow(300..320);
+    let second = log.record(5, 8).sign(&owner());
+    log.grow(400..401);
+    let now = Timestamp::from_micros(9_000_000);
+    // The second alone does not say how the log of epoch 1 came to be that of epoch 5.
+    let alone = log.restored(20, 8, &[second.clone()]);
+    assert!(!consider(&witness, &alone).alarm.is_empty());
+    let both = log.restored(20, 8, &[first, second]);
+    let considered = witness.consider(&both, WHO, &identity(), Some(&roster()), now);
+    assert!(considered.begun_again.is_some() && !considered.answer.line.is_empty());
 }
 
 #[test]

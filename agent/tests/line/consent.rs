@@ -9,9 +9,10 @@ use std::fmt::Write as _;
 
 use ed25519_dalek::SigningKey;
 use nexusmon_shared::id::{AgentId, MissionId, OrganismId, PrincipalId};
-use nexusmon_shared::message::CoordinatorMessage;
-use nexusmon_shared::outcome::{Ending, Refusal};
+use nexusmon_shared::message::{CoordinatorMessage, RevokedApproval};
+use nexusmon_shared::outcome::{Ending, Refusal, Report};
 use nexusmon_shared::plan::Author;
+use nexusmon_shared::trust::approval::StandingApproval;
 use nexusmon_shared::trust::canonical;
 use nexusmon_shared::trust::ed25519::PublicKey;
 use nexusmon_shared::trust::key::PersonKey;
@@ -189,6 +190,36 @@ async fn without_a_roster_nothing_grave_runs_and_a_foreign_one_is_not_taken() {
         };
         assert!(detail.contains("nexusmon key make"), "{detail}");
     }
+    actor.kill().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_back_covers_nothing_also_after_a_restart() {
+    let stage = Stage::new().await;
+    let (actor, mut session) = trusting(&stage).await;
+    let mut forger = Forger::new();
+    let covered = forger.covered();
+    send(&session, &covered).await;
+    assert_eq!(session.reports(1).await[0].ending, succeeded());
+    let shown = covered.order.standing.as_ref().unwrap();
+    let document = StandingApproval::read(&shown.standing).unwrap();
+    let (digest, expires_at) = (document.digest(), document.expires_at);
+    session.send(CoordinatorMessage::RevokedStanding(vec![RevokedApproval { digest, expires_at }])).await;
+    let refused = |report: &Report| {
+        let Ending::Refused { reason: Refusal::MissingConsent, detail } = &report.ending else {
+            panic!("{report:?}")
+        };
+        assert!(detail.contains("taken back"), "{detail}");
+    };
+    send(&session, &forger.replay(&covered)).await;
+    refused(&session.reports(1).await[0]);
+    actor.kill().await;
+    // Whoever holds the coordinator now says nothing of it.
+    let actor = stage.agent(|_| Act::After(std::time::Duration::ZERO, succeeded())).await;
+    let mut session = stage.fake.session().await;
+    session.welcome(session.hello.held.iter().map(|held| held.attempt).collect()).await;
+    send(&session, &forger.replay(&covered)).await;
+    refused(&session.reports(1).await[0]);
     actor.kill().await;
 }
 

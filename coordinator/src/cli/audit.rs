@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
-use serde_json::Value;
+use nexusmon_shared::trust::checkpoint::{Restore, RestoreRecord};
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
 use super::client::{Client, CommandError, escape};
+use super::key::Place;
 use super::{Connection, render, verify};
 
 #[derive(Debug, Args)]
@@ -30,6 +32,14 @@ enum AuditCommand {
         /// `-` for standard output
         #[arg(short, long, default_value = "nexusmon-audit.ndjson")]
         output: PathBuf,
+    },
+    /// Restores from backups. Agents that have seen more of the log than came back take no work until the owner has signed
+    Restored {
+        /// Sign for those that are not signed yet, with the owner's key on this machine
+        #[arg(long)]
+        sign: bool,
+        #[command(flatten)]
+        place: Place,
     },
     /// Check an export, without a coordinator and without a network. Exit codes: 0 it holds, 1 it does not, 2 it cannot
     /// be read
@@ -54,6 +64,9 @@ pub(super) async fn audit(connection: &Connection, arguments: AuditArgs) -> Resu
         AuditCommand::Verify(arguments) => verify::verify(&arguments, connection.json),
         AuditCommand::Tail(arguments) => tail(&Client::new(connection)?, arguments).await,
         AuditCommand::Checkpoint => checkpoint(&Client::new(connection)?).await,
+        AuditCommand::Restored { sign, place } => {
+            restored(&Client::new(connection)?, sign.then_some(&place)).await
+        }
         AuditCommand::Export { output } => export(&Client::new(connection)?, &output).await,
     }
 }
@@ -128,9 +141,68 @@ async fn export(client: &Client, output: &Path) -> Result<(), CommandError> {
     file.sync_all().await.map_err(|error| broken(&error))?;
     tokio::fs::rename(&partial, output).await.map_err(|error| broken(&error))?;
     if client.json {
-        render::json(&serde_json::json!({"file": output}));
+        render::json(&json!({"file": output}));
     } else {
         println!("{}", output.display());
     }
     Ok(())
+}
+
+const RESTORES: &str = "/v1/governance/audit/restores";
+
+/// Lists the restores; with a place for the key, signs for those that are not signed.
+async fn restored(client: &Client, sign: Option<&Place>) -> Result<(), CommandError> {
+    let mut answer = client.get(RESTORES).await?;
+    let mut list = read(&answer)?;
+    if let Some(place) = sign {
+        let unsigned: Vec<RestoreRecord> =
+            list.iter().filter(|one| one.signature.is_none()).map(|one| one.record).collect();
+        if !client.json {
+            for record in &unsigned {
+                eprintln!("{}", said(record));
+            }
+        }
+        if !unsigned.is_empty() {
+            let key = place.open()?;
+            for record in unsigned {
+                let signed = record.sign(key.signing_key());
+                let body = json!({"record": signed.record, "signature": signed.signature});
+                answer = client.post(RESTORES, &body).await?;
+            }
+            list = read(&answer)?;
+        }
+    }
+    if client.json {
+        render::json(&answer);
+        return Ok(());
+    }
+    if list.is_empty() {
+        println!("nothing was restored from a backup");
+        return Ok(());
+    }
+    let rows = list.iter().map(|Restore { record, signature }| {
+        let by = signature
+            .as_ref()
+            .map_or("nobody: `--sign`".to_owned(), |by| by.key.to_string()[..12].to_owned());
+        let RestoreRecord { old_epoch, new_epoch, size, root, .. } = record;
+        vec![
+            old_epoch.to_string(),
+            new_epoch.to_string(),
+            size.to_string(),
+            root.to_string()[..16].to_owned(),
+            by,
+        ]
+    });
+    render::table(&["old epoch", "new epoch", "entries", "root", "signed by"], rows.collect());
+    Ok(())
+}
+
+fn said(record: &RestoreRecord) -> String {
+    let RestoreRecord { old_epoch, new_epoch, size, root, .. } = record;
+    format!("epoch {old_epoch} went back to {size} entries (root {root}) and goes on as epoch {new_epoch}")
+}
+
+fn read(answer: &Value) -> Result<Vec<Restore>, CommandError> {
+    serde_json::from_value(answer["items"].clone())
+        .map_err(|error| CommandError::Failed(format!("the list of restores cannot be read: {error}")))
 }

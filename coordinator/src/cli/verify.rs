@@ -25,6 +25,9 @@ pub(super) struct VerifyArgs {
     /// without it the file vouches for itself
     #[arg(long)]
     key: Option<String>,
+    /// The owner's key, as `nexusmon key show` prints it on its own machine: whose signatures count begins with it
+    #[arg(long, value_name = "DIGITS")]
+    owner_key: Option<String>,
     /// A head kept from an earlier look, as a file with its note: the log must contain it. May be given several times
     #[arg(long)]
     checkpoint: Vec<PathBuf>,
@@ -65,6 +68,10 @@ fn trusted(arguments: &VerifyArgs) -> Result<Trusted, CommandError> {
     let mut trusted = Trusted::default();
     if let Some(key) = &arguments.key {
         trusted = trusted.with_key(key).map_err(|error| CommandError::Usage(format!("--key: {error}")))?;
+    }
+    if let Some(key) = &arguments.owner_key {
+        let known = trusted.with_owner_key(key);
+        trusted = known.map_err(|error| CommandError::Usage(format!("--owner-key: {error}")))?;
     }
     for path in &arguments.checkpoint {
         let note = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
@@ -126,19 +133,46 @@ fn tell(verified: &Verified, json: bool) {
         dispatches,
         completions,
         verdicts,
+        signatures,
+        unsigned,
+        owner_key,
+        owner_key_was_known,
+        restores,
+        restores_signed,
         unjudged,
     } = verified;
+    let owner_key = owner_key.map(|key| key.to_string());
     if json {
         render::json(&json!({"holds": true, "organism": organism.to_string(), "entries": entries,
             "root": root.to_string(), "checkpoints": checkpoints, "key": key,
             "key_was_known": key_was_known, "known_heads": known_heads, "witnesses": witnesses,
             "witnesses_apart": witnesses_apart, "dispatches": dispatches, "completions": completions,
-            "verdicts": verdicts, "unjudged": unjudged}));
+            "verdicts": verdicts, "signatures": signatures, "unsigned": unsigned, "owner_key": owner_key,
+            "owner_key_was_known": owner_key_was_known, "restores": restores,
+            "restores_signed": restores_signed, "unjudged": unjudged}));
         return;
     }
     println!("holds: {entries} entries of {organism} under {checkpoints} signed heads");
     println!("root   {root}");
     println!("checked {dispatches} dispatches, {completions} completions, {verdicts} policy verdicts");
+    match &owner_key {
+        None => println!("nobody could sign: there is no roster"),
+        Some(key) if *owner_key_was_known => {
+            println!("checked {signatures} signatures by the rosters that begin with your owner key {key}");
+        }
+        Some(key) => {
+            println!("checked {signatures} signatures by the rosters that begin with owner key {key}");
+            println!(
+                "compare that with `nexusmon key show` on the owner's machine, or give it with --owner-key"
+            );
+        }
+    }
+    if *restores > 0 {
+        println!("restored from a backup {restores} times, {restores_signed} of them signed by the owner");
+    }
+    if *unsigned > 0 {
+        println!("{unsigned} decisions were made before anybody could sign, and have no signature");
+    }
     if *unjudged > 0 {
         println!(
             "{unjudged} plans were judged by a version that did not write down what it asked the policies"

@@ -147,6 +147,8 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("audit.read", routes!(audit_log::checkpoint)))
         .routes(may("audit.read", routes!(audit_log::proof)))
         .routes(may("audit.export", routes!(audit_log::export)))
+        .routes(may("audit.read", routes!(audit_log::restores)))
+        .routes(may("audit.restore", routes!(audit_log::sign_restore)))
         // The organism, its thinking, and everything live.
         .routes(may("organism.read", routes!(organism::status)))
         .routes(may("evolution.read", routes!(organism::evolution)))

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::time::SharedClock;
+use nexusmon_shared::trust::checkpoint::{Restore, RestoreRecord};
 use nexusmon_store::{Archive, AuditEntry, Store, StoreConfig, StoreError};
 use serde_json::json;
 
@@ -79,7 +80,26 @@ async fn begin_epoch(
     let config = StoreConfig { alone: true, ..StoreConfig::new(place.database_url.clone(), "restoring") };
     let store = Store::open(&config, clock, &lifecycle).await?;
     // What the log was when it was restored: agents that have seen more of it say so.
-    let log = store.read().await?.audit_tree_now().await?;
+    let mut read = store.read().await?;
+    let log = read.audit_tree_now().await?;
+    let known = read.restores().await?;
+    drop(read);
+    let record = RestoreRecord {
+        organism: manifest.organism,
+        old_epoch: manifest.epoch,
+        new_epoch: epoch,
+        size: log.size(),
+        root: log.root(),
+    };
+    // Of earlier ones, too: agents that were away follow them one by one.
+    let unreadable = |error: serde_json::Error| {
+        OpsError::Refused(format!("the list of earlier restores in the backup cannot be read: {error}"))
+    };
+    let known: Option<Vec<Restore>> =
+        known.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)?;
+    let mut restores = known.unwrap_or_default();
+    restores.push(Restore { record, signature: None });
+    let restores = serde_json::to_string(&restores).map_err(unreadable)?;
     let entry = AuditEntry {
         at: now,
         actor: "nexusmon".into(),
@@ -94,9 +114,10 @@ async fn begin_epoch(
     };
     let begun: Result<(), StoreError> = store
         .write("beginning the new epoch", move |tx| {
-            let entry = entry.clone();
+            let (entry, restores) = (entry.clone(), restores.clone());
             Box::pin(async move {
                 tx.begin_epoch(epoch, now).await?;
+                tx.put_restores(&restores, now).await?;
                 tx.audit([entry])
             })
         })

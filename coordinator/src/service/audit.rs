@@ -3,12 +3,13 @@
 mod export;
 mod proof;
 mod publish;
+mod restores;
 mod witness;
 
 use std::sync::{Mutex, RwLock};
 
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::id::MissionId;
+use nexusmon_shared::id::{AuditId, MissionId};
 use nexusmon_shared::time::Timestamp;
 use serde_json::Value;
 
@@ -20,6 +21,7 @@ pub use export::export;
 pub(super) use export::log_key;
 pub use proof::{ConsistencyView, InclusionView, consistency, inclusion};
 pub use publish::{publish, thin};
+pub use restores::{restores, sign_restore};
 pub(crate) use witness::greet;
 pub use witness::{CheckpointView, WitnessView, ask_witnesses, checkpoint, cosigned};
 
@@ -35,6 +37,7 @@ pub(crate) struct Log {
 #[derive(Debug, Clone)]
 pub struct AuditView {
     pub seq: i64,
+    pub id: AuditId,
     pub at: Timestamp,
     /// A principal's or agent's id, or `nexusmon`.
     pub actor: String,
@@ -69,6 +72,7 @@ pub async fn list(app: &App, filter: AuditFilter, page: PageRequest) -> Result<P
 pub(super) fn view(row: nexusmon_store::AuditRow) -> Result<AuditView> {
     Ok(AuditView {
         seq: row.seq,
+        id: row.id,
         at: row.at,
         actor: row.actor,
         action: row.action,

@@ -15,8 +15,10 @@ pub struct HouseView {
     pub advice: Vec<Advice>,
 }
 
-/// One activation; idempotent. Pages nobody needs go back to the system, the write-ahead log is held to its bound.
+/// One activation; idempotent. Pages nobody needs go back to the system, the write-ahead log is held to its bound; a roster
+/// whose time has come is the one that new agents pin.
 pub async fn tidy(app: &App) -> Result<()> {
+    super::roster::refresh(app).await?;
     let tidied = app.store.tidy().await?;
     if tidied.held {
         tracing::warn!(

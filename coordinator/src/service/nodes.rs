@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use nexusmon_shared::attempt::AttemptRef;
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::AgentId;
 use nexusmon_shared::lifecycle::chain;
 use nexusmon_shared::message::{CoordinatorMessage, GoodbyeCode, SUSPECT_AFTER};
@@ -14,7 +15,7 @@ use nexusmon_store::{AgentState, NoticeKind, NoticeRow, Topic, Tx};
 use tokio::sync::watch;
 
 use super::unit::After;
-use super::{agents, dispatch, evolution, flags, halt, policies, secrets};
+use super::{agents, dispatch, evolution, flags, halt, policies, secrets, standing};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -60,6 +61,8 @@ struct Heard {
     missions: watch::Receiver<u64>,
     notices: watch::Receiver<u64>,
     governance: watch::Receiver<u64>,
+    /// Standing approvals whose end agents here have heard of.
+    revoked: BTreeSet<Digest>,
 }
 
 impl Heard {
@@ -70,6 +73,7 @@ impl Heard {
             missions: app.store.heard(Topic::Missions),
             notices: app.store.heard(Topic::Notices),
             governance: app.store.heard(Topic::Governance),
+            revoked: BTreeSet::new(),
         };
         heard.all();
         heard
@@ -113,6 +117,7 @@ async fn look(app: &App, heard: &mut Heard, fleet: &mut FleetWatch) -> Result<()
         flags::load(app).await?;
         policies::load(app).await?;
         secrets::load(app).await?;
+        standing::follow_revoked(app, &mut heard.revoked).await?;
     }
     if taken(&mut heard.ready) {
         dispatch::refresh(app).await?;

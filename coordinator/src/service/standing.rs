@@ -5,11 +5,14 @@ mod ask;
 mod cover;
 mod spend;
 
+use std::collections::BTreeSet;
+
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, ApprovalId, MissionId, PrincipalId, StandingId, TaskId};
+use nexusmon_shared::message::{CoordinatorMessage, MAX_REVOKED, RevokedApproval};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{ApprovalRow, ApprovalState, Connection, StandingRow, StandingState};
+use nexusmon_store::{ApprovalRow, ApprovalState, Connection, StandingRow, StandingState, Topic};
 use serde_json::{Value, json};
 
 use super::unit::{Actor, SYSTEM, Unit};
@@ -105,10 +108,11 @@ pub async fn get(app: &App, id: StandingId) -> Result<StandingView> {
     Ok(view)
 }
 
-/// Takes it back: nothing begins under it any more. Machines that hold nothing of this are bound by its end and its uses.
+/// Takes it back: nothing begins under it any more. Machines are told, and write it down; one that is away hears of it with
+/// its next session, and until then is bound by its end and its uses.
 pub async fn revoke(app: &App, caller: &Caller, id: StandingId) -> Result<StandingView> {
     let unit_app = app.clone();
-    let after = app
+    let (after, revoked) = app
         .store
         .write_with("standing.revoke", Actor::from(caller), move |tx, actor| {
             let app = unit_app.clone();
@@ -130,12 +134,37 @@ pub async fn revoke(app: &App, caller: &Caller, id: StandingId) -> Result<Standi
                     None,
                     json!({"used": row.used}),
                 );
-                unit.finish().await
+                let revoked = vec![RevokedApproval { digest: row.digest, expires_at: row.expires_at }];
+                unit.tx.wake(Topic::Governance);
+                Ok::<_, Error>((unit.finish().await?, revoked))
             })
         })
         .await?;
     after.run(app);
+    for live in app.sessions.all() {
+        live.offer(CoordinatorMessage::RevokedStanding(revoked.clone()));
+    }
     get(app, id).await
+}
+
+/// What agents are told after each welcome: a machine that was away hears of it, too.
+pub(super) async fn revoked(read: &mut Connection, now: Timestamp) -> Result<Vec<RevokedApproval>> {
+    let most = u32::try_from(MAX_REVOKED).unwrap_or(u32::MAX);
+    let rows = read.standing_revoked(now, most).await?;
+    Ok(rows.iter().map(|row| RevokedApproval { digest: row.digest, expires_at: row.expires_at }).collect())
+}
+
+/// Tells the agents of this node what another node took back; `told` is what they heard of already.
+pub(super) async fn follow_revoked(app: &App, told: &mut BTreeSet<Digest>) -> Result<()> {
+    let all = revoked(&mut app.store.read().await?, app.clock.now()).await?;
+    let news: Vec<_> = all.iter().filter(|one| !told.contains(&one.digest)).copied().collect();
+    if !news.is_empty() {
+        for live in app.sessions.all() {
+            live.offer(CoordinatorMessage::RevokedStanding(news.clone()));
+        }
+    }
+    *told = all.into_iter().map(|one| one.digest).collect();
+    Ok(())
 }
 
 fn subject(row: &ApprovalRow) -> Result<StandingId> {

@@ -11,12 +11,19 @@ use crate::transaction::Tx;
 
 /// Name of the setting that says which epoch's start has things to end yet.
 const RESTORED: &str = "restored_epoch";
+/// Name of the setting that lists the restores there were, with what the owner signed of them.
+const RESTORES: &str = "restores";
 
 impl Connection {
     /// The epoch a restore began, while its coordinator has not ended what older ones left.
     pub async fn restored_epoch(&mut self) -> Result<Option<u32>, StoreError> {
         let setting = self.setting(RESTORED).await?;
         Ok(setting.and_then(|setting| setting.value.parse().ok()).filter(|epoch| *epoch > 0))
+    }
+
+    /// The restores there were, as JSON, the oldest first; `None`: there was none.
+    pub async fn restores(&mut self) -> Result<Option<String>, StoreError> {
+        Ok(self.setting(RESTORES).await?.map(|setting| setting.value))
     }
 
     /// Unfinished missions that somebody has approved.
@@ -60,6 +67,11 @@ impl Tx {
         .await?;
         self.execute(sql!("DELETE FROM uploads"), args![]).await?;
         self.put_setting(RESTORED, &epoch.to_string(), now).await
+    }
+
+    /// The restores there were, as JSON.
+    pub async fn put_restores(&mut self, list: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.put_setting(RESTORES, list, now).await
     }
 
     /// What older epochs left has been ended.

@@ -85,6 +85,23 @@ impl Connection {
         list.page(self, page, |row: &StandingRow| row.id.to_string()).await
     }
 
+    /// Those taken back that have not ended by themselves, the newest first.
+    pub async fn standing_revoked(
+        &mut self,
+        now: Timestamp,
+        most: u32,
+    ) -> Result<Vec<StandingRow>, StoreError> {
+        self.fetch(
+            sql!(
+                "SELECT [columns] FROM standing_approvals WHERE state = 'revoked' AND expires_at > $1 \
+                 ORDER BY id DESC LIMIT $2",
+                StandingRow
+            ),
+            args![now, most],
+        )
+        .await
+    }
+
     /// The newest uses.
     pub async fn standing_uses(
         &mut self,

@@ -61,6 +61,13 @@ async fn an_export_holds_and_one_changed_byte_is_found() -> Result<()> {
     assert!(verified.entries > early["size"].as_u64().context("a size")?);
     assert_eq!((verified.known_heads, verified.verdicts, verified.unjudged), (1, 9, 0));
     let all = served.get("/v1/governance/audit?limit=200").await?;
+    // Whoever reads an entry can make its digest anew.
+    let entry = &all["items"][0];
+    let fields = ["action", "actor", "at", "body", "id", "mission", "subject", "subject_kind"];
+    let fields: serde_json::Map<String, Value> =
+        fields.iter().map(|name| ((*name).to_owned(), entry[*name].clone())).collect();
+    let canonical = nexusmon_shared::trust::canonical::to_bytes(&Value::Object(fields))?;
+    assert_eq!(Digest::of(&canonical), digest(&entry["digest"]), "{entry:#}");
     assert!(all["items"].as_array().is_some_and(|items| items.len() as u64 >= verified.entries));
     // One letter of one goal.
     let spoilt = text.replacen("entry after entry, 3", "entry after entry, 5", 1);

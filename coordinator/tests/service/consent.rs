@@ -22,11 +22,11 @@ use crate::harness::{World, both, succeed};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-fn signing(seed: u8) -> SigningKey {
+pub(crate) fn signing(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
-fn cli(seed: u8) -> PersonKey {
+pub(crate) fn cli(seed: u8) -> PersonKey {
     PersonKey::Cli { public_key: PublicKey::of(&signing(seed)) }
 }
 
@@ -76,14 +76,14 @@ pub(crate) async fn sign_roster(world: &World, second: Option<&Caller>) {
     assert_eq!(kept.owner_key, cli(1).id());
 }
 
-async fn grave(world: &World) -> MissionId {
+pub(crate) async fn grave(world: &World) -> MissionId {
     let body = json!({"goal": "grave", "tasks": [{"id": "t", "uses": "probe.grave"}]});
     let mission = world.create(body).await;
     assert_eq!(mission.summary.status.as_str(), "awaiting_approval");
     mission.summary.id
 }
 
-async fn pending(world: &World, mission: MissionId) -> Vec<ApprovalView> {
+pub(crate) async fn pending(world: &World, mission: MissionId) -> Vec<ApprovalView> {
     let filter = ApprovalFilter { status: Some("pending".to_owned()), mission: Some(mission) };
     approvals::list(&world.app, filter, PageRequest::default()).await.unwrap().items
 }
@@ -119,7 +119,7 @@ pub(crate) async fn decide(
 }
 
 /// The owner approves what waits.
-async fn approve(world: &World, mission: MissionId, nonce: u8) -> ApprovalView {
+pub(crate) async fn approve(world: &World, mission: MissionId, nonce: u8) -> ApprovalView {
     let approval = pending(world, mission).await.remove(0);
     let given = signature(world, &approval, 1, nonce);
     decide(world, &world.owner().await, &approval, Some(given)).await.unwrap()

@@ -9,6 +9,7 @@ use nexusmon_coordinator::service::missions::{self, MissionView, NewMission};
 use nexusmon_coordinator::service::standing::{self, NewStanding, StandingView};
 use nexusmon_coordinator::service::{Caller, PageRequest, playbooks, reviews};
 use nexusmon_shared::id::MissionId;
+use nexusmon_shared::message::{CoordinatorMessage, RevokedApproval};
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::time::Clock as _;
 use nexusmon_shared::trust::approval::{StandingApproval, is_closed};
@@ -177,7 +178,19 @@ both! {
         assert_eq!((spent.used, spent.status.as_str()), (1, "spent"));
 
         let second = given(&world, 5, 2).await;
+        agent.orders();
         standing::revoke(&world.app, &owner, second.id).await.unwrap();
+        // Machines hear of it: those that are here, and those that come later.
+        let mut late = world.agent("b").await;
+        for machine in [&mut agent, &mut late] {
+            let told = loop {
+                if let CoordinatorMessage::RevokedStanding(told) = machine.next().await {
+                    break told;
+                }
+            };
+            assert_eq!(told, [RevokedApproval { digest: second.digest, expires_at: second.expires_at }]);
+        }
+        late.vanish();
         let held = make(&world, &person, json!({"what": "x"})).await.unwrap();
         assert_eq!(held.summary.status.as_str(), "awaiting_approval");
         assert!(notes(&world, held.summary.id).await.contains("revoked"));

@@ -160,6 +160,17 @@ pub enum CoordinatorMessage {
     /// A signed roster as canonical JSON (`trust::roster::SignedRoster`): the first, or the next.
     Roster(Bytes),
     Secret(Box<SecretAnswer>),
+    /// Standing approvals that were taken back.
+    RevokedStanding(Vec<RevokedApproval>),
+}
+
+/// One that nothing is to begin under any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RevokedApproval {
+    /// Of the signed document.
+    pub digest: Digest,
+    /// When it would have ended.
+    pub expires_at: Timestamp,
 }
 
 /// What an attempt's leaf names in `secrets`, sealed to the agent.
@@ -194,6 +205,10 @@ pub struct CheckpointNotice {
     pub proof: Vec<Digest>,
     /// Of other agents, over the head before.
     pub cosignatures: Vec<String>,
+    /// Signed restore records as canonical JSON, the oldest first.
+    pub restores: Vec<Bytes>,
+    /// From where the last of them lets the log begin again.
+    pub restore_proof: Vec<Digest>,
 }
 
 /// Answers [`CheckpointNotice`].

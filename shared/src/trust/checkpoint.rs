@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 
 pub use cosignature::{Cosigned, cosign, cosigned};
-pub use restore::{RestoreError, RestoreRecord, SignedRestore};
+pub use restore::{MAX_RESTORE_BYTES, Restore, RestoreError, RestoreRecord, SignedRestore};
 
 use super::merkle::verify_consistency;
 use super::note::{KeyName, Note, NoteError, VerifierKey};

@@ -1,8 +1,11 @@
-//! Heads of the audit log on their way to agents, and cosignatures on their way back.
+//! Heads of the audit log and what was taken back, on their way to agents; cosignatures on their way back.
 
 use super::field::{self, Read};
 use super::proto;
-use crate::message::{CheckpointNotice, Cosignature};
+use crate::digest::Digest;
+use crate::message::{CheckpointNotice, Cosignature, MAX_RESTORES, MAX_REVOKED, RevokedApproval};
+use crate::time::Timestamp;
+use crate::trust::checkpoint::MAX_RESTORE_BYTES;
 use crate::trust::note::MAX_NOTE_BYTES;
 
 /// A tree has no more levels, and a proof no more hashes, than twice this.
@@ -12,7 +15,11 @@ const MAX_LINE_BYTES: usize = 1024;
 const MAX_ALARM_BYTES: usize = 1024;
 
 pub(super) fn notice(head: proto::Checkpoint) -> Read<CheckpointNotice> {
-    let proto::Checkpoint { note, key, from, proof, cosignatures } = head;
+    let proto::Checkpoint { note, key, from, proof, cosignatures, restores, restore_proof } = head;
+    field::bounded("checkpoint.restores", restores.len(), MAX_RESTORES)?;
+    field::bounded("checkpoint.restore_proof", restore_proof.len(), MAX_PROOF)?;
+    let restore = |signed| field::blob("checkpoint.restores", signed, MAX_RESTORE_BYTES);
+    let hash = |hash: &bytes::Bytes| field::digest("checkpoint.restore_proof", hash);
     field::bounded("checkpoint.cosignatures", cosignatures.len(), MAX_COSIGNATURES)?;
     field::bounded("checkpoint.proof", proof.len(), MAX_PROOF)?;
     let line = |line| field::text("checkpoint.cosignatures", line, MAX_LINE_BYTES);
@@ -22,7 +29,26 @@ pub(super) fn notice(head: proto::Checkpoint) -> Read<CheckpointNotice> {
         from,
         proof: proof.iter().map(|hash| field::digest("checkpoint.proof", hash)).collect::<Read<_>>()?,
         cosignatures: cosignatures.into_iter().map(line).collect::<Read<_>>()?,
+        restores: restores.into_iter().map(restore).collect::<Read<_>>()?,
+        restore_proof: restore_proof.iter().map(hash).collect::<Read<_>>()?,
     })
+}
+
+pub(super) fn revoked(told: proto::RevokedStanding) -> Read<Vec<RevokedApproval>> {
+    field::bounded("revoked_standing.approvals", told.approvals.len(), MAX_REVOKED)?;
+    let one = |proto::RevokedApproval { digest, expires_at_micros }| {
+        let digest = field::digest("revoked_standing.approvals.digest", &digest)?;
+        Ok(RevokedApproval { digest, expires_at: Timestamp::from_micros(expires_at_micros) })
+    };
+    told.approvals.into_iter().map(one).collect()
+}
+
+pub(super) fn revoked_of(approvals: &[RevokedApproval]) -> proto::RevokedStanding {
+    let one = |approval: &RevokedApproval| proto::RevokedApproval {
+        digest: field::digest_bytes(&approval.digest),
+        expires_at_micros: approval.expires_at.as_micros(),
+    };
+    proto::RevokedStanding { approvals: approvals.iter().map(one).collect() }
 }
 
 pub(super) fn cosignature(given: proto::Cosignature) -> Read<Cosignature> {
@@ -36,8 +62,10 @@ pub(super) fn cosignature(given: proto::Cosignature) -> Read<Cosignature> {
 
 impl From<CheckpointNotice> for proto::Checkpoint {
     fn from(head: CheckpointNotice) -> Self {
-        let CheckpointNotice { note, key, from, proof, cosignatures } = head;
-        Self { note, key, from, proof: proof.iter().map(field::digest_bytes).collect(), cosignatures }
+        let CheckpointNotice { note, key, from, proof, cosignatures, restores, restore_proof } = head;
+        let hashes = |proof: &[Digest]| proof.iter().map(field::digest_bytes).collect();
+        let (proof, restore_proof) = (hashes(&proof), hashes(&restore_proof));
+        Self { note, key, from, proof, cosignatures, restores, restore_proof }
     }
 }
 

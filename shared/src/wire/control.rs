@@ -58,6 +58,7 @@ impl TryFrom<proto::CoordinatorMessage> for CoordinatorMessage {
                 Self::Roster(field::blob("roster.signed", signed, MAX_ROSTER_BYTES)?)
             }
             Kind::Secret(answer) => Self::Secret(Box::new(secret::answer(answer)?)),
+            Kind::RevokedStanding(told) => Self::RevokedStanding(checkpoint::revoked(told)?),
         })
     }
 }
@@ -90,6 +91,7 @@ impl From<CoordinatorMessage> for proto::CoordinatorMessage {
             Message::Checkpoint(head) => Kind::Checkpoint((*head).into()),
             Message::Roster(signed) => Kind::Roster(proto::Roster { signed }),
             Message::Secret(answer) => Kind::Secret((*answer).into()),
+            Message::RevokedStanding(approvals) => Kind::RevokedStanding(checkpoint::revoked_of(&approvals)),
         };
         Self { kind: Some(kind) }
     }

@@ -287,9 +287,24 @@ fn coordinator_message() -> impl Strategy<Value = CoordinatorMessage> {
         (halt_level(), any::<u64>()).prop_map(|(level, number)| Message::Halt(HaltNotice { level, number })),
         (".{0,80}", ".{0,80}", any::<u64>(), vec(digest(), 0..9), vec(".{0,40}", 0..4)).prop_map(
             |(note, key, from, proof, cosignatures)| {
-                Message::Checkpoint(Box::new(CheckpointNotice { note, key, from, proof, cosignatures }))
+                let restores = cosignatures.iter().map(|text: &String| text.clone().into()).collect();
+                let restore_proof = proof.iter().rev().copied().collect();
+                Message::Checkpoint(Box::new(CheckpointNotice {
+                    note,
+                    key,
+                    from,
+                    proof,
+                    cosignatures,
+                    restores,
+                    restore_proof,
+                }))
             }
         ),
+        vec((digest(), any::<i64>()), 0..4).prop_map(|told| {
+            let one =
+                |(digest, micros)| RevokedApproval { digest, expires_at: Timestamp::from_micros(micros) };
+            Message::RevokedStanding(told.into_iter().map(one).collect())
+        }),
     ]
 }
 

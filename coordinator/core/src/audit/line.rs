@@ -35,6 +35,8 @@ pub(super) struct Line<'a> {
     pub(super) agent: Option<AgentId>,
     #[serde(default)]
     pub(super) apart: Option<bool>,
+    #[serde(borrow, default)]
+    pub(super) signed: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "line")]
     pub(super) cosignature: Option<Cow<'a, str>>,
 }
@@ -43,6 +45,8 @@ pub(super) struct Line<'a> {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
     Header,
+    /// One that the next entry tells of, and that is too large for it.
+    Roster,
     Entry,
     Checkpoint,
     Witness,
@@ -57,8 +61,8 @@ pub(super) struct Entry<'a> {
     pub(super) action: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) actor: Cow<'a, str>,
-    #[serde(rename = "at")]
-    _at: serde::de::IgnoredAny,
+    #[serde(borrow)]
+    pub(super) at: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) body: &'a RawValue,
     pub(super) id: AuditId,

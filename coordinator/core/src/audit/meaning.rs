@@ -3,27 +3,37 @@
 //! Remembers missions that are not over, with their tasks; nothing of those that are.
 
 mod approval;
+mod roster;
 mod task;
 
 use std::collections::HashMap;
 
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::id::{MissionId, TaskId};
+use nexusmon_shared::id::{MissionId, OrganismId, TaskId};
 use nexusmon_shared::mission::MissionStatus;
+use nexusmon_shared::plan::Author;
 use nexusmon_shared::rank::Rank;
+use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::checkpoint::{RestoreRecord, SignedRestore};
 use serde::Deserialize;
 
 use super::bad::Bad;
 use super::line::Entry;
 use super::question::{Judged, Sets};
 use crate::policy::Verdict;
-use approval::{Approval, Approvals};
+use approval::{Approval, Approvals, Checked, Decision, Requested, When};
+pub(super) use roster::Rosters;
 use task::Tasks;
+
+/// The policy that holds work for the sake of a capability: its agents want signatures at any rank.
+const CAPABILITY: &str = "guard-capability-demands-approval";
 
 /// A mission that is not over.
 #[derive(Debug, Default)]
 struct Mission {
     plan: Option<Digest>,
+    author: Option<Author>,
+    held_for_capability: bool,
     answer: Option<Verdict>,
     /// The plan that people have approved.
     approved: Option<Digest>,
@@ -32,9 +42,11 @@ struct Mission {
 }
 
 /// What has been read so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Meaning {
+    organism: OrganismId,
     sets: Sets,
+    pub(super) rosters: Rosters,
     missions: HashMap<MissionId, Mission>,
     /// Approvals of acts beside missions.
     acts: Approvals,
@@ -45,10 +57,17 @@ pub(super) struct Meaning {
     pub(super) completions: u64,
     pub(super) dispatches: u64,
     pub(super) verdicts: u64,
+    /// Decisions whose signatures were checked.
+    pub(super) signatures: u64,
+    /// Decisions of before there was a roster that ought to be signed today.
+    pub(super) unsigned: u64,
     /// The kill switch is pulled.
     halted: bool,
     /// Of the newest restore.
     pub(super) epoch: Option<u32>,
+    /// Restores from backups, and how many of them the owner has signed for.
+    pub(super) restores: Vec<RestoreRecord>,
+    pub(super) restores_signed: u64,
 }
 
 #[derive(Deserialize)]
@@ -61,6 +80,8 @@ struct Planned {
     policies: Vec<String>,
     #[serde(default)]
     judged: Option<Judged>,
+    #[serde(default)]
+    author: Option<Author>,
     /// The standing approval that lets it begin.
     #[serde(default)]
     standing: Option<String>,
@@ -94,22 +115,52 @@ struct Standing {
 #[derive(Deserialize)]
 struct Restored {
     epoch: u32,
+    #[serde(default)]
+    old_epoch: Option<u32>,
+    #[serde(default)]
+    log_size: Option<u64>,
+    #[serde(default)]
+    log_root: Option<Digest>,
+}
+
+#[derive(Deserialize)]
+struct RestoreSigned {
+    signed: SignedRestore,
 }
 
 impl Meaning {
-    pub(super) fn with(sets: Sets) -> Self {
-        Self { sets, ..Self::default() }
+    pub(super) fn of(organism: OrganismId, sets: Sets, rosters: Rosters) -> Self {
+        Self {
+            organism,
+            sets,
+            rosters,
+            missions: HashMap::new(),
+            acts: Approvals::default(),
+            standing: HashMap::new(),
+            unjudged: 0,
+            completions: 0,
+            dispatches: 0,
+            verdicts: 0,
+            signatures: 0,
+            unsigned: 0,
+            halted: false,
+            epoch: None,
+            restores: Vec::new(),
+            restores_signed: 0,
+        }
     }
 
     pub(super) fn read(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
         match &*entry.action {
             // Of a policy, a trait, a standing approval: not of a mission.
             "approval.requested" if entry.mission.is_none() => {
-                self.acts.add(entry.subject.to_string(), Approval::requested(body(entry)?));
+                let approval = Approval::requested(body(entry)?, None, false);
+                self.acts.add(entry.subject.to_string(), approval);
                 Ok(())
             }
-            "approval.decided" if entry.mission.is_none() => {
-                self.acts.decide(&entry.subject, &entry.actor, &body(entry)?)
+            "roster.changed" => {
+                let at = time(entry)?;
+                self.rosters.changed(self.organism, at, body(entry)?)
             }
             "standing.activated" => {
                 let Activated { approval, digest, uses } = body(entry)?;
@@ -124,7 +175,12 @@ impl Meaning {
             "policy.changed" | "halt.released" | "trait.granted" => {
                 // Where people sign, the act names their approval.
                 if let Some(approval) = body::<Act>(entry)?.approval {
-                    self.acts.given(&approval)?;
+                    let kind = match &*entry.action {
+                        "policy.changed" => "policy_change",
+                        "halt.released" => "halt_release",
+                        _ => "trait_grant",
+                    };
+                    self.acts.given(&approval, kind)?;
                 }
                 if &*entry.action == "halt.released" {
                     self.halted = body::<Moved>(entry)?.to.is_none_or(|level| level != "none");
@@ -141,37 +197,53 @@ impl Meaning {
             "mission.created" | "mission.planned" => self.planned(entry),
             "approval.requested" => {
                 let id = entry.subject.to_string();
-                let approval = Approval::requested(body(entry)?);
-                self.mission(entry)?.approvals.add(id, approval);
+                let requested: Requested = body(entry)?;
+                let mission = self.mission(entry)?;
+                // It says so of the plan it judged, once.
+                let held = requested.is_of_plan() && std::mem::take(&mut mission.held_for_capability);
+                let approval = Approval::requested(requested, mission.author.as_ref(), held);
+                mission.approvals.add(id, approval);
                 Ok(())
             }
-            "approval.decided" => {
-                let (id, actor) = (&*entry.subject, &*entry.actor);
-                let decision = body(entry)?;
-                self.mission(entry)?.approvals.decide(id, actor, &decision)
-            }
+            "approval.decided" => self.decided(entry),
             "mission.approved" => self.approved(entry),
             "halt.pulled" => {
                 self.halted = body::<Moved>(entry)?.to.is_none_or(|level| level != "none");
                 Ok(())
             }
             "organism.restored" => {
-                self.epoch = Some(body::<Restored>(entry)?.epoch);
+                let Restored { epoch, old_epoch, log_size, log_root } = body(entry)?;
+                self.epoch = Some(epoch);
+                if let (Some(old_epoch), Some(size), Some(root)) = (old_epoch, log_size, log_root) {
+                    let organism = self.organism;
+                    self.restores.push(RestoreRecord { organism, old_epoch, new_epoch: epoch, size, root });
+                }
                 Ok(())
             }
+            "restore.signed" => self.restore_signed(entry),
             action if action.starts_with("mission.") => self.moved(entry),
             _ => Ok(()),
         }
     }
 
+    /// The owner speaks of a restore that the log knows, by the roster of then.
+    fn restore_signed(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
+        let RestoreSigned { signed } = body(entry)?;
+        let at = time(entry)?;
+        let bad = |reason: String| Bad::new("restore", reason);
+        if !self.restores.contains(&signed.record) {
+            return Err(bad("signed is a restore that the log does not tell of".to_owned()));
+        }
+        let roster = self.rosters.in_force(at);
+        let roster = roster.ok_or_else(|| bad("a restore is signed before there was a roster".to_owned()))?;
+        signed.verify(roster, signed.record.old_epoch).map_err(|error| bad(error.to_string()))?;
+        self.restores_signed += 1;
+        Ok(())
+    }
+
     fn mission(&mut self, entry: &Entry<'_>) -> Result<&mut Mission, Bad> {
         let id = entry.mission.ok_or_else(|| Bad::new("body", "the entry names no mission"))?;
-        self.missions.get_mut(&id).ok_or_else(|| {
-            Bad::new(
-                "mission",
-                format!("{} in mission {id}, which was not created before or is over", entry.action),
-            )
-        })
+        known(&mut self.missions, entry, id)
     }
 
     fn planned(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
@@ -185,6 +257,10 @@ impl Meaning {
         let status = planned.status.as_deref().or(planned.to.as_deref());
         let mission = self.missions.entry(id).or_default();
         mission.plan = planned.plan_digest;
+        if planned.author.is_some() {
+            mission.author = planned.author;
+        }
+        mission.held_for_capability = planned.policies.iter().any(|policy| policy == CAPABILITY);
         mission.approved = None;
         mission.answer = None;
         match (&planned.judged, planned.plan_digest) {
@@ -200,6 +276,23 @@ impl Meaning {
         }
         if is_over(status) {
             self.missions.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn decided(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
+        let decision: Decision = body(entry)?;
+        let at = time(entry)?;
+        let approvals = match entry.mission {
+            None => &mut self.acts,
+            Some(id) => &mut known(&mut self.missions, entry, id)?.approvals,
+        };
+        let roster = self.rosters.in_force(at);
+        let when = When { organism: self.organism, mission: entry.mission, actor: &entry.actor, at, roster };
+        match approvals.decide(&entry.subject, &decision, &when)? {
+            Checked::Signature => self.signatures += 1,
+            Checked::Unsigned => self.unsigned += 1,
+            Checked::Nothing => {}
         }
         Ok(())
     }
@@ -303,6 +396,23 @@ fn check_begin(answer: Verdict, status: Option<&str>, covered: bool) -> Result<(
         }
         _ => Ok(()),
     }
+}
+
+fn known<'a>(
+    missions: &'a mut HashMap<MissionId, Mission>,
+    entry: &Entry<'_>,
+    id: MissionId,
+) -> Result<&'a mut Mission, Bad> {
+    missions.get_mut(&id).ok_or_else(|| {
+        Bad::new(
+            "mission",
+            format!("{} in mission {id}, which was not created before or is over", entry.action),
+        )
+    })
+}
+
+fn time(entry: &Entry<'_>) -> Result<Timestamp, Bad> {
+    entry.at.parse().map_err(|_| Bad::new("body", format!("`{}` is not a time", entry.at)))
 }
 
 fn is_over(status: Option<&str>) -> bool {

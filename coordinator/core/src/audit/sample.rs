@@ -1,5 +1,5 @@
-//! Makes honest logs of any length for tests and benches: missions with tasks, some of them approved, as the coordinator
-//! writes them, signed by a key that is known.
+//! Makes honest logs of any length for tests and benches: missions with tasks, some of them approved by signatures, as
+//! the coordinator writes them, signed by a key that is known.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,18 @@ use nexusmon_shared::attempt::Fence;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::effects::Effects;
 use nexusmon_shared::id::{AgentId, ApprovalId, AuditId, MissionId, OrganismId, PrincipalId, TaskId};
+use nexusmon_shared::plan::Author;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::approval::{Nonce, SignedDecision, Statement, SubjectKind, Verdict};
 use nexusmon_shared::trust::canonical;
 use nexusmon_shared::trust::checkpoint::{Checkpoint, cosign, origin, witness};
 use nexusmon_shared::trust::ed25519::{PublicKey, SigningKey};
+use nexusmon_shared::trust::key::{KeyId, PersonKey};
 use nexusmon_shared::trust::merkle::{Frontier, leaf_hash};
 use nexusmon_shared::trust::note::{Algorithm, VerifierKey};
+use nexusmon_shared::trust::roster::{Need, Person, Role, Roster, SignedRoster};
+use nexusmon_shared::trust::signable::Signable as _;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -32,6 +37,71 @@ const BEGAN: i64 = 1_767_225_600_000_000;
 /// The key of the log.
 pub fn log_key() -> SigningKey {
     SigningKey::from_bytes(&[3; 32])
+}
+
+/// The key of the owner, who signs rosters.
+pub fn owner_key() -> SigningKey {
+    SigningKey::from_bytes(&[31; 32])
+}
+
+/// As the owner knows it.
+pub fn owner_key_id() -> KeyId {
+    person_key(&owner_key()).id()
+}
+
+pub(super) fn approver_key() -> SigningKey {
+    SigningKey::from_bytes(&[32; 32])
+}
+
+pub(super) fn person_key(key: &SigningKey) -> PersonKey {
+    PersonKey::Cli { public_key: PublicKey::of(key) }
+}
+
+/// The first roster: the owner, who writes the plans, and somebody who approves them.
+pub fn roster() -> SignedRoster {
+    let person = |name: &str, role, key: &SigningKey| Person {
+        name: name.to_owned(),
+        role,
+        keys: [person_key(key)].into(),
+    };
+    let roster = Roster {
+        organism: ORGANISM,
+        number: 1,
+        predecessor: None,
+        persons: BTreeMap::from([
+            (AUTHOR, person("owner", Role::Owner, &owner_key())),
+            (APPROVER, person("approver", Role::Approver, &approver_key())),
+        ]),
+        need: Need::default(),
+        agents: BTreeMap::new(),
+        recovery: None,
+    };
+    SignedRoster::new(roster).signed_by(&owner_key())
+}
+
+/// What an entry tells of a roster.
+pub(super) fn told(signed: &SignedRoster, at: Timestamp) -> Value {
+    json!({"number": signed.roster.number, "digest": signed.roster.digest(), "in_force_at": at, "signed": signed})
+}
+
+/// What an entry tells of an approval by the holder of a key.
+pub(super) fn decision(
+    key: &SigningKey,
+    mission: MissionId,
+    digest: Digest,
+    at: Timestamp,
+    nonce: u128,
+) -> SignedDecision {
+    let statement = Statement {
+        organism: ORGANISM,
+        subject: SubjectKind::MissionPlan,
+        digest,
+        mission: Some(mission),
+        verdict: Verdict::Approve,
+        valid_until: at + std::time::Duration::from_hours(24),
+        nonce: Nonce::from_bytes(nonce.to_be_bytes()),
+    };
+    statement.sign(key)
 }
 
 /// As operators know it.
@@ -66,6 +136,8 @@ pub fn write(seed: u64, entries: u64, every: u64, sink: &mut dyn FnMut(&str)) ->
     let line = String::new();
     let mut log = Log { key, agent, exporter, frontier, rng, every, until: entries, due: every, line, sink };
     log.enroll();
+    let body = told(&roster(), log.now());
+    log.entry(&AUTHOR.to_string(), "roster.changed", ("roster", "1".to_owned()), None, &body);
     let mut number = 0;
     while log.frontier.size() < log.until {
         number += 1;
@@ -123,7 +195,7 @@ impl Log<'_> {
         let decision = policies.answer(&question);
         let status = if grave { "awaiting_approval" } else { "running" };
         let body = json!({"goal": "sample", "status": status, "rank": rank, "plan_digest": plan, "tasks": tasks,
-            "policies": decision.policies,
+            "policies": decision.policies, "author": Author::Person(AUTHOR),
             "judged": {"policy_set": policies.digest(), "question": question, "answer": decision.verdict}});
         let subject = ("mission", mission.to_string());
         self.entry(&AUTHOR.to_string(), "mission.created", subject.clone(), Some(mission), &body);
@@ -139,9 +211,11 @@ impl Log<'_> {
 
     fn approve(&mut self, mission: MissionId, plan: Digest, number: u64) {
         let id = ApprovalId::from_bits(u128::from(number)).to_string();
-        let body = json!({"subject_kind": "mission_plan", "subject": mission, "digest": plan, "needed": 1});
+        let body = json!({"subject_kind": "mission_plan", "subject": mission, "digest": plan, "rank": Rank::A,
+            "needed": 1, "author": Author::Person(AUTHOR)});
         self.entry("nexusmon", "approval.requested", ("approval", id.clone()), Some(mission), &body);
-        let body = json!({"verdict": "approve", "digest": plan});
+        let signed = decision(&approver_key(), mission, plan, self.now(), number.into());
+        let body = json!({"verdict": "approve", "digest": plan, "signed": signed});
         let approver = APPROVER.to_string();
         self.entry(&approver, "approval.decided", ("approval", id.clone()), Some(mission), &body);
         let body = json!({"from": "awaiting_approval", "to": "running", "approval": id, "digest": plan});
@@ -163,6 +237,12 @@ impl Log<'_> {
         }
     }
 
+    /// When the next entry is written.
+    fn now(&self) -> Timestamp {
+        let number = i64::try_from(self.frontier.size() + 1).unwrap_or(0);
+        Timestamp::from_micros(BEGAN + number * 1_000)
+    }
+
     fn entry(
         &mut self,
         actor: &str,
@@ -172,7 +252,7 @@ impl Log<'_> {
         body: &Value,
     ) {
         let number = self.frontier.size() + 1;
-        let at = Timestamp::from_micros(BEGAN + i64::try_from(number).unwrap_or(0) * 1_000).to_string();
+        let at = self.now().to_string();
         let id = AuditId::from_bits(u128::from(number)).to_string();
         let fields: BTreeMap<&str, Value> = BTreeMap::from([
             ("action", action.into()),

@@ -3,6 +3,7 @@
 
 mod lies;
 mod parts;
+mod signatures;
 
 use nexusmon_shared::trust::ed25519::SigningKey;
 use rand::RngExt as _;
@@ -10,6 +11,7 @@ use rand::rngs::StdRng;
 
 use super::bad::Bad;
 use parts::{Item, Parts};
+use signatures::FORGERIES;
 
 /// A spoilt export.
 #[derive(Debug)]
@@ -48,7 +50,9 @@ const OF_THE_PAST: [&str; 3] = ["old_end", "other_key", "rewritten"];
 /// Spoils an honest export in some way. `key` is the log's: without it nothing is signed anew with it.
 pub fn tamper(honest: &str, key: Option<&SigningKey>, rng: &mut StdRng) -> Tampered {
     let parts = Parts::read(honest);
-    let most = OF_THE_FILE.len() + OF_THE_PAST.len() + if key.is_some() { lies::LIES.len() } else { 0 };
+    let most = OF_THE_FILE.len()
+        + OF_THE_PAST.len()
+        + if key.is_some() { lies::LIES.len() + FORGERIES.len() } else { 0 };
     loop {
         let pick = rng.random_range(0..most);
         let spoilt = match pick {
@@ -57,8 +61,11 @@ pub fn tamper(honest: &str, key: Option<&SigningKey>, rng: &mut StdRng) -> Tampe
                 of_the_past(OF_THE_PAST[pick - OF_THE_FILE.len()], parts.clone(), key, rng)
             }
             pick => key.and_then(|key| {
-                let kind = lies::LIES[pick - OF_THE_FILE.len() - OF_THE_PAST.len()];
-                lies::lie(kind, parts.clone(), key, rng)
+                let pick = pick - OF_THE_FILE.len() - OF_THE_PAST.len();
+                match lies::LIES.get(pick) {
+                    Some(kind) => lies::lie(kind, parts.clone(), key, rng),
+                    None => signatures::forge(FORGERIES[pick - lies::LIES.len()], parts.clone(), key, rng),
+                }
             }),
         };
         // Some ways do not go with some logs: another one, then.

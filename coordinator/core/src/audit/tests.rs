@@ -36,9 +36,11 @@ fn an_honest_log_holds() {
         let verified = verify(trusted(&text, true), &text).unwrap();
         assert!(verified.key_was_known);
         assert_eq!((verified.known_heads, verified.witnesses_apart, verified.unjudged), (1, 1, 0));
+        assert_eq!((verified.owner_key, verified.owner_key_was_known), (Some(sample::owner_key_id()), false));
+        assert_eq!(verified.unsigned, 0);
         if entries == 300 {
             assert!(verified.completions > 50 && verified.dispatches == verified.completions);
-            assert!(verified.verdicts > 10);
+            assert!(verified.verdicts > 10 && verified.signatures > 3);
         }
     }
 }
@@ -46,7 +48,7 @@ fn an_honest_log_holds() {
 #[test]
 fn whatever_is_done_to_a_log_is_found_at_its_place() {
     let mut kinds = std::collections::BTreeSet::new();
-    for seed in 0..250 {
+    for seed in 0..400 {
         let mut rng = StdRng::seed_from_u64(seed);
         let honest = sample::text(seed, 40, 4 + seed % 25);
         let tampered = tamper(&honest, Some(&log_key()), &mut rng);
@@ -54,7 +56,7 @@ fn whatever_is_done_to_a_log_is_found_at_its_place() {
         assert_eq!(tampered.judge(&found), None, "seed {seed}");
         kinds.insert(tampered.kind);
     }
-    assert_eq!(kinds.len(), 28, "every way was taken: {kinds:?}");
+    assert_eq!(kinds.len(), 35, "every way was taken: {kinds:?}");
 }
 
 #[test]
@@ -88,6 +90,17 @@ fn only_the_key_that_is_known_counts() {
     );
     let trusted = Trusted::default().with_checkpoint(forged.to_string().as_bytes()).unwrap();
     assert_eq!(verify(trusted, &text).unwrap_err().code, "key");
+}
+
+#[test]
+fn whose_signatures_count_begins_with_the_owner_key_that_is_known() {
+    let text = sample::text(3, 120, 20);
+    let known = |key: &str| trusted(&text, false).with_owner_key(key).unwrap();
+    let verified = verify(known(&sample::owner_key_id().to_string()), &text).unwrap();
+    assert!(verified.owner_key_was_known && verified.signatures > 0);
+    let bad = verify(known(&"00".repeat(32)), &text).unwrap_err();
+    assert_eq!((bad.code, bad.entries), ("roster", Some((2, 2))), "{bad}");
+    assert!(Trusted::default().with_owner_key("nonsense").is_err());
 }
 
 proptest::proptest! {

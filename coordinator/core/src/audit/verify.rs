@@ -9,13 +9,14 @@ use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, AuditId, OrganismId};
 use nexusmon_shared::trust::checkpoint::Checkpoint;
 use nexusmon_shared::trust::ed25519::PublicKey;
+use nexusmon_shared::trust::key::KeyId;
 use nexusmon_shared::trust::merkle::{Frontier, leaf_hash};
 use nexusmon_shared::trust::note::Note;
 
 use super::bad::Bad;
 use super::export::{FORMAT, chained, first_chain};
 use super::line::{self, Entry, Kind, Line};
-use super::meaning::Meaning;
+use super::meaning::{Meaning, Rosters};
 use super::question::Sets;
 pub use trust::{Known, Trusted, UnusableTrust};
 
@@ -38,6 +39,17 @@ pub struct Verified {
     pub dispatches: u64,
     pub completions: u64,
     pub verdicts: u64,
+    /// Decisions whose signatures hold, by the rosters in the log.
+    pub signatures: u64,
+    /// Decisions of before there was a roster that would have to be signed now.
+    pub unsigned: u64,
+    /// The key of a person that signed the first roster; `None`: there is none.
+    pub owner_key: Option<KeyId>,
+    /// Whether that key was known beforehand. Otherwise whose signatures count is the file's word.
+    pub owner_key_was_known: bool,
+    /// Restores from backups; of these, those that the owner has signed for.
+    pub restores: u64,
+    pub restores_signed: u64,
     /// Plans of versions that did not write down what the policies were asked.
     pub unjudged: u64,
 }
@@ -55,6 +67,7 @@ pub struct Verifier {
     newest: Option<(Checkpoint, Note)>,
     /// Ids since then.
     ids: HashSet<AuditId>,
+    /// Begins with the header.
     meaning: Meaning,
     /// What entries since then mean, if it is wrong; the root says whether they are the ones that were written.
     suspect: Option<Bad>,
@@ -78,6 +91,7 @@ struct Head {
 
 impl Verifier {
     pub fn new(trusted: Trusted) -> Self {
+        let meaning = Meaning::of(OrganismId::from_bits(0), Sets::default(), Rosters::default());
         Self {
             trusted,
             line: 0,
@@ -87,7 +101,7 @@ impl Verifier {
             good: 0,
             newest: None,
             ids: HashSet::new(),
-            meaning: Meaning::default(),
+            meaning,
             suspect: None,
             epoch: None,
             identities: HashMap::new(),
@@ -145,6 +159,12 @@ impl Verifier {
             dispatches: self.meaning.dispatches,
             completions: self.meaning.completions,
             verdicts: self.meaning.verdicts,
+            signatures: self.meaning.signatures,
+            unsigned: self.meaning.unsigned,
+            owner_key: self.meaning.rosters.owner,
+            owner_key_was_known: self.trusted.owner_key.is_some() && self.meaning.rosters.owner.is_some(),
+            restores: self.meaning.restores.len() as u64,
+            restores_signed: self.meaning.restores_signed,
             unjudged: self.meaning.unjudged,
         })
     }
@@ -163,6 +183,10 @@ impl Verifier {
             (Kind::Header, Some(_)) => Err(Bad::new("line", "a second header")),
             (_, None) => Err(Bad::new("line", "an export begins with its header")),
             (Kind::Entry, Some(_)) => self.entry(&line, next),
+            (Kind::Roster, Some(_)) => {
+                let signed = line.signed.ok_or_else(|| lacks("signed"))?;
+                self.meaning.rosters.beside(signed.get()).map_err(|bad| bad.of(next, next))
+            }
             (Kind::Checkpoint, Some(head)) => {
                 let head = head.clone();
                 self.checkpoint(&line, &head)
@@ -185,7 +209,8 @@ impl Verifier {
         let key = self.trusted.judge(organism, &named)?;
         let sets =
             Sets::read(&line.policies.unwrap_or_default()).map_err(|reason| Bad::new("policies", reason))?;
-        self.meaning = Meaning::with(sets);
+        let rosters = Rosters::beginning_with(self.trusted.owner_key);
+        self.meaning = Meaning::of(organism, sets, rosters);
         self.header = Some(Head { organism, key, named });
         Ok(())
     }

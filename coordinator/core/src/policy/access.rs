@@ -13,7 +13,7 @@ use cedar_policy::{
 pub const ROLES: [&str; 5] = ["owner", "operator", "approver", "viewer", "service"];
 
 /// Every action of the API with the group it belongs to. An action that is not here is denied to everyone.
-pub const ACTIONS: [(&str, &str); 76] = [
+pub const ACTIONS: [(&str, &str); 77] = [
     ("agent.confirm", "administer"),
     ("agent.drain", "operate"),
     ("agent.invite", "administer"),
@@ -31,6 +31,7 @@ pub const ACTIONS: [(&str, &str); 76] = [
     ("artifact.upload", "work"),
     ("audit.export", "view"),
     ("audit.read", "view"),
+    ("audit.restore", "administer"),
     ("background.read", "view"),
     ("background.run", "administer"),
     ("capability.flag", "operate"),

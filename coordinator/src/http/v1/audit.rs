@@ -12,10 +12,13 @@ use crate::http::problem::Problem;
 use crate::http::query::{Page, Query, only_sort, page, parameter};
 use crate::service::audit as service;
 
-/// One entry of the audit trail.
+/// One entry of the audit trail. Its digest is the SHA-256 of the canonical JSON (RFC 8785) of `action`, `actor`, `at`, `body`,
+/// `id`, `mission`, `subject` and `subject_kind`.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct AuditEntry {
     seq: i64,
+    /// `aud_…`
+    id: String,
     at: String,
     /// A principal's or agent's id, or `nexusmon`.
     actor: String,
@@ -30,10 +33,11 @@ pub(in crate::http) struct AuditEntry {
 
 impl From<service::AuditView> for AuditEntry {
     fn from(entry: service::AuditView) -> Self {
-        let service::AuditView { seq, at, actor, action, subject_kind, subject, mission, body, digest } =
+        let service::AuditView { seq, id, at, actor, action, subject_kind, subject, mission, body, digest } =
             entry;
         Self {
             seq,
+            id: id.to_string(),
             at: time(at),
             actor,
             action,

@@ -7,9 +7,14 @@ use axum::response::Response;
 use futures::TryStreamExt as _;
 use http::{HeaderValue, header};
 
+use nexusmon_shared::trust::checkpoint::{Restore, RestoreRecord, SignedRestore};
+use nexusmon_shared::trust::key::KeySignature;
+
 use super::shape::time;
 use crate::error::Error;
 use crate::http::Web;
+use crate::http::access::Known;
+use crate::http::json::Json;
 use crate::http::problem::Problem;
 use crate::http::query::{Query, parameter};
 use crate::service::audit as service;
@@ -191,4 +196,75 @@ pub(in crate::http) async fn export(State(web): State<Web>) -> Result<Response, 
     let name = HeaderValue::from_static("attachment; filename=\"nexusmon-audit.ndjson\"");
     headers.insert(header::CONTENT_DISPOSITION, name);
     Ok(answer)
+}
+
+/// What the owner signs about a restore.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct RestoreStatement {
+    organism: String,
+    /// Of the backup.
+    old_epoch: u32,
+    new_epoch: u32,
+    /// Entries of the log as it came back.
+    size: u64,
+    /// Merkle root (RFC 9162) over these, in hexadecimal.
+    root: String,
+}
+
+/// A restore there was.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct RestoreRead {
+    record: RestoreStatement,
+    /// By the owner, over the line `nexusmon/restore/v1` and the canonical form of the record; absent until then.
+    #[schema(value_type = Option<Object>)]
+    signature: Option<KeySignature>,
+}
+
+/// The oldest first.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct Restores {
+    items: Vec<RestoreRead>,
+}
+
+/// The owner's signature over a restore.
+#[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RestoreSigned {
+    /// As listed.
+    #[schema(value_type = RestoreStatement)]
+    record: RestoreRecord,
+    #[schema(value_type = Object)]
+    signature: KeySignature,
+}
+
+fn listed(restores: Vec<Restore>) -> Restores {
+    let one = |Restore { record, signature }: Restore| {
+        let RestoreRecord { organism, old_epoch, new_epoch, size, root } = record;
+        let (organism, root) = (organism.to_string(), root.to_string());
+        RestoreRead { record: RestoreStatement { organism, old_epoch, new_epoch, size, root }, signature }
+    };
+    Restores { items: restores.into_iter().map(one).collect() }
+}
+
+/// List the restores from backups, and which of them the owner has signed for
+#[utoipa::path(
+    get, path = "/v1/governance/audit/restores", tag = "governance",
+    responses((status = 200, body = Restores)),
+)]
+pub(in crate::http) async fn restores(State(web): State<Web>) -> Result<Answer<Restores>, Problem> {
+    Ok(Answer(listed(service::restores(&web.app).await?)))
+}
+
+/// Sign for a restore, so that agents that have seen more of the log take the restored one
+#[utoipa::path(
+    post, path = "/v1/governance/audit/restores", tag = "governance", request_body = RestoreSigned,
+    responses((status = 201, body = Restores)),
+)]
+pub(in crate::http) async fn sign_restore(
+    State(web): State<Web>,
+    Known(caller): Known,
+    Json(RestoreSigned { record, signature }): Json<RestoreSigned>,
+) -> Result<(http::StatusCode, Answer<Restores>), Problem> {
+    let kept = service::sign_restore(&web.app, &caller, SignedRestore { record, signature }).await?;
+    Ok((http::StatusCode::CREATED, Answer(listed(kept))))
 }

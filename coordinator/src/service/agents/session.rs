@@ -8,7 +8,7 @@ use nexusmon_core::task::{self, Ended, MissionMood, TaskRules};
 use nexusmon_shared::attempt::{AttemptRef, Lease};
 use nexusmon_shared::id::{AgentId, TaskId};
 use nexusmon_shared::message::{
-    CoordinatorMessage, HEARTBEAT, HeldAttempt, Hello, LEASE, ProtocolRange, Welcome,
+    CoordinatorMessage, HEARTBEAT, HeldAttempt, Hello, LEASE, ProtocolRange, RevokedApproval, Welcome,
 };
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::plan::Retry;
@@ -22,7 +22,7 @@ use crate::app::sessions::{Live, MOST_PREFETCH, Opened, Outgoing, Profile};
 use crate::error::{Error, Result};
 use crate::service::unit::{Actor, After, Unit, attempt_of};
 use crate::service::unlock::Over;
-use crate::service::{finish, roster, settled, unlock};
+use crate::service::{finish, roster, settled, standing, unlock};
 
 /// What a Hello led to.
 struct Agreed {
@@ -33,6 +33,8 @@ struct Agreed {
     changed: bool,
     /// Those the agent has not got.
     rosters: Vec<bytes::Bytes>,
+    /// Standing approvals that were taken back.
+    revoked: Vec<RevokedApproval>,
     after: After,
 }
 
@@ -79,6 +81,9 @@ pub(super) async fn open(app: &App, agent: AgentId, hello: Hello) -> Result<(Liv
     crate::service::flags::tell(app, &live);
     for signed in agreed.rosters {
         live.offer(CoordinatorMessage::Roster(signed));
+    }
+    if !agreed.revoked.is_empty() {
+        live.offer(CoordinatorMessage::RevokedStanding(agreed.revoked));
     }
     agreed.after.run(app);
     super::fleet::learn(app, &agreed.agent);
@@ -178,9 +183,10 @@ async fn agree(
     );
     unit.tx.wake(Topic::Fleet);
     let rosters = roster::lacking(app, unit.tx, hello.roster).await?;
+    let revoked = standing::revoked(unit.tx, unit.now).await?;
     let after = unit.finish().await?;
     let (stale, adopted) = reconciled;
-    Ok(Agreed { session: opened.session, agent: row, stale, adopted, changed, rosters, after })
+    Ok(Agreed { session: opened.session, agent: row, stale, adopted, changed, rosters, revoked, after })
 }
 
 /// Held attempts under a current fence are adopted by the new session, others are stale. Leases that are missing end:

@@ -48,6 +48,10 @@ pub(super) async fn decide(app: &App, caller: &Caller, id: ApprovalId, decision:
 }
 
 async fn write(unit: &mut Unit<'_>, caller: &Caller, id: ApprovalId, decision: NewDecision) -> Result<()> {
+    if decision.signature.is_some() {
+        // In one order with changes of the roster: whoever reads the log finds the roster that was asked.
+        unit.tx.one_node_at_a_time().await?;
+    }
     let row = unit.tx.lock_approval(id).await?;
     let row = row.ok_or_else(|| Error::not_found("approval", id))?;
     if row.state != ApprovalState::Pending {

@@ -1,11 +1,14 @@
 //! The log as a file that can be checked without us (`core::audit` says how it looks), streamed.
 
+use std::collections::HashMap;
+
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use nexusmon_core::audit::{Exporter, Header, MOST_SETS};
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::trust::checkpoint::origin;
 use nexusmon_shared::trust::note::{Algorithm, VerifierKey};
-use nexusmon_store::{AuditRow, CheckpointRow, PageRequest, WitnessRow, numbered_audit_entry};
+use nexusmon_store::{AuditRow, CheckpointRow, Connection, PageRequest, WitnessRow, numbered_audit_entry};
 
 use super::publish;
 use crate::app::App;
@@ -50,6 +53,29 @@ pub(in crate::service) fn log_key(app: &App) -> VerifierKey {
     VerifierKey::of(origin(app.organism, app.epoch), Algorithm::Ed25519, &app.keyring.checkpoint_key)
 }
 
+/// Rosters that are too large for the entries that tell of them, by the numbers of these entries.
+async fn large_rosters(read: &mut Connection, rows: &[AuditRow]) -> Result<HashMap<i64, String>> {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        number: u64,
+        digest: Digest,
+        signed: Option<serde::de::IgnoredAny>,
+    }
+    let mut found = HashMap::new();
+    for row in rows.iter().filter(|row| row.action == "roster.changed") {
+        let Told { number, digest, signed: None } =
+            serde_json::from_str(&row.body).map_err(Error::internal)?
+        else {
+            continue;
+        };
+        let later = read.rosters_after(number.saturating_sub(1)).await?;
+        if let Some(roster) = later.into_iter().find(|roster| roster.digest == digest) {
+            found.insert(row.seq, roster.signed);
+        }
+    }
+    Ok(found)
+}
+
 impl Export {
     async fn page(&mut self) -> Result<Option<String>> {
         if self.ended {
@@ -59,12 +85,16 @@ impl Export {
         let from = i64::try_from(self.exporter.size()).map_err(Error::internal)?;
         let rows: Vec<AuditRow> = read.audit_after(from, PAGE).await?;
         let heads = read.checkpoints_after(from, PAGE).await?;
+        let mut beside = large_rosters(&mut read, &rows).await?;
         drop(read);
         let last = self.last.size;
         let mut heads = heads.into_iter().filter(move |head| head.size <= last).peekable();
         let mut text = String::new();
         let mut reached = from;
         for row in rows.into_iter().take_while(move |row| row.seq <= last) {
+            if let Some(signed) = beside.remove(&row.seq) {
+                self.exporter.roster(&signed, &mut text);
+            }
             let (seq, canonical, digest) = numbered_audit_entry(row);
             self.exporter.entry(&canonical, &digest, &mut text);
             reached = seq;

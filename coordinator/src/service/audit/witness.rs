@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::super::unit::Unit;
 use super::export::log_key;
-use super::{proof, publish};
+use super::{proof, publish, restores};
 use crate::app::App;
 use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
@@ -53,6 +53,8 @@ struct Held {
     asked: Option<Duration>,
     waiting: bool,
     alarmed: bool,
+    /// It has cosigned a head in this session: it needs no explanation of a restore.
+    agreed: bool,
 }
 
 /// The newest head, and who vouches for it.
@@ -85,13 +87,29 @@ pub struct WitnessView {
 
 /// A session has begun, with an agent that keeps a head of `size` entries.
 pub(crate) fn greet(app: &App, live: &AgentLive, size: u64, apart: bool) {
-    let held = Held { session: live.session, size, apart, asked: None, waiting: false, alarmed: false };
+    let held = Held {
+        session: live.session,
+        size,
+        apart,
+        asked: None,
+        waiting: false,
+        alarmed: false,
+        agreed: false,
+    };
     app.log.witnesses().held.insert(live.agent, held);
 }
 
 impl super::Log {
     fn witnesses(&self) -> std::sync::MutexGuard<'_, Witnesses> {
         self.witnesses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The owner has signed for something: who raised an alarm is asked again.
+    pub(super) fn ask_alarmed(&self) {
+        for held in self.witnesses().held.values_mut().filter(|held| held.alarmed) {
+            held.asked = None;
+            held.waiting = false;
+        }
     }
 }
 
@@ -105,7 +123,7 @@ pub async fn ask_witnesses(app: &App) -> Result<()> {
         return Ok(());
     }
     let mut read = app.store.read().await?;
-    if asked.iter().any(|(_, from)| *from > size)
+    if asked.iter().any(|(_, from, _)| *from > size)
         && let Some(head) = read.newest_checkpoint().await?
     {
         // An agent that was with another node may be ahead of what this one knows; the database is not.
@@ -116,8 +134,16 @@ pub async fn ask_witnesses(app: &App) -> Result<()> {
         read.audit_witnesses().await?.into_iter().map(|row| row.line).take(ASKED).collect();
     app.log.witnesses().show(size, &newest.note);
     let mut proofs = HashMap::<u64, Vec<Digest>>::new();
-    asked.sort_by_key(|(_, from)| *from);
-    for (agent, from) in asked {
+    asked.sort_by_key(|asked| asked.1);
+    let mut signed = (Vec::new(), Vec::new());
+    if asked.iter().any(|(_, _, agreed)| !agreed)
+        && let Some((texts, begun)) = restores::shown(&mut read).await?
+        && begun <= size
+    {
+        signed = (texts, proof::path(&mut read, begun, size).await?);
+    }
+    for (agent, from, agreed) in asked {
+        let (restores, restore_proof) = if agreed { (Vec::new(), Vec::new()) } else { signed.clone() };
         let proof = match proofs.get(&from) {
             Some(proof) => proof.clone(),
             // One that has seen more is told what there is: it is the one to judge.
@@ -131,6 +157,8 @@ pub async fn ask_witnesses(app: &App) -> Result<()> {
             from,
             proof,
             cosignatures: cosignatures.clone(),
+            restores,
+            restore_proof,
         };
         app.sessions.offer(agent, CoordinatorMessage::Checkpoint(Box::new(notice)));
     }
@@ -149,8 +177,8 @@ impl Witnesses {
     }
 }
 
-/// Sixteen at random of those that are due, with the size each keeps.
-fn choose(app: &App, newest: u64) -> Vec<(AgentId, u64)> {
+/// Sixteen at random of those that are due, with the size each keeps and whether it has agreed to a head before.
+fn choose(app: &App, newest: u64) -> Vec<(AgentId, u64, bool)> {
     let now = app.clock.boot();
     let since = |asked: Option<Duration>| asked.map_or(Duration::MAX, |asked| now.saturating_sub(asked));
     let mut witnesses = app.log.witnesses();
@@ -160,7 +188,9 @@ fn choose(app: &App, newest: u64) -> Vec<(AgentId, u64)> {
     let due = |held: &Held| {
         let news = held.asked.is_none() || held.size != newest;
         let free = !held.waiting || since(held.asked) > PATIENCE;
-        news && free && !held.alarmed && (held.apart || since(held.asked) > SELDOM)
+        // Another node may have heard what the owner signed.
+        let often = held.apart && !held.alarmed;
+        (news || held.alarmed) && free && (often || since(held.asked) > SELDOM)
     };
     let mut agents: Vec<AgentId> =
         witnesses.held.iter().filter(|(_, held)| due(held)).map(|(agent, _)| *agent).collect();
@@ -169,7 +199,7 @@ fn choose(app: &App, newest: u64) -> Vec<(AgentId, u64)> {
     let ask = |agent: AgentId| {
         let held = witnesses.held.get_mut(&agent)?;
         (held.asked, held.waiting) = (Some(now), true);
-        Some((agent, held.size))
+        Some((agent, held.size, held.agreed))
     };
     agents.into_iter().filter_map(ask).collect()
 }
@@ -216,7 +246,7 @@ pub async fn cosigned(app: &App, live: &AgentLive, answer: Cosignature) -> Resul
         tracing::warn!(%agent, size = answer.size, "a cosignature that does not hold");
         return Ok(());
     }
-    held.size = answer.size;
+    (held.size, held.alarmed, held.agreed) = (answer.size, false, true);
     let (size, apart) = (i64::try_from(answer.size).unwrap_or(i64::MAX), held.apart);
     witnesses.fresh.insert(agent, WitnessRow { agent, size, line: answer.line, apart, at: now });
     Ok(())
@@ -245,6 +275,7 @@ async fn alarm(app: &App, live: &AgentLive, reason: String) -> Result<()> {
     {
         let mut witnesses = app.log.witnesses();
         if let Some(held) = witnesses.held.get_mut(&agent) {
+            held.waiting = false;
             if held.alarmed {
                 return Ok(());
             }

@@ -142,6 +142,11 @@ fn only_the_owner_lets_a_log_begin_again() {
     let begun = signed(record, 1).verify(&roster, 3).unwrap();
     assert_eq!((begun.origin, begun.size, begun.root), (origin(people::ORGANISM, 4), 9, record.root));
     assert!(matches!(signed(record, 1).verify(&roster, 2), Err(RestoreError::Epoch { .. })));
+    // The same backup, restored a second time: epoch 5 was seen in between.
+    let again = RestoreRecord { new_epoch: 6, ..record };
+    assert!(signed(again, 1).verify(&roster, 5).is_ok());
+    assert!(matches!(signed(again, 1).verify(&roster, 6), Err(RestoreError::Epoch { .. })), "it is used up");
+    assert_eq!(record.sign(&people::signing(1)), signed(record, 1));
     assert!(matches!(signed(record, 2).verify(&roster, 3), Err(RestoreError::NotTheOwner)));
     let same = RestoreRecord { new_epoch: 3, ..record };
     assert!(matches!(signed(same, 1).verify(&roster, 3), Err(RestoreError::Epoch { .. })));

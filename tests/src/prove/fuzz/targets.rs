@@ -62,6 +62,7 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
     },
     Target { name: "playbook", seeds: playbooks, run: playbook },
     Target { name: "signed-documents", seeds: documents, run: document },
+    Target { name: "audit-export", seeds: exports, run: export },
     Target { name: "provenance", seeds: provenances, run: provenance },
     Target { name: "secret-binding", seeds: bindings, run: secret_binding },
     Target { name: "names-and-times", seeds: names, run: names_and_times },
@@ -130,13 +131,33 @@ fn documents() -> Vec<Vec<u8>> {
         "shape": Digest::of(b"s"), "input_schema": true, "selector": {}, "max_rank": "A",
         "expires_at": Timestamp::from_micros(1), "uses": 1});
     let canonical = |value: &Value| nexusmon_shared::trust::canonical::of_value(value).unwrap_or_default();
-    [proposal, standing].iter().map(|value| canonical(value).into_bytes()).collect()
+    let record =
+        json!({"organism": organism, "old_epoch": 1, "new_epoch": 2, "size": 3, "root": Digest::of(b"r")});
+    let signature =
+        json!({"key": Digest::of(b"k"), "proof": {"kind": "ed25519", "signature": "A".repeat(86) + "=="}});
+    let restore = json!({"record": record, "signature": signature});
+    [proposal, standing, restore].iter().map(|value| canonical(value).into_bytes()).collect()
 }
 
 /// What people sign beside plans.
 fn document(bytes: &[u8]) -> bool {
-    use nexusmon_shared::trust::approval::{Proposal, StandingApproval};
-    Proposal::read(bytes).is_ok() || StandingApproval::read(bytes).is_ok()
+    use nexusmon_shared::trust::approval::{Proposal, SignedDecision, StandingApproval};
+    use nexusmon_shared::trust::checkpoint::SignedRestore;
+    Proposal::read(bytes).is_ok()
+        || StandingApproval::read(bytes).is_ok()
+        || SignedRestore::read(bytes).is_ok()
+        || SignedDecision::read(bytes).is_ok()
+}
+
+fn exports() -> Vec<Vec<u8>> {
+    vec![nexusmon_core::audit::sample::text(1, 40, 4).into_bytes()]
+}
+
+/// A file that claims to be an audit log.
+fn export(bytes: &[u8]) -> bool {
+    let mut verifier = nexusmon_core::audit::Verifier::new(nexusmon_core::audit::Trusted::default());
+    let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.try_for_each(|line| verifier.line(line)).is_ok() && verifier.finish().is_ok()
 }
 
 fn mission_yaml(bytes: &[u8]) -> bool {

@@ -99,7 +99,7 @@ pub(super) fn lie(
     })
 }
 
-fn pick(parts: &Parts, action: &str, rng: &mut StdRng) -> Option<usize> {
+pub(super) fn pick(parts: &Parts, action: &str, rng: &mut StdRng) -> Option<usize> {
     let all = parts.of_action(action);
     (!all.is_empty()).then(|| all[rng.random_range(0..all.len())])
 }

@@ -69,6 +69,7 @@ impl Parts {
                 line::Kind::Witness => Item::Witness(text.to_owned()),
                 line::Kind::End => Item::End(read.size.expect("an end")),
                 line::Kind::Header => unreachable!("an honest export has one header"),
+                line::Kind::Roster => unreachable!("rosters of samples fit into their entries"),
             }
         });
         Self { header, items: items.collect() }

@@ -4,6 +4,7 @@ use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::OrganismId;
 use nexusmon_shared::trust::checkpoint::{self, Checkpoint};
 use nexusmon_shared::trust::ed25519::PublicKey;
+use nexusmon_shared::trust::key::KeyId;
 use nexusmon_shared::trust::note::{Algorithm, KeyName, Note, VerifierKey};
 
 use super::super::bad::Bad;
@@ -22,6 +23,7 @@ pub struct Trusted {
     /// The smallest first.
     pub(super) heads: Vec<Known>,
     notes: Vec<Vec<u8>>,
+    pub(super) owner_key: Option<KeyId>,
 }
 
 /// Why something cannot be trusted.
@@ -31,6 +33,8 @@ pub enum UnusableTrust {
         "`{0}` is not a verifier key: expected `name+id+base64`, as `nexusmon audit checkpoint` prints it"
     )]
     Key(String),
+    #[error("`{0}` is not an owner key: expected 64 hexadecimal digits, as `nexusmon key show` prints them")]
+    OwnerKey(String),
     #[error("the checkpoint cannot be read: {0}")]
     Checkpoint(String),
 }
@@ -40,6 +44,14 @@ impl Trusted {
     pub fn with_key(mut self, text: &str) -> Result<Self, UnusableTrust> {
         let key: VerifierKey = text.trim().parse().map_err(|_| UnusableTrust::Key(text.trim().to_owned()))?;
         self.key = Some(key);
+        Ok(self)
+    }
+
+    /// The key that signed the first roster, as `nexusmon key show` prints it on its owner's machine, or
+    /// `nexusmon-agent roster show` on a machine that pinned it.
+    pub fn with_owner_key(mut self, text: &str) -> Result<Self, UnusableTrust> {
+        let key = text.trim().parse().map_err(|_| UnusableTrust::OwnerKey(text.trim().to_owned()))?;
+        self.owner_key = Some(key);
         Ok(self)
     }
 
