@@ -27,5 +27,7 @@ mod pages;
 mod passkeys;
 #[path = "http/policies.rs"]
 mod policies;
+#[path = "http/triggers.rs"]
+mod triggers;
 #[path = "http/vault.rs"]
 mod vault;

@@ -118,6 +118,10 @@ ids! {
     /// One agent's journal; a new one means the agent lost its memory.
     JournalId, "jrn", "journal";
     UploadId, "upl", "upload";
+    /// A schedule, or a webhook.
+    TriggerId, "trg", "trigger";
+    /// Once that a trigger was due, and what came of it.
+    FiringId, "fir", "firing";
 }
 
 fn uuid_v7(at: Timestamp, rng: &mut impl rand::Rng) -> u128 {

@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = migrations![
     16 "0016_secrets",
     17 "0017_people",
     18 "0018_enrollment",
+    22 "0022_triggers",
 ];
 
 record! {

@@ -197,6 +197,7 @@ impl Operation<'_> {
             "approvals" => "apr",
             "principals" | "tokens" => "prn",
             "reviews" => "rev",
+            "schedules" | "webhooks" => "trg",
             _ => "org",
         };
         let id = format!("{prefix}_00000000000000000000000000");

@@ -208,6 +208,8 @@ parsed!(
     id::PredictionId,
     id::JournalId,
     id::UploadId,
+    id::TriggerId,
+    id::FiringId,
 );
 
 macro_rules! spoken {
