@@ -24,6 +24,7 @@ mod principals;
 mod provenance;
 mod render;
 mod roster;
+mod schedule;
 mod secrets;
 mod verify;
 mod watch;
@@ -62,6 +63,9 @@ pub enum Command {
     /// Missions with their inputs left open
     #[command(subcommand, visible_alias = "playbooks")]
     Playbook(playbook::PlaybookCommand),
+    /// Missions made by the clock
+    #[command(subcommand, visible_alias = "schedules")]
+    Schedule(schedule::ScheduleCommand),
     /// Playbooks approved ahead of time
     #[command(subcommand)]
     Standing(playbook::StandingCommand),
@@ -142,6 +146,7 @@ pub async fn run(
         Command::Agent(command) => agents::run(&client, command).await,
         Command::Artifact(command) => artifacts::run(&client, command).await,
         Command::Playbook(command) => playbook::playbooks(&client, command).await,
+        Command::Schedule(command) => schedule::run(&client, command).await,
         Command::Standing(command) => playbook::standing(&client, command).await,
         Command::Approvals(arguments) => approvals::approvals(&client, arguments).await,
         Command::Key(command) => key::run(&client, command).await,

@@ -48,6 +48,7 @@ pub mod standing;
 pub mod start;
 pub mod tasks;
 mod transition;
+pub mod triggers;
 mod unit;
 mod unlock;
 pub mod vault;
@@ -59,15 +60,26 @@ pub enum Origin {
     Cli,
     Cockpit,
     System,
+    /// A schedule, in the name of whoever set it up.
+    Schedule,
+    /// A call from outside.
+    Webhook,
 }
 
 impl Origin {
+    /// Nobody asked for this very mission, though somebody set up what did.
+    pub const fn is_trigger(self) -> bool {
+        matches!(self, Self::Schedule | Self::Webhook)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Api => "api",
             Self::Cli => "cli",
             Self::Cockpit => "cockpit",
             Self::System => "system",
+            Self::Schedule => "schedule",
+            Self::Webhook => "webhook",
         }
     }
 }

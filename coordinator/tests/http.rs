@@ -31,5 +31,7 @@ mod passkeys;
 mod policies;
 #[path = "http/push.rs"]
 mod push;
+#[path = "http/triggers.rs"]
+mod triggers;
 #[path = "http/vault.rs"]
 mod vault;

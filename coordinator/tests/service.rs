@@ -20,3 +20,5 @@ mod provenance;
 mod secrets;
 #[path = "service/standing.rs"]
 mod standing;
+#[path = "service/triggers.rs"]
+mod triggers;

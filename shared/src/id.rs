@@ -120,6 +120,10 @@ ids! {
     UploadId, "upl", "upload";
     FilterId, "flt", "saved filter";
     PushId, "psh", "push subscription";
+    /// A schedule, or a webhook.
+    TriggerId, "trg", "trigger";
+    /// Once that a trigger was due, and what came of it.
+    FiringId, "fir", "firing";
 }
 
 fn uuid_v7(at: Timestamp, rng: &mut impl rand::Rng) -> u128 {

@@ -35,6 +35,8 @@ const SCREENS = [
   ['approval', ({ apr }) => `/organism/approvals/${apr}`, 'text=What would run'],
   ['approve', ({ apr }) => `/organism/approve/${apr}`, 'text=What would run'],
   ['reviews', () => '/organism/reviews', 'text=Nothing to review'],
+  ['schedules', ({ nightly }) => `/organism/schedules?show=${nightly}`, 'text=What it has fired for'],
+  ['webhooks', ({ push }) => `/organism/schedules/webhooks?show=${push}`, 'text=What it has fired for'],
   ['agents', () => '/organism/agents', 'main .who'],
   ['agent', ({ agt }) => `/organism/agents/${agt}`, 'text=Capabilities'],
   ['invite', () => '/organism/agents?invite=1', 'text=Make the invite'],
@@ -83,9 +85,15 @@ before(async () => {
   await system.api('POST', '/v1/governance/policies', { text: text.replace('rank <= 1', 'rank <= 0'), comment: 'D is looked at afterwards' });
   const refused = await system.api('POST', '/v1/engine/missions', { goal: 'Open egress to the mirror', tasks: [{ id: 'open', uses: 'shell.run', sandbox: 'none', with: { script: 'id' } }] });
   await system.api('POST', `/v1/governance/approvals/${refused.approval.id}/decisions`, { digest: refused.approval.digest, verdict: 'reject', comment: 'not today' });
+  const say = { mission: { goal: 'say the time', tasks: [{ id: 'say', uses: 'shell.run', with: { script: 'date' } }] } };
+  const nightly = await system.api('POST', '/v1/engine/schedules', { name: 'nightly', cron: '30 3 * * 1-5', time_zone: 'Europe/Berlin', jitter: '5m', ...say });
+  await system.api('POST', '/v1/engine/schedules', { name: 'weekly', cron: '@weekly', paused: true, ...say });
+  const push = (await system.api('POST', '/v1/engine/webhooks', { name: 'push', format: 'github', events: ['push'], ...say })).webhook;
   const first = async (route) => (await system.api('GET', route)).items[0].id;
   made = {
     ...seeded,
+    nightly: nightly.id,
+    push: push.id,
     refused,
     apr: await first('/v1/governance/approvals?status=pending'),
     agt: await first('/v1/fleet/agents'),

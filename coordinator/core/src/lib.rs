@@ -25,6 +25,7 @@ pub mod secrets;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;
 pub mod task;
+pub mod trigger;
 
 /// A command that does not fit the state: what the API answers with 409.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

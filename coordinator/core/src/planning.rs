@@ -6,7 +6,7 @@
 mod bind;
 mod capabilities;
 mod expressions;
-mod fields;
+pub(crate) mod fields;
 mod graph;
 mod machines;
 mod mission_body;

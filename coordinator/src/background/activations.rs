@@ -6,13 +6,14 @@ use super::driver::{Activation, Next};
 use crate::app::App;
 use crate::error::Result;
 use crate::service::leases::TimerResult;
-use crate::service::{audit, dispatch, evolution, house, leases, logs, push, retention};
+use crate::service::{audit, dispatch, evolution, house, leases, logs, push, retention, triggers};
 
 /// Wake-ups make dispatch prompt; this only bounds what a lost one costs.
 const DISPATCH_PERIOD: Duration = Duration::from_secs(1);
 /// A checkpoint while entries come.
 const AUDIT_PERIOD: Duration = Duration::from_secs(1);
 const TIMER_PERIOD: Duration = Duration::from_secs(1);
+const TRIGGER_PERIOD: Duration = Duration::from_secs(1);
 const LOG_PERIOD: Duration = Duration::from_millis(500);
 const EVOLUTION_PERIOD: Duration = Duration::from_mins(10);
 const HOUSE_PERIOD: Duration = Duration::from_mins(1);
@@ -45,6 +46,10 @@ pub fn standard(app: &App) -> Vec<Activation> {
         of(app, "timers", TIMER_PERIOD, |app| async move {
             let done = app.store.on_duty("timers", leases::due(&app)).await?;
             done.map_or(Ok(Next::Period), |done| Ok(timer(done?)))
+        }),
+        of(app, "triggers", TRIGGER_PERIOD, |app| async move {
+            let done = app.store.on_duty("triggers", triggers::look(&app)).await?.transpose()?;
+            Ok(if done.is_some_and(|done| done.more) { Next::AtOnce } else { Next::Period })
         }),
         of(app, "audit", AUDIT_PERIOD, |app| async move {
             audit::publish(&app).await?;

@@ -166,7 +166,7 @@ fn table(client: &Client, items: &[Value]) {
 }
 
 /// `name=value`; what is JSON is JSON, the rest is text.
-fn pairs(given: &[String]) -> Result<Map<String, Value>, CommandError> {
+pub(super) fn pairs(given: &[String]) -> Result<Map<String, Value>, CommandError> {
     let mut found = Map::new();
     for pair in given {
         let (name, value) = pair

@@ -23,7 +23,9 @@ const REPLAYED: &str = "idempotent-replayed";
 /// An upload may be too large to be held for its digest.
 const UPLOAD_PATH: &str = "/v1/vault/artifacts";
 /// Their answers hold a secret that is shown once, so they are kept nowhere. A repetition meets the name that is taken.
-const SHOWN_ONCE: [&str; 2] = ["/v1/governance/principals", "/v1/governance/tokens"];
+const SHOWN_ONCE: [&str; 3] = ["/v1/governance/principals", "/v1/governance/tokens", "/v1/engine/webhooks"];
+/// As above, of one of them.
+const ROTATED: (&str, &str) = ("/v1/engine/webhooks/", "/rotate");
 
 /// Runs the request, or repeats the answer its first copy got. Only success is remembered: a refusal changed nothing.
 pub(super) async fn once(
@@ -34,7 +36,8 @@ pub(super) async fn once(
 ) -> Result<Response, Problem> {
     let key = key(request.headers())?;
     let route = request.uri().path().to_owned();
-    if SHOWN_ONCE.contains(&route.as_str()) {
+    let rotates = route.starts_with(ROTATED.0) && route.ends_with(ROTATED.1);
+    if rotates || SHOWN_ONCE.contains(&route.as_str()) {
         return Ok(next.run(request).await);
     }
     let (request, body) = if route == UPLOAD_PATH {

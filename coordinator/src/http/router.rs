@@ -16,7 +16,8 @@ use super::{Web, admission, envelope, health, metrics, openapi, pages};
 use crate::http::v1::{
     agents, approvals, artifact_content, artifacts, audit, audit_log, auth, bulk, cognition, events, filters,
     flags, fleet, halt, house, logs, mission_acts as acts, missions, oidc, organism, passkeys, plans,
-    playbooks, policies, principals, push, reviews, roster, secrets, standing, stats, tasks,
+    playbooks, policies, principals, push, reviews, roster, schedules, secrets, standing, stats, tasks,
+    webhooks,
 };
 
 /// The whole of HTTP: routes, layers, and the document of the routes (kept in `web`).
@@ -79,6 +80,27 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("playbook.change", routes!(playbooks::change)))
         .routes(may("playbook.change", routes!(playbooks::retire)))
         .routes(may("playbook.read", routes!(playbooks::versions)))
+        .routes(may("schedule.read", routes!(schedules::list)))
+        .routes(may("schedule.change", routes!(schedules::create)))
+        .routes(may("schedule.read", routes!(schedules::dry_run)))
+        .routes(may("schedule.read", routes!(schedules::get)))
+        .routes(may("schedule.change", routes!(schedules::change)))
+        .routes(may("schedule.change", routes!(schedules::remove)))
+        .routes(may("schedule.change", routes!(schedules::pause)))
+        .routes(may("schedule.change", routes!(schedules::resume)))
+        .routes(may("schedule.change", routes!(schedules::backfill)))
+        .routes(may("schedule.read", routes!(schedules::firings)))
+        .routes(may("webhook.read", routes!(webhooks::list)))
+        .routes(may("webhook.change", routes!(webhooks::create)))
+        .routes(may("webhook.read", routes!(webhooks::get)))
+        .routes(may("webhook.change", routes!(webhooks::change)))
+        .routes(may("webhook.change", routes!(webhooks::remove)))
+        .routes(may("webhook.change", routes!(webhooks::pause)))
+        .routes(may("webhook.change", routes!(webhooks::resume)))
+        .routes(may("webhook.change", routes!(webhooks::rotate)))
+        .routes(may("webhook.read", routes!(webhooks::firings)))
+        // Its calls are known by their signatures; no cookie and no token is looked at.
+        .routes(open(routes!(webhooks::receive)))
         .routes(may("stats.read", routes!(stats::get)))
         .routes(may("stats.read", routes!(house::get)))
         .routes(may("task.read", routes!(tasks::get)))

@@ -19,7 +19,7 @@ pub struct Label<'a> {
 }
 
 /// Both as base64.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sealed {
     pub key_wrapped: String,
     pub value: String,

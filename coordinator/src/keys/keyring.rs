@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use nexusmon_shared::id::OrganismId;
+use nexusmon_shared::id::{OrganismId, TriggerId};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::pki::{Authority, PkiError};
 use nexusmon_shared::time::SharedClock;
@@ -160,6 +160,35 @@ impl Keyring {
         let label = Label { organism: self.organism, name, version, scope };
         let sealed = Sealed { key_wrapped: key_wrapped.to_owned(), value: value.to_owned() };
         envelope::open(&self.master, &label, &sealed)
+    }
+}
+
+/// What the key of a webhook is sealed for, beside the webhook's own id.
+const WEBHOOK: &str = "webhook";
+
+/// The name under which the key of a webhook is sealed.
+pub(super) fn webhook_name(id: TriggerId) -> Name {
+    id.to_string().parse().expect("an id is a name")
+}
+
+/// What the key of a webhook is, and whose.
+pub(super) const fn webhook_label(organism: OrganismId, name: &Name) -> Label<'_> {
+    Label { organism, name, version: 1, scope: WEBHOOK }
+}
+
+impl Keyring {
+    /// Seals the key of a webhook, as it lies in the row.
+    pub fn seal_webhook_key(&self, id: TriggerId, key: &[u8], rng: &mut impl rand::CryptoRng) -> String {
+        let name = webhook_name(id);
+        let sealed = envelope::seal(&self.master, &webhook_label(self.organism, &name), key, rng);
+        serde_json::to_string(&sealed).expect("two texts are JSON")
+    }
+
+    /// Opens what [`Self::seal_webhook_key`] gave.
+    pub fn open_webhook_key(&self, id: TriggerId, sealed: &str) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+        let sealed = serde_json::from_str(sealed).map_err(|_| KeyringError::Damaged(WEBHOOK))?;
+        let name = webhook_name(id);
+        Ok(envelope::open(&self.master, &webhook_label(self.organism, &name), &sealed)?)
     }
 }
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use nexusmon_shared::id::OrganismId;
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::time::SharedClock;
-use nexusmon_store::{KeyRow, SecretRow, Store, StoreConfig};
+use nexusmon_store::{KeyRow, SecretRow, Store, StoreConfig, TriggerRow};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng as _, SeedableRng as _};
 use zeroize::Zeroizing;
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 
 use super::envelope::{Label, Sealed, rewrap};
-use super::keyring::{KeyringError, WRAPPED, context, open_master};
+use super::keyring::{KeyringError, WRAPPED, context, open_master, webhook_label, webhook_name};
 use super::master::{MasterKey, MasterKeyError};
 
 /// What was wrapped anew.
@@ -74,6 +74,11 @@ async fn wrap_anew(
                     tx.put_secret(&row).await?;
                     rotated.secrets += 1;
                 }
+                for row in tx.sealed_triggers().await? {
+                    let row = key_again(&old, &new, organism, row, &mut rng)?;
+                    tx.update_trigger(&row).await?;
+                    rotated.secrets += 1;
+                }
                 rotated.invites = tx.void_invites().await?;
                 Ok(rotated)
             })
@@ -106,4 +111,22 @@ fn sealed_again(
     let sealed = Sealed { key_wrapped: key_wrapped.clone(), value: value.clone() };
     let sealed = rewrap(old, new, &label, &sealed, rng)?;
     Ok(SecretRow { key_wrapped: Some(sealed.key_wrapped), sealed: Some(sealed.value), ..row })
+}
+
+/// The key of a webhook.
+fn key_again(
+    old: &MasterKey,
+    new: &MasterKey,
+    organism: OrganismId,
+    row: TriggerRow,
+    rng: &mut StdRng,
+) -> Result<TriggerRow, KeyringError> {
+    let damaged = KeyringError::Damaged("webhook");
+    let Some(Ok(sealed)) = row.sealed.as_deref().map(serde_json::from_str::<Sealed>) else {
+        return Err(damaged);
+    };
+    let name = webhook_name(row.id);
+    let sealed = rewrap(old, new, &webhook_label(organism, &name), &sealed, rng)?;
+    let sealed = serde_json::to_string(&sealed).map_err(|_| damaged)?;
+    Ok(TriggerRow { sealed: Some(sealed), ..row })
 }

@@ -36,6 +36,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 pub(super) use budget::carry_out as carry_out_budget;
 pub(crate) use create::{Created, Prepared, insert_batch};
+pub(super) use create::{insert as insert_prepared, prepare as prepare_mission};
 pub use plan::{WholePlan, whole_plan};
 pub(super) use prepare::{Judged, author_of, eligible};
 pub(super) use read::counts;

@@ -49,6 +49,7 @@ pub async fn sweep(app: &App) -> Result<Swept> {
         }
     }
     swept.missions_forgotten = forget_missions(app, now - DAY * app.config.history_days).await?;
+    forget_firings(app, now - DAY * app.config.history_days).await?;
     swept.blobs_deleted = delete_idle_blobs(app).await?;
     app.blobs.sweep(now - IDLE_BLOB).await?;
     super::audit::thin(app).await?;
@@ -66,6 +67,21 @@ pub async fn sweep(app: &App) -> Result<Swept> {
     swept.sessions_deleted = usize::try_from(sessions).unwrap_or(usize::MAX);
     swept.keys_deleted = usize::try_from(keys).unwrap_or(usize::MAX);
     Ok(swept)
+}
+
+/// What fired so long ago cannot be due again: nobody's clock is that wrong.
+async fn forget_firings(app: &App, before: Timestamp) -> Result<()> {
+    loop {
+        let gone = app
+            .store
+            .write("retention.firings", move |tx| {
+                Box::pin(async move { Ok::<_, Error>(tx.forget_firings(before, BATCH).await?) })
+            })
+            .await?;
+        if gone < u64::from(BATCH) {
+            return Ok(());
+        }
+    }
 }
 
 async fn forget_missions(app: &App, before: Timestamp) -> Result<usize> {

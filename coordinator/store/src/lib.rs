@@ -53,6 +53,7 @@ pub mod testing;
 mod topic;
 mod transaction;
 mod tree;
+mod triggers;
 
 pub use agents::{AgentFilter, AgentRow, AgentState, BarRow, InviteRow};
 pub use approvals::{
@@ -112,3 +113,4 @@ pub use tasks::{
 pub use topic::Topic;
 pub use transaction::Tx;
 pub use tree::{CheckpointRow, LOWEST_STORED, LeafRow, NodeKey, NodeRow, WitnessRow};
+pub use triggers::{FiringResult, FiringRow, TriggerKind, TriggerRow, TriggerState};

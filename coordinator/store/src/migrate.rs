@@ -43,7 +43,8 @@ const MIGRATIONS: &[Migration] = migrations![
     16 "0016_secrets",
     17 "0017_people",
     18 "0018_enrollment",
-    21 "0021_desk",
+    19 "0019_desk",
+    20 "0020_triggers",
 ];
 
 record! {

@@ -203,6 +203,7 @@ impl Operation<'_> {
             "reviews" => "rev",
             "filters" => "flt",
             "push-subscriptions" => "psh",
+            "schedules" | "webhooks" => "trg",
             _ => "org",
         };
         let id = format!("{prefix}_00000000000000000000000000");

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::consent::{decide, sign_roster, signature};
 use crate::harness::{World, both, succeed};
 
-fn playbook(uses: &str) -> Value {
+pub(crate) fn playbook(uses: &str) -> Value {
     json!({
         "name": "tidy-up", "goal": "tidy ${{ inputs.what }}",
         "input_schema": {"properties": {"what": {"enum": ["x", "y"]}, "n": {"type": "integer", "default": 1}}, "required": ["what"]},
@@ -56,7 +56,7 @@ async fn signed(world: &World, kind: &str, nonce: u8) {
     decide(world, &owner, &asked, Some(signature(world, &asked, 1, nonce))).await.unwrap();
 }
 
-async fn given(world: &World, uses: u32, nonce: u8) -> StandingView {
+pub(crate) async fn given(world: &World, uses: u32, nonce: u8) -> StandingView {
     let asked = standing::ask(&world.app, &world.owner().await, bounds(world, uses)).await.unwrap();
     assert_eq!(asked.status, "pending");
     signed(world, "standing_approval", nonce).await;

@@ -17,6 +17,7 @@ export const ROOMS: Room[] = [
   { section: 'missions', title: 'Missions', short: 'Missions', icon: 'missions', keys: 'g m', phone: true },
   { section: 'approvals', title: 'Approvals', short: 'Approvals', icon: 'approvals', keys: 'g a', phone: true },
   { section: 'agents', title: 'Agents', short: 'Agents', icon: 'agents', keys: 'g w', phone: true },
+  { section: 'schedules', title: 'Schedules', short: 'Schedules', icon: 'schedules', keys: 'g t' },
   { section: 'vault', title: 'Vault', short: 'Vault', icon: 'vault', keys: 'g v', phone: true },
   { section: 'governance', title: 'Governance', short: 'Governance', icon: 'governance', keys: 'g p', gap: true },
   { section: 'audit', title: 'Audit', short: 'Audit', icon: 'audit', keys: 'g l' },

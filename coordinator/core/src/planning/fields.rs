@@ -7,7 +7,7 @@ use super::Invalid;
 use crate::expression::template::escape;
 
 /// The fields of one object; what is read is remembered, what is left is unknown.
-pub(super) struct Fields<'a, 'e> {
+pub(crate) struct Fields<'a, 'e> {
     object: &'a Map<String, Value>,
     pointer: String,
     errors: &'e mut Vec<Invalid>,
@@ -15,18 +15,18 @@ pub(super) struct Fields<'a, 'e> {
 }
 
 impl<'a, 'e> Fields<'a, 'e> {
-    pub(super) fn new(object: &'a Map<String, Value>, pointer: String, errors: &'e mut Vec<Invalid>) -> Self {
+    pub(crate) fn new(object: &'a Map<String, Value>, pointer: String, errors: &'e mut Vec<Invalid>) -> Self {
         Self { object, pointer, errors, known: Vec::new() }
     }
 
     /// The field as it stands; `null` counts as absent.
-    pub(super) fn raw(&mut self, name: &'static str) -> Option<&'a Value> {
+    pub(crate) fn raw(&mut self, name: &'static str) -> Option<&'a Value> {
         self.known.push(name);
         self.object.get(name).filter(|value| !value.is_null())
     }
 
     /// The field as `T`; `None` where it is absent or wrong, which is then noted.
-    pub(super) fn read<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
+    pub(crate) fn read<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
         let value = self.raw(name)?;
         match T::deserialize(value) {
             Ok(read) => Some(read),
@@ -39,7 +39,7 @@ impl<'a, 'e> Fields<'a, 'e> {
     }
 
     /// As [`Self::read`], and its absence is noted too.
-    pub(super) fn require<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
+    pub(crate) fn require<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
         if self.object.get(name).is_none_or(Value::is_null) {
             self.known.push(name);
             let message = format!("`{name}` is missing");
@@ -50,7 +50,7 @@ impl<'a, 'e> Fields<'a, 'e> {
     }
 
     /// Refuses every field that was not asked for; `elsewhere` names fields refused by others.
-    pub(super) fn finish(self, elsewhere: &[&str]) {
+    pub(crate) fn finish(self, elsewhere: &[&str]) {
         for name in self.object.keys() {
             if !self.known.contains(&name.as_str()) && !elsewhere.contains(&name.as_str()) {
                 let shown: String = name.chars().take(64).collect();

@@ -13,7 +13,7 @@ use cedar_policy::{
 pub const ROLES: [&str; 5] = ["owner", "operator", "approver", "viewer", "service"];
 
 /// Every action of the API with the group it belongs to. An action that is not here is denied to everyone.
-pub const ACTIONS: [(&str, &str); 77] = [
+pub const ACTIONS: [(&str, &str); 79] = [
     ("agent.confirm", "administer"),
     ("agent.drain", "operate"),
     ("agent.invite", "administer"),
@@ -91,6 +91,8 @@ pub const ACTIONS: [(&str, &str); 77] = [
     ("token.change", "administer"),
     ("token.read", "administer"),
     ("trait.change", "administer"),
+    ("webhook.change", "operate"),
+    ("webhook.read", "view"),
 ];
 
 const POLICIES: &str = include_str!("access.cedar");

@@ -502,7 +502,12 @@ async fn insert_together(app: &App, batch: Vec<Arc<Prepared>>) -> Result<Vec<Cre
     Ok(created)
 }
 
-async fn insert(app: &App, tx: &mut Tx, batch: &[Arc<Prepared>]) -> Result<(Vec<Created>, After)> {
+/// Writes prepared missions inside a unit of work.
+pub(in crate::service) async fn insert(
+    app: &App,
+    tx: &mut Tx,
+    batch: &[Arc<Prepared>],
+) -> Result<(Vec<Created>, After)> {
     let mut unit = Unit::new(app, tx);
     let rows: Vec<&NewMission> = batch.iter().map(|prepared| &prepared.new).collect();
     unit.tx.insert_missions(rows).await?;

@@ -56,8 +56,8 @@ pub(in crate::service) struct Judged {
 
 /// Whose text the plan is.
 pub(in crate::service) fn author_of(caller: &Caller) -> Author {
-    // Who has no session came with a token.
-    let token = caller.session.is_none() && caller.origin != Origin::System;
+    // Who has no session came with a token; a trigger acts as whoever set it up.
+    let token = caller.session.is_none() && caller.origin != Origin::System && !caller.origin.is_trigger();
     match caller.role {
         Role::Service => Author::Token(caller.principal),
         _ if token => Author::Token(caller.principal),

@@ -83,9 +83,10 @@ pub(in crate::service) async fn covering(
     Ok(None)
 }
 
-/// Whether standing approvals may be spent by whoever asks.
+/// Whether standing approvals may be spent by whoever asks. What starts on a schedule was all decided by the person who
+/// set it up; what starts because of something else was not, and is the system's doing.
 pub(super) async fn may(read: &mut Connection, origin: Origin, now: Timestamp) -> Result<bool> {
-    if origin != Origin::System {
+    if !matches!(origin, Origin::System | Origin::Webhook) {
         return Ok(true);
     }
     evolution::may(read, Trait::OperatorFusion, now).await

@@ -210,6 +210,8 @@ parsed!(
     id::UploadId,
     id::FilterId,
     id::PushId,
+    id::TriggerId,
+    id::FiringId,
 );
 
 macro_rules! spoken {

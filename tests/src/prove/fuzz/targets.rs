@@ -2,6 +2,7 @@
 
 use nexusmon_core::expression::{Context, Expression};
 use nexusmon_core::planning;
+use nexusmon_core::trigger::{self, Timetable};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::join_token::JoinToken;
 use nexusmon_shared::manifest::Manifest;
@@ -22,7 +23,7 @@ pub(super) struct Target {
     pub(super) run: fn(&[u8]) -> bool,
 }
 
-pub(super) const COUNT: u32 = 27;
+pub(super) const COUNT: u32 = 30;
 
 /// Every parser of bytes that come from outside.
 pub(super) const TARGETS: [Target; COUNT as usize] = [
@@ -65,8 +66,52 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
     Target { name: "audit-export", seeds: exports, run: export },
     Target { name: "provenance", seeds: provenances, run: provenance },
     Target { name: "secret-binding", seeds: bindings, run: secret_binding },
+    Target { name: "schedule", seeds: schedules, run: schedule },
+    Target {
+        name: "webhook-call",
+        seeds: calls,
+        run: nexusmon_coordinator::service::triggers::webhooks::fuzzing::delivery,
+    },
     Target { name: "names-and-times", seeds: names, run: names_and_times },
 ];
+
+fn schedules() -> Vec<Vec<u8>> {
+    let body = json!({"name": "nightly", "cron": "30 3 * * 1-5", "time_zone": "Europe/Berlin", "jitter": "5m",
+        "playbook": "backup@2", "inputs": {"day": "${{ trigger.date }}"}});
+    let hook = json!({"name": "push", "format": "github", "events": ["push"], "playbook": "build",
+        "inputs": {"ref": "${{ trigger.body.ref }}"}});
+    let lines = [body.to_string(), hook.to_string(), "0 0 29 2 *".to_owned(), "*/5 1-3 LW * 5#2".to_owned()];
+    lines.into_iter().map(String::into_bytes).collect()
+}
+
+/// Bodies of schedules and webhooks, cron lines, and the values of a firing.
+fn schedule(bytes: &[u8]) -> bool {
+    let mut taken = false;
+    if let Ok(value) = serde_json::from_slice::<Value>(bytes) {
+        if let Ok(new) = trigger::parse_schedule(&value) {
+            taken = true;
+            let _ = new.work.filled(&json!({"due": "x", "date": value}));
+        }
+        if let Ok(new) = trigger::parse_webhook(&value) {
+            taken = true;
+            let _ = new.work.filled(&json!({"body": value, "event": null}));
+        }
+    }
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(timetable) = Timetable::parse(&text, "Europe/Berlin") {
+        taken = true;
+        let at = Timestamp::from_micros(1_900_000_000_000_000);
+        let next = timetable.next_after(at);
+        assert!(next.is_none_or(|next| next > at), "time goes on");
+        assert!(timetable.last_until(at).is_none_or(|last| last <= at), "the past lies behind");
+    }
+    let _ = Timetable::parse("@daily", &text);
+    taken
+}
+
+fn calls() -> Vec<Vec<u8>> {
+    vec![b"whsec_AAAA\nsha256=00".to_vec(), b"whsec_AAAA\nv1,AAAA v1,BBBB".to_vec(), b"k\nk".to_vec()]
+}
 
 fn provenances() -> Vec<Vec<u8>> {
     let envelope = json!({"payloadType": "application/vnd.in-toto+json", "payload": "eyJfdHlwZSI6ICJodHRwczovL2luLXRvdG8uaW8vU3RhdGVtZW50L3YxIn0=",

@@ -1,0 +1,83 @@
+//! Triggers: what starts missions by itself, in the name of whoever set it up.
+
+mod backfill;
+mod due;
+mod fire;
+mod keep;
+pub mod schedules;
+pub mod webhooks;
+
+use nexusmon_core::policy::access;
+use nexusmon_shared::id::{FiringId, MissionId, TriggerId};
+use nexusmon_shared::time::Timestamp;
+use nexusmon_store::{FiringResult, FiringRow, PrincipalKind, TriggerKind, TriggerRow};
+
+use super::{Caller, Origin, Page, PageRequest, Role};
+use crate::app::App;
+use crate::error::{Error, Result};
+pub use backfill::{Backfill, Backfilled, backfill};
+pub(crate) use due::Seen;
+pub use due::{Looked, look};
+
+/// Once that a trigger was due, and what came of it.
+#[derive(Debug, Clone)]
+pub struct FiringView {
+    pub id: FiringId,
+    pub occasion: String,
+    /// `fired`, `skipped`, `failed`.
+    pub result: FiringResult,
+    pub reason: Option<String>,
+    pub due: Option<Timestamp>,
+    pub mission: Option<MissionId>,
+    pub at: Timestamp,
+}
+
+impl From<FiringRow> for FiringView {
+    fn from(row: FiringRow) -> Self {
+        let FiringRow { id, occasion, result, reason, due, mission, at, trigger_id: _ } = row;
+        Self { id, occasion, result, reason, due, mission, at }
+    }
+}
+
+/// What a trigger has fired for, newest first.
+async fn firings(app: &App, kind: TriggerKind, id: TriggerId, page: PageRequest) -> Result<Page<FiringView>> {
+    let mut read = app.store.read().await?;
+    known(read.trigger(id).await?, kind, id)?;
+    let found = read.firings(id, &page.store()?).await?.map(FiringView::from);
+    Ok(Page { items: found.items, next_cursor: found.next_cursor })
+}
+
+fn known(row: Option<TriggerRow>, kind: TriggerKind, id: TriggerId) -> Result<TriggerRow> {
+    row.filter(|row| row.kind == kind).ok_or_else(|| Error::not_found(kind.as_str(), id))
+}
+
+/// In whose name a trigger acts now; `Err` says why it may not any more.
+async fn acting(app: &App, row: &TriggerRow) -> Result<std::result::Result<Caller, String>> {
+    let found = app.store.read().await?.principal(row.owner).await?;
+    let now = app.expiry_clock.now();
+    let live = found.filter(|one| one.revoked_at.is_none() && one.expires_at.is_none_or(|until| until > now));
+    let Some(owner) = live else {
+        let why = "whoever set it up may not act here any more: save it again to take it over";
+        return Ok(Err(why.to_owned()));
+    };
+    if !access::permits(owner.role.as_str(), "mission.create") {
+        let why = format!("{} set it up, and may not create missions any more", owner.name);
+        return Ok(Err(why));
+    }
+    // A token stays one whatever its role: its plans are its own text, held under its ceiling.
+    let role = match owner.kind {
+        PrincipalKind::Token => Role::Service,
+        _ => Role::parse(owner.role.as_str()).unwrap_or(Role::Service),
+    };
+    Ok(Ok(Caller {
+        principal: owner.id,
+        name: owner.name,
+        role,
+        session: None,
+        rank_ceiling: owner.rank_ceiling,
+        origin: match row.kind {
+            TriggerKind::Schedule => Origin::Schedule,
+            TriggerKind::Webhook => Origin::Webhook,
+        },
+    }))
+}
