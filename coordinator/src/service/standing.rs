@@ -9,7 +9,7 @@ use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, ApprovalId, MissionId, PrincipalId, StandingId, TaskId};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{ApprovalRow, ApprovalState, Connection, StandingRow, StandingState};
+use nexusmon_store::{ApprovalRow, ApprovalState, Connection, StandingRow, StandingState, pressing};
 use serde_json::{Value, json};
 
 use super::unit::{Actor, SYSTEM, Unit};
@@ -108,33 +108,30 @@ pub async fn get(app: &App, id: StandingId) -> Result<StandingView> {
 /// Takes it back: nothing begins under it any more. Machines that hold nothing of this are bound by its end and its uses.
 pub async fn revoke(app: &App, caller: &Caller, id: StandingId) -> Result<StandingView> {
     let unit_app = app.clone();
-    let after = app
-        .store
-        .write_with("standing.revoke", Actor::from(caller), move |tx, actor| {
-            let app = unit_app.clone();
-            Box::pin(async move {
-                let mut unit = Unit::new(&app, tx);
-                let row = unit.tx.lock_standing(&[id]).await?.pop();
-                let row = row.ok_or_else(|| Error::not_found("standing approval", id))?;
-                let from = [StandingState::Pending, StandingState::Active];
-                if !unit.tx.set_standing_state(id, &from, StandingState::Revoked).await? {
-                    let detail = format!("it is {} already", row.state.as_str());
-                    return Err(Error::conflict("over", detail));
-                }
-                let now = unit.now;
-                unit.tx.end_approval(row.approval, ApprovalState::Void, now).await?;
-                unit.audit(
-                    actor.0.clone(),
-                    "standing.revoked",
-                    ("standing_approval", id.to_string()),
-                    None,
-                    json!({"used": row.used}),
-                );
-                unit.finish().await
-            })
+    let revoked = app.store.write_with("standing.revoke", Actor::from(caller), move |tx, actor| {
+        let app = unit_app.clone();
+        Box::pin(async move {
+            let mut unit = Unit::new(&app, tx);
+            let row = unit.tx.lock_standing(&[id]).await?.pop();
+            let row = row.ok_or_else(|| Error::not_found("standing approval", id))?;
+            let from = [StandingState::Pending, StandingState::Active];
+            if !unit.tx.set_standing_state(id, &from, StandingState::Revoked).await? {
+                let detail = format!("it is {} already", row.state.as_str());
+                return Err(Error::conflict("over", detail));
+            }
+            let now = unit.now;
+            unit.tx.end_approval(row.approval, ApprovalState::Void, now).await?;
+            unit.audit(
+                actor.0.clone(),
+                "standing.revoked",
+                ("standing_approval", id.to_string()),
+                None,
+                json!({"used": row.used}),
+            );
+            unit.finish().await
         })
-        .await?;
-    after.run(app);
+    });
+    pressing(revoked).await?.run(app);
     get(app, id).await
 }
 
