@@ -15,7 +15,7 @@ pub(crate) async fn prepare(app: &App) -> Result<()> {
         let app = unit_app.clone();
         Box::pin(async move { write(&app, tx).await })
     });
-    // A halted coordinator on a full disk comes back, too, and says that it is halted.
+    // As the keys are read: see there.
     pressing(prepared).await?;
     halt::load(app).await?;
     flags::load(app).await?;
