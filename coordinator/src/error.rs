@@ -49,7 +49,9 @@ pub enum Error {
     PreconditionFailed { current: String },
     #[error("range {start}.. lies beyond the end at {size}")]
     RangeNotSatisfiable { start: u64, size: u64 },
-    #[error("the disk of the coordinator is full: nothing was changed; free space and try again")]
+    #[error(
+        "the disk of the coordinator is full: nothing was changed; free space and try again; halting, revoking and refusing work all the same"
+    )]
     StorageFull,
     #[error("{detail}")]
     Unavailable { detail: String },

@@ -81,7 +81,9 @@ impl Coordinator {
             object_store: object_store(&config),
         })
         .await?;
-        let keyring = Keyring::open(&store, &config, &clock, StdRng::from_rng(&mut rng)).await?;
+        // Pressing: what was halted on a full disk must be able to start again there, and say so.
+        let keyring = Keyring::open(&store, &config, &clock, StdRng::from_rng(&mut rng));
+        let keyring = nexusmon_store::pressing(keyring).await?;
         let app =
             App::open(config, Arc::clone(&clock), rng, store, blobs, keyring, lifecycle.clone()).await?;
         app.set_agent_address(grpc_addr);

@@ -64,8 +64,8 @@ pub(super) async fn run(client: &Client, command: AgentCommand) -> Result<(), Co
         AgentCommand::Drain { agent } => act(client, &agent, "drain").await,
         AgentCommand::Pause { agent } => act(client, &agent, "pause").await,
         AgentCommand::Resume { agent } => act(client, &agent, "resume").await,
-        AgentCommand::Quarantine { agent } => act(client, &agent, "quarantine").await,
-        AgentCommand::Revoke { agent, yes: true } => act(client, &agent, "revoke").await,
+        AgentCommand::Quarantine { agent } => shut_out(client, &agent, "quarantine").await,
+        AgentCommand::Revoke { agent, yes: true } => shut_out(client, &agent, "revoke").await,
         AgentCommand::Revoke { agent, yes: false } => {
             Err(CommandError::Usage(format!("revoking `{agent}` cannot be undone; repeat with --yes")))
         }
@@ -131,6 +131,30 @@ async fn act(client: &Client, agent: &str, verb: &str) -> Result<(), CommandErro
             render::text(&answer["name"]),
             render::status(answer["status"].as_str().unwrap_or("-"))
         );
+    }
+    Ok(())
+}
+
+/// And what the machine knows: whoever has it now, has that.
+async fn shut_out(client: &Client, agent: &str, verb: &str) -> Result<(), CommandError> {
+    // By name it is not found any more once it is revoked.
+    let id = client.get(&path(agent)).await?["id"].take();
+    act(client, agent, verb).await?;
+    if client.json {
+        return Ok(());
+    }
+    // Not everybody who may shut an agent out may see the list.
+    let Ok(secrets) = client.get("/v1/governance/secrets").await else { return Ok(()) };
+    let mut known = Vec::new();
+    for secret in secrets["items"].as_array().into_iter().flatten() {
+        let received = secret["received"].as_array().into_iter().flatten();
+        if received.clone().any(|one| one["agent"] == id && one["version"] == secret["version"]) {
+            known.push(format!("{} (v{})", render::text(&secret["name"]), secret["version"]));
+        }
+    }
+    if !known.is_empty() {
+        println!("It was handed what these secrets still are: {}.", known.join(", "));
+        println!("Change each where it is good, then: nexusmon secret set NAME < file");
     }
     Ok(())
 }

@@ -52,6 +52,9 @@ pub struct ReviewsArgs {
     verdict: Option<String>,
     #[arg(long, short)]
     comment: Option<String>,
+    /// Each review by itself; else of identical work the newest, with how many more there are
+    #[arg(long)]
+    each: bool,
 }
 
 pub(super) async fn approvals(client: &Client, arguments: ApprovalsArgs) -> Result<(), CommandError> {
@@ -160,10 +163,19 @@ pub(super) async fn reviews(client: &Client, arguments: ReviewsArgs) -> Result<(
                 render::text(&answer["id"]),
                 render::status(answer["status"].as_str().unwrap_or("-"))
             );
+            if let Some(left @ 1..) = answer["alike"].as_u64() {
+                println!(
+                    "{left} of the same shape stay open: other machines, nothing left to judge, or not succeeded."
+                );
+            }
         }
         return Ok(());
     }
-    let items = client.list(&filtered("/v1/governance/reviews", &arguments.status), usize::MAX).await?;
+    let mut path = filtered("/v1/governance/reviews", &arguments.status);
+    if !arguments.each {
+        path.push_str(if path.contains('?') { "&group=shape" } else { "?group=shape" });
+    }
+    let items = client.list(&path, usize::MAX).await?;
     if client.json {
         render::json(&Value::Array(items));
         return Ok(());
@@ -178,9 +190,11 @@ pub(super) async fn reviews(client: &Client, arguments: ReviewsArgs) -> Result<(
             render::status(item["status"].as_str().unwrap_or("-")),
             render::time(&item["created_at"]),
             render::text(&item["mission"]),
+            render::text(&item["alike"]),
+            render::short(&render::text(&item["goal"]), 40),
         ]
     });
-    render::table(&["review", "rank", "status", "opened", "mission"], rows.collect());
+    render::table(&["review", "rank", "status", "opened", "mission", "alike", "goal"], rows.collect());
     Ok(())
 }
 

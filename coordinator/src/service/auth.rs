@@ -17,7 +17,7 @@ use std::time::Duration;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{PrincipalId, SessionId};
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{LoginKind, LoginSessionRow, PrincipalKind, PrincipalRow};
+use nexusmon_store::{LoginKind, LoginSessionRow, PrincipalKind, PrincipalRow, pressing_if};
 use rand::Rng as _;
 use serde_json::json;
 
@@ -166,9 +166,12 @@ async fn open_session(app: &App, row: &PrincipalRow, opening: Opening) -> Result
     let caller = caller_of(row, Some(id), origin);
     let unit_app = app.clone();
     let actor = Actor::from(&caller);
-    let after = app
-        .store
-        .write_with("auth.login", (session, actor, answered), move |tx, (session, actor, answered)| {
+    // Who could pull the switch gets in on a full disk, too.
+    let may_halt = matches!(row.role, nexusmon_store::Role::Owner | nexusmon_store::Role::Operator);
+    let opened = app.store.write_with(
+        "auth.login",
+        (session, actor, answered),
+        move |tx, (session, actor, answered)| {
             let app = unit_app.clone();
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
@@ -186,9 +189,9 @@ async fn open_session(app: &App, row: &PrincipalRow, opening: Opening) -> Result
                 unit.audit(actor.0.clone(), "session.opened", subject, None, body);
                 unit.finish().await
             })
-        })
-        .await?;
-    after.run(app);
+        },
+    );
+    pressing_if(may_halt, opened).await?.run(app);
     let (token, expires_in) = match kind {
         SessionKind::Cookie => (value, IDLE),
         SessionKind::Bearer => {
@@ -242,11 +245,17 @@ async fn live_session(
         .ok_or_else(over)?;
     if now.since(session.last_seen_at) > TOUCH {
         let id = session.id;
-        app.store
+        let touched = app
+            .store
             .write("auth.touch", move |tx| {
                 Box::pin(async move { Ok::<_, Error>(tx.touch_login_sessions(&[id], now).await?) })
             })
-            .await?;
+            .await;
+        match touched {
+            // Nobody is kept from stopping things by a full disk; the session is as idle as it was.
+            Ok(()) | Err(Error::StorageFull) => {}
+            Err(error) => return Err(error),
+        }
     }
     let caller = caller_of(&row, Some(session.id), origin);
     Ok((session, caller))

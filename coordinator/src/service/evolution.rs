@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 
 pub use judge::{DUTY, settle};
-pub(super) use judge::{judge_soon, take_back};
+pub(super) use judge::{judge_soon, left_something, take_back};
 pub use status::organism_status;
 pub use traits::{TraitChange, change_trait};
 pub(super) use traits::{carry_out, may};

@@ -12,7 +12,7 @@ use nexusmon_shared::message::{CoordinatorMessage, HaltAck, HaltLevel, HaltNotic
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::approval::Act;
-use nexusmon_store::{ApprovalSubject, Halt, HaltAckRow, HaltRow, Topic};
+use nexusmon_store::{ApprovalSubject, Halt, HaltAckRow, HaltRow, Topic, pressing};
 use serde_json::json;
 
 use super::unit::{Actor, Unit};
@@ -110,7 +110,7 @@ pub async fn pull(app: &App, caller: &Caller, wanted: HaltLevel, reason: Option<
         return Err(Error::field("/level", "unknown_value", "must be `halt` or `stop`; `resume` releases"));
     }
     check_reason("/reason", reason.as_deref())?;
-    change(app, caller, "halt.pulled", reason, move |now| {
+    let pulled = change(app, caller, "halt.pulled", reason, move |now| {
         if now == wanted {
             return Ok(None);
         }
@@ -119,8 +119,8 @@ pub async fn pull(app: &App, caller: &Caller, wanted: HaltLevel, reason: Option<
             return Err(Error::conflict("stopped", detail));
         }
         Ok(Some(wanted))
-    })
-    .await?;
+    });
+    pressing(pulled).await?;
     view(app).await
 }
 

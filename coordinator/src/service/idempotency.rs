@@ -131,9 +131,15 @@ pub async fn finish(app: &App, caller: &Caller, reserved: Reserved, answer: Reme
         response: json!({"location": answer.location, "body": body}).to_string(),
         ..row(app, caller, &reserved.key)
     };
-    app.store
+    let kept = app
+        .store
         .write_with("idempotency.finish", row, |tx, row| {
             Box::pin(async move { Ok::<_, Error>(tx.answer(row).await?) })
         })
-        .await
+        .await;
+    match kept {
+        // The key was committed with what was done; a repetition learns what that was about.
+        Err(Error::StorageFull) => Ok(()),
+        kept => kept,
+    }
 }

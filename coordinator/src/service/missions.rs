@@ -242,6 +242,8 @@ pub struct BlastRadius {
     pub writes: bool,
     pub network: bool,
     pub irreversible: bool,
+    /// Handed to some task, by name.
+    pub secrets: Vec<String>,
 }
 
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use nexusmon_shared::id::PrincipalId;
 use nexusmon_shared::name::Name;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{PrincipalKind, PrincipalRow};
+use nexusmon_store::{PrincipalKind, PrincipalRow, pressing};
 use serde_json::{Value, json};
 
 use super::unit::{Actor, Unit};
@@ -196,14 +196,14 @@ pub async fn set_role(
 /// Takes a person's or token's authority away for good. Every open session ends with it.
 pub async fn revoke(app: &App, caller: &Caller, id: PrincipalId, token: bool) -> Result<PrincipalView> {
     let now = app.clock.now();
-    change(app, caller, id, "principal.revoked", None, move |row| {
+    let revoked = change(app, caller, id, "principal.revoked", None, move |row| {
         if (row.kind == PrincipalKind::Token) != token {
             return Err(Error::not_found(if token { "token" } else { "person" }, id));
         }
         row.revoked_at = Some(now);
         Ok(json!({"name": row.name}))
-    })
-    .await
+    });
+    pressing(revoked).await
 }
 
 async fn change(

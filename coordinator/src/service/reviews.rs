@@ -1,13 +1,14 @@
 //! Reviews: the after-the-fact judgement of flagged work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{MissionId, PrincipalId, ReviewId};
+use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{MissionRow, ReviewRow, ReviewState};
+use nexusmon_store::{Connection, MissionRow, ReviewRow, ReviewState};
 use serde_json::json;
 
 use super::missions::no_nul;
@@ -52,12 +53,17 @@ pub struct ReviewView {
     pub decided_at: Option<Timestamp>,
     pub decided_by: Option<PrincipalId>,
     pub comment: Option<String>,
+    /// Other open reviews of its shape.
+    pub alike: u64,
 }
 
 #[derive(Debug, Clone, Default)]
 pub struct ReviewFilter {
     pub status: Option<String>,
     pub mission: Option<MissionId>,
+    pub shape: Option<Digest>,
+    /// Of identical work in one state, the newest alone.
+    pub grouped: bool,
 }
 
 pub async fn list(app: &App, filter: ReviewFilter, page: PageRequest) -> Result<Page<ReviewView>> {
@@ -67,15 +73,17 @@ pub async fn list(app: &App, filter: ReviewFilter, page: PageRequest) -> Result<
             Error::field("?status", "unknown_value", "must be one of open, accepted, rejected, covered")
         })?],
     };
-    let wanted = nexusmon_store::ReviewFilter { states, mission: filter.mission };
+    let ReviewFilter { mission, shape, grouped, .. } = filter;
+    let wanted = nexusmon_store::ReviewFilter { states, mission, shape, newest_of_shape: grouped };
     let mut read = app.store.read().await?;
     let found = read.review_list(&wanted, &page.store()?).await?;
     let ids: Vec<_> = found.items.iter().map(|review| review.mission).collect();
     let goals: BTreeMap<_, _> =
         read.missions(&ids).await?.into_iter().map(|mission| (mission.id, mission.goal)).collect();
+    let open = open_of(&mut read, &found.items).await?;
     let items = found.items.into_iter().map(|row| {
         let goal = goals.get(&row.mission).cloned().unwrap_or_default();
-        view(row, goal)
+        view(row, goal, &open)
     });
     Ok(Page { items: items.collect(), next_cursor: found.next_cursor })
 }
@@ -84,11 +92,23 @@ pub async fn get(app: &App, id: ReviewId) -> Result<ReviewView> {
     let mut read = app.store.read().await?;
     let row = read.review(id).await?.ok_or_else(|| Error::not_found("review", id))?;
     let goal = read.mission(row.mission).await?.map(|mission| mission.goal).unwrap_or_default();
-    Ok(view(row, goal))
+    let open = open_of(&mut read, std::slice::from_ref(&row)).await?;
+    Ok(view(row, goal, &open))
 }
 
-fn view(row: ReviewRow, goal: String) -> ReviewView {
+/// How many open reviews there are of each shape.
+async fn open_of(read: &mut Connection, rows: &[ReviewRow]) -> Result<BTreeMap<Digest, u64>> {
+    let shapes: Vec<_> =
+        rows.iter().filter_map(|row| row.shape).collect::<BTreeSet<_>>().into_iter().collect();
+    let found = read.open_of_shapes(&shapes).await?;
+    Ok(found.into_iter().map(|one| (one.shape, u64::try_from(one.open).unwrap_or(0))).collect())
+}
+
+fn view(row: ReviewRow, goal: String, open: &BTreeMap<Digest, u64>) -> ReviewView {
+    let itself = u64::from(row.state == ReviewState::Open);
+    let alike = row.shape.and_then(|shape| open.get(&shape)).map_or(0, |open| open.saturating_sub(itself));
     ReviewView {
+        alike,
         id: row.id,
         mission: row.mission,
         goal,
@@ -154,11 +174,35 @@ async fn write(
     unit.audit(actor.0, "review.decided", ("review", id.to_string()), Some(row.mission), body);
     match verdict {
         // It may be what the mission still lacked to count as verified.
-        ReviewVerdict::Accept => unit.after.judge = true,
+        ReviewVerdict::Accept => {
+            unit.after.judge = true;
+            if let Some(shape) = row.shape {
+                cover_alike(unit, shape).await?;
+            }
+        }
         ReviewVerdict::Reject => {
             if let Some(mission) = unit.tx.lock_mission(row.mission).await? {
                 evolution::take_back(unit, &mission, "review rejected").await?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Open reviews of a shape that one decision looks at; a nightly job of a year, and a little.
+const ALIKE: u32 = 400;
+
+/// One decision for identical runs that verified: what [`cover`] would close if they ended now is closed.
+async fn cover_alike(unit: &mut Unit<'_>, shape: Digest) -> Result<()> {
+    let open = unit.tx.open_reviews_of(shape, ALIKE).await?;
+    let ids: Vec<_> = open.iter().map(|review| review.mission).collect();
+    let traces = unit.tx.traces(&ids).await?;
+    for mission in unit.tx.missions(&ids).await? {
+        let Some(trace) = traces.iter().find(|trace| trace.mission == mission.id) else { continue };
+        if mission.status == MissionStatus::Succeeded
+            && evolution::left_something(unit.tx, &mission, trace).await?
+        {
+            cover(unit, &mission).await?;
         }
     }
     Ok(())

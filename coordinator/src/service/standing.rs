@@ -12,7 +12,7 @@ use nexusmon_shared::id::{AgentId, ApprovalId, MissionId, PrincipalId, StandingI
 use nexusmon_shared::message::{CoordinatorMessage, MAX_REVOKED, RevokedApproval};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{ApprovalRow, ApprovalState, Connection, StandingRow, StandingState, Topic};
+use nexusmon_store::{ApprovalRow, ApprovalState, Connection, StandingRow, StandingState, Topic, pressing};
 use serde_json::{Value, json};
 
 use super::unit::{Actor, SYSTEM, Unit};
@@ -112,34 +112,32 @@ pub async fn get(app: &App, id: StandingId) -> Result<StandingView> {
 /// its next session, and until then is bound by its end and its uses.
 pub async fn revoke(app: &App, caller: &Caller, id: StandingId) -> Result<StandingView> {
     let unit_app = app.clone();
-    let (after, revoked) = app
-        .store
-        .write_with("standing.revoke", Actor::from(caller), move |tx, actor| {
-            let app = unit_app.clone();
-            Box::pin(async move {
-                let mut unit = Unit::new(&app, tx);
-                let row = unit.tx.lock_standing(&[id]).await?.pop();
-                let row = row.ok_or_else(|| Error::not_found("standing approval", id))?;
-                let from = [StandingState::Pending, StandingState::Active];
-                if !unit.tx.set_standing_state(id, &from, StandingState::Revoked).await? {
-                    let detail = format!("it is {} already", row.state.as_str());
-                    return Err(Error::conflict("over", detail));
-                }
-                let now = unit.now;
-                unit.tx.end_approval(row.approval, ApprovalState::Void, now).await?;
-                unit.audit(
-                    actor.0.clone(),
-                    "standing.revoked",
-                    ("standing_approval", id.to_string()),
-                    None,
-                    json!({"used": row.used}),
-                );
-                let revoked = vec![RevokedApproval { digest: row.digest, expires_at: row.expires_at }];
-                unit.tx.wake(Topic::Governance);
-                Ok::<_, Error>((unit.finish().await?, revoked))
-            })
+    let revoking = app.store.write_with("standing.revoke", Actor::from(caller), move |tx, actor| {
+        let app = unit_app.clone();
+        Box::pin(async move {
+            let mut unit = Unit::new(&app, tx);
+            let row = unit.tx.lock_standing(&[id]).await?.pop();
+            let row = row.ok_or_else(|| Error::not_found("standing approval", id))?;
+            let from = [StandingState::Pending, StandingState::Active];
+            if !unit.tx.set_standing_state(id, &from, StandingState::Revoked).await? {
+                let detail = format!("it is {} already", row.state.as_str());
+                return Err(Error::conflict("over", detail));
+            }
+            let now = unit.now;
+            unit.tx.end_approval(row.approval, ApprovalState::Void, now).await?;
+            unit.audit(
+                actor.0.clone(),
+                "standing.revoked",
+                ("standing_approval", id.to_string()),
+                None,
+                json!({"used": row.used}),
+            );
+            let revoked = vec![RevokedApproval { digest: row.digest, expires_at: row.expires_at }];
+            unit.tx.wake(Topic::Governance);
+            Ok::<_, Error>((unit.finish().await?, revoked))
         })
-        .await?;
+    });
+    let (after, revoked) = pressing(revoking).await?;
     after.run(app);
     for live in app.sessions.all() {
         live.offer(CoordinatorMessage::RevokedStanding(revoked.clone()));

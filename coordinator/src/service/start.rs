@@ -2,7 +2,7 @@
 
 use nexusmon_core::beliefs::Beta;
 use nexusmon_core::prediction::History;
-use nexusmon_store::{PrincipalKind, PrincipalRow, Role, Tx};
+use nexusmon_store::{PrincipalKind, PrincipalRow, Role, Tx, pressing};
 
 use super::{agents, dispatch, flags, halt, policies, secrets};
 use crate::app::App;
@@ -11,12 +11,12 @@ use crate::error::{Error, Result};
 /// Prepares a node. Idempotent.
 pub(crate) async fn prepare(app: &App) -> Result<()> {
     let unit_app = app.clone();
-    app.store
-        .write("start.prepare", move |tx| {
-            let app = unit_app.clone();
-            Box::pin(async move { write(&app, tx).await })
-        })
-        .await?;
+    let prepared = app.store.write("start.prepare", move |tx| {
+        let app = unit_app.clone();
+        Box::pin(async move { write(&app, tx).await })
+    });
+    // As the keys are read: see there.
+    pressing(prepared).await?;
     halt::load(app).await?;
     flags::load(app).await?;
     policies::load(app).await?;

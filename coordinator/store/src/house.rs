@@ -58,7 +58,7 @@ impl Store {
         if let Some(file) = self.sqlite_file() {
             let mut read = self.read().await?;
             let sizes = sqlite::sizes(&mut read, file).await?;
-            return sqlite::advice(&mut read, sizes, self.log_limit()).await;
+            return sqlite::advice(&mut read, file, sizes, self.log_limit()).await;
         }
         postgres::advice(&mut self.read().await?).await
     }

@@ -9,7 +9,7 @@ use crate::connection::Connection;
 use crate::dialect::{insert, sql};
 use crate::error::StoreError;
 use crate::page::{Filter, Page, PageRequest};
-use crate::record::{Json, args, record, words};
+use crate::record::{Json, Value, args, record, words};
 use crate::transaction::Tx;
 
 words! {
@@ -38,11 +38,22 @@ record! {
     }
 }
 
+record! {
+    /// Open reviews of one shape.
+    pub struct OpenOfShape {
+        pub shape: Digest,
+        pub open: i64,
+    }
+}
+
 /// What a list of reviews may be narrowed to.
 #[derive(Debug, Clone, Default)]
 pub struct ReviewFilter {
     pub states: Vec<ReviewState>,
     pub mission: Option<MissionId>,
+    pub shape: Option<Digest>,
+    /// Of those of one shape and state, the newest alone.
+    pub newest_of_shape: bool,
 }
 
 impl Connection {
@@ -67,8 +78,37 @@ impl Connection {
         let mut list = Filter::over::<ReviewRow>("reviews");
         list.among("state", &filter.states);
         list.equals("mission", filter.mission.as_ref());
+        list.equals("shape", filter.shape.as_ref());
+        if filter.newest_of_shape {
+            list.require(
+                "NOT EXISTS (SELECT 1 FROM reviews later WHERE later.shape = reviews.shape \
+                 AND later.state = reviews.state AND later.id > reviews.id)",
+            );
+        }
         list.newest_first("id", page);
         list.page(self, page, |row: &ReviewRow| row.id.to_string()).await
+    }
+
+    /// How many open reviews each of these shapes has; those without any are left out.
+    pub async fn open_of_shapes(&mut self, shapes: &[Digest]) -> Result<Vec<OpenOfShape>, StoreError> {
+        let sql = sql!(
+            "SELECT reviews.shape AS shape, COUNT(*) AS open FROM [rows] JOIN reviews ON reviews.shape = r.value \
+             WHERE reviews.state = 'open' GROUP BY reviews.shape",
+            Value<Digest>
+        );
+        self.fetch_by(sql, shapes, args![]).await
+    }
+
+    /// Open reviews of a shape, oldest first.
+    pub async fn open_reviews_of(&mut self, shape: Digest, limit: u32) -> Result<Vec<ReviewRow>, StoreError> {
+        self.fetch(
+            sql!(
+                "SELECT [columns] FROM reviews WHERE shape = $1 AND state = 'open' ORDER BY id LIMIT $2",
+                ReviewRow
+            ),
+            args![shape, i64::from(limit)],
+        )
+        .await
     }
 
     /// The newest accepted review of a shape since `since`: what covers identical runs.

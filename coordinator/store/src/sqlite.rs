@@ -3,6 +3,7 @@
 mod carrier;
 pub(crate) mod direct;
 pub(crate) mod readers;
+pub(crate) mod reserve;
 mod writer;
 
 use std::fs::File;
@@ -19,6 +20,7 @@ use crate::store::{Context, StoreConfig};
 use crate::transaction::Tx;
 use carrier::Carrier;
 use readers::Readers;
+use reserve::Reserve;
 use writer::{Job, Unit, Writer};
 
 /// Units that may wait for the writer before callers have to.
@@ -51,7 +53,8 @@ impl Sqlite {
             }
             _ => None,
         };
-        let writer = Writer::new(writing.link, newest, context.clone(), carrier);
+        let reserve = Reserve::open(&path);
+        let writer = Writer::new(writing.link, newest, context.clone(), carrier, reserve);
         context.lifecycle.spawn("store.writer", writer.run_apart(queue));
         Ok(Self { units, readers, file: path, _lock: lock })
     }

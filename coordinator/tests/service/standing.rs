@@ -208,6 +208,45 @@ both! {
         assert!(standing::ask(&world.app, &owner, grave).await.is_err(), "never S");
     }
 
+    async fn one_decision_is_enough_for_identical_runs(world) {
+        let mut agent = world.agent("a").await;
+        let owner = world.owner().await;
+        let body = json!({"goal": "nightly", "tasks": [{"id": "t", "uses": "probe.careful"}]});
+        let run = async |agent: &mut crate::harness::Agent, ending: nexusmon_shared::outcome::Ending| {
+            let made = world.create(body.clone()).await;
+            assert_eq!(agent.work(&world, |_, _| ending.clone()).await, ["t"]);
+            world.pass(1).await;
+            made.review.unwrap()
+        };
+        let good = || succeed(json!({"lines": 3}));
+        let status = async |id| reviews::get(&world.app, id).await.unwrap().status;
+        let first = run(&mut agent, good()).await;
+        let second = run(&mut agent, good()).await;
+        let failed = run(&mut agent, crate::harness::exit(3)).await;
+        let empty = run(&mut agent, succeed(json!({}))).await;
+        let last = run(&mut agent, good()).await;
+        let _ = agent.vanish();
+        let mut other = world.agent("b").await;
+        let elsewhere = run(&mut other, good()).await;
+
+        let page = PageRequest::default();
+        let all = reviews::list(&world.app, reviews::ReviewFilter::default(), page.clone()).await.unwrap();
+        assert_eq!(all.items.len(), 6);
+        let grouped = reviews::ReviewFilter { status: Some("open".to_owned()), grouped: true, ..Default::default() };
+        let listed = reviews::list(&world.app, grouped.clone(), page.clone()).await.unwrap();
+        assert_eq!(listed.items.iter().map(|one| (one.id, one.alike)).collect::<Vec<_>>(), [(elsewhere, 5)]);
+
+        let done = reviews::decide(&world.app, &owner, last, reviews::ReviewVerdict::Accept, None).await.unwrap();
+        assert_eq!((done.status.as_str(), done.alike), ("accepted", 3));
+        for (id, wanted) in [(first, "covered"), (second, "covered"), (failed, "open"), (empty, "open"), (elsewhere, "open")] {
+            assert_eq!(status(id).await, wanted);
+        }
+        let covered = world.written(2, |action| action == "review.covered").await;
+        assert!(covered.iter().all(|entry| entry.body.to_string().contains(&last.to_string())));
+        let listed = reviews::list(&world.app, grouped, page).await.unwrap();
+        assert_eq!(listed.items.iter().map(|one| (one.id, one.alike)).collect::<Vec<_>>(), [(elsewhere, 2)]);
+    }
+
     async fn identical_runs_are_covered_until_something_changes(world) {
         let mut agent = world.agent("a").await;
         let owner = world.owner().await;

@@ -264,10 +264,13 @@ pub(in crate::http) struct BlastRadius {
     machines: Vec<String>,
     capabilities: Vec<String>,
     host_paths: Vec<String>,
+    /// As listed in sandboxes; with `network` and none listed: any.
     hosts: Vec<String>,
     writes: bool,
     network: bool,
     irreversible: bool,
+    /// Handed to some task, by name; never a value.
+    secrets: Vec<String>,
 }
 
 impl From<service::DryRun> for DryRun {
@@ -282,8 +285,16 @@ impl From<service::DryRun> for DryRun {
             blast,
             prediction,
         } = run;
-        let service::BlastRadius { machines, capabilities, host_paths, hosts, writes, network, irreversible } =
-            blast;
+        let service::BlastRadius {
+            machines,
+            capabilities,
+            host_paths,
+            hosts,
+            writes,
+            network,
+            irreversible,
+            secrets,
+        } = blast;
         Self {
             rank,
             risk: rank.risk(),
@@ -300,6 +311,7 @@ impl From<service::DryRun> for DryRun {
                 writes,
                 network,
                 irreversible,
+                secrets,
             },
             prediction: prediction.into(),
         }

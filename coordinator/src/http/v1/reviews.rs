@@ -2,6 +2,7 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{MissionId, ReviewId};
 
 use super::shape::{self, maybe, time};
@@ -28,6 +29,9 @@ pub(in crate::http) struct Review {
     decided_at: Option<String>,
     decided_by: Option<String>,
     comment: Option<String>,
+    /// Other open reviews of identical work. Accepting one closes those of them as `covered` that verified, on machines
+    /// that took part in accepted runs, unless one failed since.
+    alike: u64,
 }
 
 impl From<service::ReviewView> for Review {
@@ -43,6 +47,7 @@ impl From<service::ReviewView> for Review {
             decided_at,
             decided_by,
             comment,
+            alike,
         } = review;
         Self {
             id: id.to_string(),
@@ -55,6 +60,7 @@ impl From<service::ReviewView> for Review {
             decided_at: maybe(decided_at),
             decided_by: decided_by.map(|id| id.to_string()),
             comment,
+            alike,
         }
     }
 }
@@ -65,6 +71,10 @@ impl From<service::ReviewView> for Review {
 pub(in crate::http) struct Listing {
     status: Option<String>,
     mission: Option<String>,
+    /// The digest that identical work shares.
+    shape: Option<String>,
+    /// `shape`: of identical work in one state, the newest alone.
+    group: Option<String>,
     /// 1 to 200, 50 if absent.
     limit: Option<u32>,
     cursor: Option<String>,
@@ -77,10 +87,16 @@ pub(in crate::http) struct Listing {
 )]
 pub(in crate::http) async fn list(
     State(web): State<Web>,
-    Query(Listing { status, mission, limit, cursor }): Query<Listing>,
+    Query(Listing { status, mission, shape, group, limit, cursor }): Query<Listing>,
 ) -> Result<Answer<Page<Review>>, Problem> {
     let mission = parameter::<MissionId>("mission", mission.as_deref(), "a mission's id")?;
-    let filter = service::ReviewFilter { status, mission };
+    let shape = parameter::<Digest>("shape", shape.as_deref(), "a digest")?;
+    let grouped = match group.as_deref() {
+        None => false,
+        Some("shape") => true,
+        Some(_) => return Err(Problem::field("?group", "unknown_value", "must be `shape`")),
+    };
+    let filter = service::ReviewFilter { status, mission, shape, grouped };
     Ok(Answer(Page::of(service::list(&web.app, filter, page(limit, cursor)?).await?)))
 }
 

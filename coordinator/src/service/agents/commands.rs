@@ -6,7 +6,7 @@ use nexusmon_shared::manifest::Manifest;
 use nexusmon_shared::message::{CoordinatorMessage, GoodbyeCode};
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::trust::enrollment::invite_key;
-use nexusmon_store::{AgentRow, AgentState, InviteRow, Json, Topic};
+use nexusmon_store::{AgentRow, AgentState, InviteRow, Json, Topic, pressing_if};
 use rand::Rng as _;
 use serde_json::{Value, json};
 
@@ -143,7 +143,13 @@ async fn change(
     Ok(row)
 }
 
-pub(super) async fn command(app: &App, caller: &Caller, id: AgentId, command: AgentCommand) -> Result<()> {
+/// Shutting one out is written even on a full disk.
+pub(super) async fn command(app: &App, caller: &Caller, id: AgentId, wanted: AgentCommand) -> Result<()> {
+    let shuts_out = matches!(wanted, AgentCommand::Quarantine | AgentCommand::Revoke);
+    pressing_if(shuts_out, carry_out(app, caller, id, wanted)).await
+}
+
+async fn carry_out(app: &App, caller: &Caller, id: AgentId, command: AgentCommand) -> Result<()> {
     let (state, action) = match command {
         AgentCommand::Drain => (AgentState::Draining, "agent.drained"),
         AgentCommand::Pause => (AgentState::Paused, "agent.paused"),

@@ -11,6 +11,7 @@ use nexusmon_shared::trust::approval::SignedDecision;
 use nexusmon_shared::trust::key::Proof;
 use nexusmon_store::{
     ApprovalRow, ApprovalState, ApprovalSubject, DecisionRow, DecisionVerdict, MissionRow, Role, StoreError,
+    pressing_if,
 };
 use serde_json::json;
 
@@ -32,18 +33,16 @@ pub(super) async fn decide(app: &App, caller: &Caller, id: ApprovalId, decision:
     }
     let unit_app = app.clone();
     let caller = caller.clone();
-    let after = app
-        .store
-        .write("approvals.decide", move |tx| {
-            let (app, caller, decision) = (unit_app.clone(), caller.clone(), decision.clone());
-            Box::pin(async move {
-                let mut unit = Unit::new(&app, tx);
-                write(&mut unit, &caller, id, decision).await?;
-                unit.finish().await
-            })
+    let denies = decision.verdict == Verdict::Reject;
+    let written = app.store.write("approvals.decide", move |tx| {
+        let (app, caller, decision) = (unit_app.clone(), caller.clone(), decision.clone());
+        Box::pin(async move {
+            let mut unit = Unit::new(&app, tx);
+            write(&mut unit, &caller, id, decision).await?;
+            unit.finish().await
         })
-        .await?;
-    after.run(app);
+    });
+    pressing_if(denies, written).await?.run(app);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use nexusmon_core::mission::MissionCommand;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, MissionId, StandingId, TaskId};
 use nexusmon_shared::message::{
@@ -19,7 +20,8 @@ use crate::app::plans::SealedPlan;
 use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
 use crate::service::consent::Shown;
-use crate::service::unit::attempt_of;
+use crate::service::transition;
+use crate::service::unit::{Actor, SYSTEM, Unit, attempt_of};
 
 /// What the audit log says of a grant. It is written for every attempt, so it is put together in its canonical order.
 pub(super) fn written(
@@ -91,6 +93,12 @@ pub(super) async fn send(
     for (digest, mission) in missing {
         match sealed(app, digest, mission).await {
             Ok(plan) => drop(plans.insert(digest, plan)),
+            Err(Error::Conflict { code: ALTERED, .. }) => {
+                tracing::error!(%mission, "its plan in the database is not what was sealed; it is paused");
+                if let Err(error) = hold_altered(app, mission).await {
+                    tracing::error!(%error, %mission, "a mission whose plan was altered could not be paused");
+                }
+            }
             Err(error) => tracing::error!(%error, %mission, "orders without their plan were not sent"),
         }
     }
@@ -216,6 +224,37 @@ fn order(
     })
 }
 
+/// Somebody wrote into the database: nobody runs that, and a person hears of it.
+const ALTERED: &str = "plan_altered";
+
+/// Raises the alert, once: a paused mission is given out no more.
+async fn hold_altered(app: &App, mission: MissionId) -> Result<()> {
+    let unit_app = app.clone();
+    let after = app
+        .store
+        .write("dispatch.altered", move |tx| {
+            let app = unit_app.clone();
+            Box::pin(async move {
+                let mut unit = Unit::new(&app, tx);
+                let Some(mut row) = unit.tx.lock_mission(mission).await? else { return unit.finish().await };
+                let why = json!({"reason": "its plan in the database is not what was sealed"});
+                let subject = ("mission", mission.to_string());
+                unit.audit(SYSTEM, "alert.raised", subject, Some(mission), why.clone());
+                let pause = MissionCommand::Pause { by: app.system };
+                match transition::apply(&mut unit, &Actor::system(), &mut row, pause, "mission.paused", why)
+                    .await
+                {
+                    // Paused already, or about to end.
+                    Ok(_) | Err(Error::Conflict { .. }) => unit.finish().await,
+                    Err(error) => Err(error),
+                }
+            })
+        })
+        .await?;
+    after.run(app);
+    Ok(())
+}
+
 /// The plan from the cache, or made again from its leaves.
 pub(in crate::service) async fn sealed(
     app: &App,
@@ -231,7 +270,9 @@ pub(in crate::service) async fn sealed(
     drop(read);
     let tree = Tree::new(leaves.iter().map(|leaf| leaf_hash(leaf.as_bytes())).collect());
     if tree.root() != plan.tasks_root || plan.digest != digest {
-        return Err(Error::internal(format!("the plan of {mission} is not what was sealed")));
+        let detail =
+            format!("the plan of {mission} in the database is not what was sealed: it was altered there");
+        return Err(Error::conflict(ALTERED, detail));
     }
     let plan = Arc::new(SealedPlan {
         digest: plan.digest,

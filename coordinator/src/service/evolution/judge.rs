@@ -155,10 +155,7 @@ fn ledger(entry: &Entry, row: &MissionRow, xp: i64, now: Timestamp) -> Result<Ne
 
 async fn completion(read: &mut Connection, row: &MissionRow, trace: &TraceRow) -> Result<Completion> {
     let review = read.review_of(row.id).await?.map(|review| review.state);
-    let mut left_something = trace.artifacts || trace.outputs;
-    if !left_something && trace.executed > 0 {
-        left_something = has_verification(read, row.id).await?;
-    }
+    let left_something = left_something(read, row, trace).await?;
     Ok(Completion {
         status: row.status,
         rank: row.rank,
@@ -171,6 +168,15 @@ async fn completion(read: &mut Connection, row: &MissionRow, trace: &TraceRow) -
         by_person: matches!(row.author.0, Author::Person(_)),
         counted_today: false,
     })
+}
+
+/// Whether a mission has anything to be judged by beside its log.
+pub(in crate::service) async fn left_something(
+    read: &mut Connection,
+    row: &MissionRow,
+    trace: &TraceRow,
+) -> Result<bool> {
+    Ok(trace.artifacts || trace.outputs || (trace.executed > 0 && has_verification(read, row.id).await?))
 }
 
 /// Whether a task of a succeeded mission has a post-condition: it held, else the mission had failed.

@@ -1,6 +1,6 @@
 //! A plan judged without being stored: rank, verdict, blast radius, placement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nexusmon_core::policy::Verdict;
 use nexusmon_core::schedule::{Availability, ClassId, Fit, explain_class, fits};
@@ -25,7 +25,11 @@ pub(super) async fn dry_run(app: &App, caller: &Caller, mission: NewMission) -> 
     let judged = prepare::judge(app, caller, id, prepare::author_of(caller), draft, under).await?;
     let agents = offline_views(app);
     let assessment = &judged.bound.assessment;
-    let mut machines = std::collections::BTreeSet::new();
+    let mut machines = BTreeSet::new();
+    let named = judged.bound.tasks.iter().flat_map(|task| &task.spec.secrets);
+    let hosts: BTreeSet<String> =
+        judged.bound.tasks.iter().flat_map(|task| task.spec.sandbox.network.iter().cloned()).collect();
+    let secrets: BTreeSet<String> = named.map(|secret| secret.name.to_string()).collect();
     let tasks = judged
         .bound
         .tasks
@@ -72,10 +76,11 @@ pub(super) async fn dry_run(app: &App, caller: &Caller, mission: NewMission) -> 
             machines: machines.into_iter().collect(),
             capabilities: assessment.capabilities.keys().map(ToString::to_string).collect(),
             host_paths: blast.paths.keys().cloned().collect(),
-            hosts: blast.labels.iter().cloned().collect(),
+            hosts: hosts.into_iter().collect(),
             writes: blast.writes,
             network: blast.network,
             irreversible: blast.irreversible,
+            secrets: secrets.into_iter().collect(),
         },
         prediction: PredictionView {
             success: judged.prediction.success,

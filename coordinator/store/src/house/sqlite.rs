@@ -7,7 +7,7 @@ use crate::connection::Connection;
 use crate::dialect::sql;
 use crate::error::StoreError;
 use crate::record::args;
-use crate::sqlite::direct;
+use crate::sqlite::{direct, reserve};
 use crate::store::Store;
 
 /// Free pages that are kept for what comes next.
@@ -62,6 +62,7 @@ pub(super) async fn tidy(store: &Store, file: &Path, limit: u64) -> Result<Tidie
 
 pub(super) async fn advice(
     read: &mut Connection,
+    file: &Path,
     sizes: Sizes,
     limit: u64,
 ) -> Result<Vec<Advice>, StoreError> {
@@ -77,6 +78,20 @@ pub(super) async fn advice(
             ),
             remedy: "stop the coordinator once and run `sqlite3 nexusmon.db 'PRAGMA auto_vacuum = INCREMENTAL; VACUUM;'`"
                 .to_owned(),
+        });
+    }
+    let kept = std::fs::metadata(reserve::path(file)).map_or(0, |found| found.len());
+    if kept < reserve::SIZE {
+        advice.push(Advice {
+            about: "reserved space".to_owned(),
+            problem: format!(
+                "{} of {} MiB are kept back for halting, revoking and refusing on a full disk",
+                kept >> 20,
+                reserve::SIZE >> 20
+            ),
+            remedy:
+                "free space on the disk of the data folder; the rest is kept back as soon as 24 MiB are free"
+                    .to_owned(),
         });
     }
     if sizes.log > limit {

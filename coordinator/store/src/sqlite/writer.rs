@@ -2,6 +2,8 @@
 //!
 //! Each unit of a group runs in a savepoint (skipped when it is alone), so that a failing one rolls back alone. If the
 //! group's transaction itself breaks, its units run again one by one. Nobody is answered before the commit is durable.
+//!
+//! On a full disk, pressing units are given reserved space until they fit; from then on others are refused at once.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -11,9 +13,11 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::carrier::Carrier;
+use super::reserve::Reserve;
 use crate::connection::{Backend, Link};
 use crate::dialect::sql;
 use crate::error::StoreError;
+use crate::pressing::is_pressing;
 use crate::record::args;
 use crate::rider::Rider;
 use crate::store::Context;
@@ -25,6 +29,8 @@ const GROUP: usize = 256;
 /// A unit of work whose types are forgotten.
 pub(crate) trait Unit: Send {
     fn name(&self) -> &'static str;
+    /// May use the space kept back for it.
+    fn presses(&self) -> bool;
     /// Runs the work and keeps its result. True if it went well.
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, bool>;
     /// Replaces the result.
@@ -41,16 +47,18 @@ pub(crate) struct Job<T, E, F> {
     /// An idempotency key to commit along, and whether the last run took it.
     rider: Option<Rider>,
     rode: bool,
+    presses: bool,
 }
 
 impl<T, E, F> Job<T, E, F> {
-    pub(crate) const fn new(
+    /// As pressing as the work it is asked for in.
+    pub(crate) fn new(
         name: &'static str,
         work: F,
         reply: oneshot::Sender<Result<T, E>>,
         rider: Option<Rider>,
     ) -> Self {
-        Self { name, work, result: None, reply, rider, rode: false }
+        Self { name, work, result: None, reply, rider, rode: false, presses: is_pressing() }
     }
 }
 
@@ -62,6 +70,10 @@ where
 {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn presses(&self) -> bool {
+        self.presses
     }
 
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, bool> {
@@ -100,12 +112,19 @@ pub(crate) struct Writer {
     newest: i64,
     context: Context,
     carrier: Option<Carrier>,
+    reserve: Reserve,
 }
 
 impl Writer {
-    pub(crate) fn new(link: Link, newest: i64, context: Context, carrier: Option<Carrier>) -> Self {
+    pub(crate) fn new(
+        link: Link,
+        newest: i64,
+        context: Context,
+        carrier: Option<Carrier>,
+        reserve: Reserve,
+    ) -> Self {
         let tx = Tx::new(link, "writing", context.clock.clone(), context.ids.clone());
-        Self { tx, newest, context, carrier }
+        Self { tx, newest, context, carrier, reserve }
     }
 
     /// [`Self::run`] on a thread of its own: statements run where they are called, without a hand-over each.
@@ -142,14 +161,25 @@ impl Writer {
     }
 
     async fn commit_group(&mut self, mut units: Vec<Box<dyn Unit>>) {
+        if !self.reserve.admits() {
+            let (pressing, others) = units.into_iter().partition(|unit| unit.presses());
+            units = pressing;
+            for mut unit in others {
+                unit.fail(StoreError::Full);
+                unit.answer();
+            }
+            if units.is_empty() {
+                return;
+            }
+        }
         match self.try_group(&mut units).await {
             Ok(()) => {}
-            Err(error) if units.len() == 1 => units[0].fail(error),
+            Err(error) if units.len() == 1 => self.again(&mut units[0], error).await,
             Err(error) => {
                 tracing::warn!(units = units.len(), %error, "a group commit broke; its units run one by one");
                 for unit in &mut units {
                     if let Err(error) = self.try_group(std::slice::from_mut(unit)).await {
-                        unit.fail(error);
+                        self.again(unit, error).await;
                     }
                 }
             }
@@ -162,6 +192,17 @@ impl Writer {
         {
             carrier.tend(connection);
         }
+    }
+
+    /// A unit that failed alone: once more with reserved space, if that is what it lacked and may have.
+    async fn again(&mut self, unit: &mut Box<dyn Unit>, mut error: StoreError) {
+        while matches!(error, StoreError::Full) && unit.presses() && self.reserve.give() {
+            match self.try_group(std::slice::from_mut(unit)).await {
+                Ok(()) => return,
+                Err(next) => error = next,
+            }
+        }
+        unit.fail(error);
     }
 
     /// Runs units in one transaction. An error means that nothing of it was committed.
@@ -190,6 +231,9 @@ impl Writer {
             self.tx.connection.doing = unit.name();
             let good = self.run_unit(unit).await;
             let left = self.tx.take_collected();
+            if let (false, true, Some(StoreError::Full)) = (good, alone, self.tx.connection.broken()) {
+                return Err(StoreError::Full);
+            }
             if good {
                 any = true;
                 collected.append(left);
