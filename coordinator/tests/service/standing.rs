@@ -190,7 +190,7 @@ both! {
             };
             assert_eq!(told, [RevokedApproval { digest: second.digest, expires_at: second.expires_at }]);
         }
-        late.vanish();
+        late.vanish().await;
         let held = make(&world, &person, json!({"what": "x"})).await.unwrap();
         assert_eq!(held.summary.status.as_str(), "awaiting_approval");
         assert!(notes(&world, held.summary.id).await.contains("revoked"));
@@ -225,7 +225,7 @@ both! {
         let failed = run(&mut agent, crate::harness::exit(3)).await;
         let empty = run(&mut agent, succeed(json!({}))).await;
         let last = run(&mut agent, good()).await;
-        let _ = agent.vanish();
+        let _ = agent.vanish().await;
         let mut other = world.agent("b").await;
         let elsewhere = run(&mut other, good()).await;
 

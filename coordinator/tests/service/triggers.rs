@@ -216,12 +216,12 @@ both! {
         let mut agent = world.agent("a").await;
         sign_roster(&world, None).await;
         world.clock.set_wall(at("2031-05-01T00:30:00Z"));
-        agent.beat(4).await;
+        agent.beat(4);
         let body = json!({"name": "grave", "cron": "0 12 * * *", "ahead": "30m",
             "mission": {"goal": "grave", "tasks": [{"id": "t", "uses": "probe.grave"}]}});
         let made = schedule(&world, body).await;
         world.clock.set_wall(at("2031-05-01T11:30:01Z"));
-        agent.beat(4).await;
+        agent.beat(4);
         assert_eq!(look(&world).await, 1);
         let mission = schedules::get(&world.app, made.id).await.unwrap().last_mission.unwrap();
         let seen = world.mission(mission).await;
@@ -231,7 +231,7 @@ both! {
         assert_eq!(world.status(mission).await, "ready");
         assert_eq!(world.tick().await, 0, "approved, and not yet due");
         world.clock.set_wall(at("2031-05-01T12:00:01Z"));
-        agent.beat(4).await;
+        agent.beat(4);
         world.pass(0).await;
         assert_eq!(agent.work(&world, |_, _| succeed(json!({}))).await, ["t"]);
         assert_eq!(world.status(mission).await, "succeeded");
@@ -247,7 +247,7 @@ both! {
         let body = json!({"name": "tidy", "cron": "30 * * * *", "playbook": "tidy-up", "inputs": {"what": "x"}});
         let made = schedule(&world, body).await;
         world.clock.advance(Duration::from_mins(30));
-        agent.beat(4).await;
+        agent.beat(4);
         assert_eq!(look(&world).await, 1);
         let mission = schedules::get(&world.app, made.id).await.unwrap().last_mission.unwrap();
         assert_eq!(world.status(mission).await, "running");
