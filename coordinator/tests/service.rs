@@ -16,6 +16,8 @@ mod harness;
 mod lifecycle;
 #[path = "service/provenance.rs"]
 mod provenance;
+#[path = "service/rosters.rs"]
+mod rosters;
 #[path = "service/secrets.rs"]
 mod secrets;
 #[path = "service/standing.rs"]
