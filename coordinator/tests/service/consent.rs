@@ -168,7 +168,7 @@ both! {
         let agent = world.agent("a").await;
         let mission = grave(&world).await;
         // Nobody takes it now.
-        let (id, journal) = agent.vanish();
+        let (id, journal) = agent.vanish().await;
         approve(&world, mission, 1).await;
         assert_eq!((world.status(mission).await, status(&world, mission).await), ("running", "ready"));
         world.pass(3599).await;
@@ -190,7 +190,7 @@ both! {
 
     async fn what_nobody_approves_again_fails(world) {
         sign_roster(&world, None).await;
-        let (_, _) = world.agent("a").await.vanish();
+        let (_, _) = world.agent("a").await.vanish().await;
         let mission = grave(&world).await;
         approve(&world, mission, 1).await;
         world.pass(3601).await;

@@ -106,7 +106,7 @@ both! {
             assert_eq!(flags::rate_list(&world.app).await.unwrap()[0].used, 2);
             // A place of ten minutes is some two seconds wide.
             world.clock.advance(std::time::Duration::from_secs(603));
-            agent.beat(4).await;
+            agent.beat(4);
             assert_eq!(agent.work(&world, |_, _| succeed(json!({}))).await.len(), 1, "{key}");
             flags::remove_rate(&world.app, &owner, key).await.unwrap();
         }

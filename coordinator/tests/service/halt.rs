@@ -77,12 +77,12 @@ both! {
         let agent = world.agent("a").await;
         pull(&world, HaltLevel::Stop).await;
         let id = world.create(mission("probe.run")).await.summary.id;
-        let (enrolled, _) = agent.vanish();
+        let (enrolled, _) = agent.vanish().await;
         let world = world.restart().await;
         // Told behind the welcome, before anything else could be.
         let mut agent = Agent::connect(&world, enrolled, 1, Vec::new()).await;
         assert_eq!(told(&mut agent).await, HaltNotice { level: HaltLevel::Stop, number: 1 });
-        agent.beat(4).await;
+        agent.beat(4);
         assert_eq!((world.tick().await, waiting(&world, id).await.as_str()), (0, "halted"));
         release(&world).await;
         assert_eq!(agent.work(&world, |_, _| succeed(json!({}))).await, ["a"]);
@@ -111,7 +111,7 @@ both! {
         world.tick().await;
         assert_eq!(agent.orders().len(), 1);
         let renewed = world.app.store.read().await.unwrap().agent_session(agent.id).await.unwrap().unwrap().renewed_at;
-        let (id, _) = agent.vanish();
+        let (id, _) = agent.vanish().await;
         let view = pull(&world, HaltLevel::Stop).await;
         assert_eq!((view.unreachable, view.acknowledged), (1, 0));
         let seen = &view.agents[0];

@@ -346,12 +346,12 @@ impl Agent {
             clock: world.clock.clone(),
             heartbeats: 0,
         };
-        agent.beat(4).await;
+        agent.beat(4);
         agent
     }
 
-    /// Sends a heartbeat and waits until it is durable.
-    pub(crate) async fn beat(&mut self, credit: u32) {
+    /// Sends a heartbeat, which is written soon.
+    pub(crate) fn beat(&mut self, credit: u32) {
         self.heartbeats += 1;
         let heartbeat = Heartbeat { number: self.heartbeats, credit, ..Heartbeat::default() };
         agents::heartbeat(&self.app, &self.live, heartbeat);
@@ -420,9 +420,20 @@ impl Agent {
         }
     }
 
-    /// The connection breaks.
-    pub(crate) fn vanish(self) -> (AgentId, JournalId) {
+    /// The connection breaks, once the last heartbeat is durable: one that is written later would renew the lease.
+    pub(crate) async fn vanish(self) -> (AgentId, JournalId) {
         let (id, journal) = (self.id, self.journal);
+        let written = async {
+            let mut pace = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                pace.tick().await;
+                let session = self.app.store.read().await.unwrap().agent_session(id).await.unwrap();
+                if session.is_some_and(|session| session.heartbeat >= self.heartbeats) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, written).await.expect("a renewal in time");
         agents::goodbye(&self.app, self.live, None);
         (id, journal)
     }

@@ -119,9 +119,9 @@ both! {
         let mut tries = 0;
         agent.work(&world, |_, _| { tries += 1; exit(1) }).await;
         assert_eq!(world.statuses(mission.summary.id).await[0].1, "backoff");
-        agent.beat(4).await;
+        agent.beat(4);
         world.pass(11).await;
-        agent.beat(4).await;
+        agent.beat(4);
         agent.work(&world, |_, _| { tries += 1; succeed(json!({})) }).await;
         assert_eq!(tries, 2);
         assert_eq!(world.status(mission.summary.id).await, "succeeded");
@@ -236,7 +236,7 @@ both! {
         world.tick().await;
         let orders = agent.orders();
         assert_eq!(orders.len(), 2);
-        agent.vanish();
+        agent.vanish().await;
         // No clock alone ends a lease: the observer has to have watched for the full length, and nobody who slept has.
         for asleep in [60, 600] {
             world.pass(asleep).await;
@@ -265,7 +265,7 @@ both! {
         world.tick().await;
         let orders = agent.orders();
         let (kept, dropped) = (orders[0].attempt, orders[1].attempt);
-        agent.vanish();
+        agent.vanish().await;
         // The same journal lacks one: that one never started, and is granted again.
         let held = vec![HeldAttempt { attempt: kept, started: true, finished: false }];
         let mut agent = Agent::connect(&world, id, 1, held).await;
@@ -279,7 +279,7 @@ both! {
         // A late report under the old fence changes nothing.
         agent.report(dropped, exit(1)).await;
         assert_eq!(world.statuses(mission.summary.id).await[1].1, "leased");
-        agent.vanish();
+        agent.vanish().await;
         // A new journal knows nothing: work with effects is uncertain.
         let mut agent = Agent::connect(&world, id, 2, Vec::new()).await;
         let statuses = world.statuses(mission.summary.id).await;
@@ -294,7 +294,7 @@ both! {
         let mut full = world.agent("a").await;
         // Its tasks were short so far, so it was sent more than its slots.
         full.live.worked(1, Duration::from_millis(1));
-        full.beat(14).await;
+        full.beat(14);
         let tasks: Vec<_> = (0..14).map(|n| json!({"id": format!("t{n}"), "uses": "probe.run"})).collect();
         world.create(json!({"goal": "long after all", "tasks": tasks})).await;
         world.tick().await;
@@ -362,9 +362,9 @@ both! {
         }).await;
         // Whatever the default retries are, they end.
         for _ in 0..10 {
-            agent.beat(4).await;
+            agent.beat(4);
             world.pass(3600).await;
-            agent.beat(4).await;
+            agent.beat(4);
             agent.work(&world, |_, _| exit(1)).await;
         }
         assert_eq!(world.status(mission.summary.id).await, "failed");

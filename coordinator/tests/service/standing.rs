@@ -220,7 +220,7 @@ both! {
         world.pass(1).await;
         reviews::decide(&world.app, &owner, after.id, verdict, None).await.unwrap();
         assert_eq!(run(&mut agent, good()).await.status, "covered");
-        let _ = agent.vanish();
+        let _ = agent.vanish().await;
         let mut other = world.agent("b").await;
         assert_eq!(run(&mut other, good()).await.status, "open");
     }
