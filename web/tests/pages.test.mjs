@@ -215,7 +215,8 @@ test('every screen in forced colours', async () => {
       }
       // What says which one is open or chosen has to say it without a background.
       for (const element of document.querySelectorAll('[aria-current]:not([aria-current=false]), [aria-pressed=true], [aria-selected=true], [aria-checked=true]')) {
-        if (!element.checkVisibility({ visibilityProperty: true })) continue;
+        // In a drawing the chosen one has brackets around it.
+        if (!element.checkVisibility({ visibilityProperty: true }) || element.querySelector(':scope > .bracket')) continue;
         const like = [...(element.parentElement?.children ?? [])].find((each) => each !== element && each.tagName === element.tagName && each.checkVisibility());
         if (!like) continue;
         const look = (each) => {

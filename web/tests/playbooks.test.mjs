@@ -133,7 +133,8 @@ test('what is written survives a reload, is gone once sent, and with logging out
   await page.getByRole('button', { name: 'Log out' }).click();
   await page.getByLabel('Operator key').waitFor();
   assert.equal(await page.evaluate(() => Object.keys(localStorage).filter((each) => each.startsWith('nexusmon.draft')).length), 0);
-  assert.deepEqual(errors.filter((each) => !/400|422/.test(each)), []);
+  // The stream of a session that ended is refused, and the browser writes that down.
+  assert.deepEqual(errors.filter((each) => !/40[01]|422/.test(each)), []);
   await context.close();
 });
 

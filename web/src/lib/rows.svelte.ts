@@ -94,8 +94,12 @@ export class Rows {
       else if (top + row > box.scrollTop + box.clientHeight) box.scrollTop = top + 2 * row - box.clientHeight;
       this.#look();
     }
-    requestAnimationFrame(() => {
-      const found = list?.querySelector<HTMLElement>(`[data-at="${at}"]`);
+    const there = () => list?.querySelector<HTMLElement>(`[data-at="${at}"]`);
+    const drawn = there();
+    // A key that is held is faster than frames: what is drawn already is gone to at once.
+    if (drawn) then(drawn);
+    else requestAnimationFrame(() => {
+      const found = there();
       if (found) then(found);
     });
   }
