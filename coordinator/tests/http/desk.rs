@@ -149,9 +149,14 @@ async fn an_act_on_many_is_tried_and_then_done_to_exactly_those() -> Result<()> 
     // One of them is something else by now: it is left alone.
     let (status, _) = served.call("POST", &format!("/v1/engine/missions/{moved}/pause"), None).await?;
     assert_eq!(status, 202);
-    let (status, done) =
-        served.call("POST", "/v1/engine/bulk", Some(&act(json!(seen), &tried["frozen"]))).await?;
-    assert_eq!(status, 200, "{done}");
+    let keyed = || {
+        let request = served.authorized("POST", "/v1/engine/bulk").header("idempotency-key", "bulk-1");
+        request.json(&act(json!(seen), &tried["frozen"])).send()
+    };
+    let done = keyed().await?;
+    assert_eq!(done.status(), 200);
+    let done: Value = done.json().await?;
+    assert_eq!(keyed().await?.json::<Value>().await?, done, "the same request has the same answer");
     for id in [&first, &second] {
         assert_eq!(
             (&by_id(&done, id)["after"], &by_id(&done, id)["code"]),

@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use nexusmon_core::mission::{self, MissionCommand};
 use nexusmon_shared::id::MissionId;
@@ -26,8 +25,6 @@ pub const MOST: usize = 200;
 const LIFE: Duration = Duration::from_mins(15);
 /// The gravest missions that may be handled by the dozen.
 const HIGHEST: Rank = Rank::C;
-/// Missions acted on at a time.
-const AT_ONCE: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BulkAct {
@@ -146,8 +143,12 @@ pub async fn act(
     let ids: Vec<MissionId> = seen.iter().map(|(id, _)| *id).collect();
     listed(app, caller, act, &ids)?;
     check(app, caller, act, &seen, frozen)?;
-    let work = seen.into_iter().map(|(id, status)| one(app, caller, act, id, status));
-    futures::stream::iter(work).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
+    // One after the other: the request's idempotency key rides along with the first of these units.
+    let mut outcomes = Vec::with_capacity(seen.len());
+    for (id, status) in seen {
+        outcomes.push(one(app, caller, act, id, status).await?);
+    }
+    Ok(outcomes)
 }
 
 fn mac(app: &App, caller: &Caller, act: BulkAct, seen: &[Seen], until: Timestamp) -> Hmac<Sha256> {

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{message, to};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::push::{Sent, To};
 use crate::service::unit::{SYSTEM, Unit};
 
@@ -182,11 +182,11 @@ async fn keep(app: &App, told: Vec<(PushId, i64, Sent)>, place: i64) -> Result<(
                 unit.tx.push_failed(failed).await?;
                 unit.tx.forget_push(gone).await?;
                 unit.tx.put_setting(PLACE, &place.to_string(), now).await?;
-                for id in gone.iter() {
+                for id in gone {
                     let body = json!({"subscription": id, "why": "the browser took it back, or could not be told for long"});
                     unit.audit(SYSTEM, "push.removed", ("push_subscription", id.to_string()), None, body);
                 }
-                Ok::<_, Error>(unit.finish().await?)
+                unit.finish().await
             })
         })
         .await?;

@@ -84,22 +84,22 @@ class Live {
   }
 
   #tell(told: Told) {
-    this.#take(told);
-    this.#channel?.postMessage(told);
+    if (this.#take(told)) this.#channel?.postMessage(told);
   }
 
-  #take(told: Told) {
-    if (told.kind === 'hello') return;
+  /** False where it was heard before. */
+  #take(told: Told): boolean {
+    if (told.kind === 'hello') return false;
     if (told.kind === 'change') {
       this.heard = Date.now();
       const { seq } = told.change;
       if (seq !== null && seq !== undefined) {
         // A change heard twice (from the old leader and the new) is told once.
-        if (this.seq !== null && seq <= this.seq) return;
+        if (this.seq !== null && seq <= this.seq) return false;
         this.seq = seq;
       }
       for (const listener of [...this.#listeners]) listener(told.change);
-      return;
+      return true;
     }
     this.heard = told.at;
     // Another tab is further: what it heard before this one listened was told to nobody here.
@@ -114,6 +114,7 @@ class Live {
       if (this.state !== 'live') this.state = 'live';
       if (missed) for (const listener of [...this.#listeners]) listener(null);
     }
+    return true;
   }
 
   async #lead(signal: AbortSignal) {
