@@ -13,7 +13,7 @@ use nexusmon_store::{FiringResult, TriggerState};
 use serde_json::{Value, json};
 
 use crate::consent::{decide, sign_roster, signature};
-use crate::harness::{World, both, succeed};
+use crate::harness::{Agent, World, both, succeed};
 use crate::standing;
 
 /// From where the clock of a world begins to a full hour.
@@ -44,6 +44,13 @@ async fn look(world: &World) -> usize {
             return fired;
         }
     }
+}
+
+/// An hour passes, and the machine was there all the while.
+async fn hour(world: &World, agent: &mut Agent) -> usize {
+    world.clock.advance(Duration::from_hours(1));
+    agent.beat(4).await;
+    look(world).await
 }
 
 async fn firings(world: &World, id: TriggerId) -> Vec<FiringView> {
@@ -154,21 +161,17 @@ both! {
         playbooks::create(&world.app, &owner, standing::playbook("probe.run")).await.unwrap();
         let body = json!({"name": "tidy", "cron": "0 * * * *", "playbook": "tidy-up", "inputs": {"what": "x"}});
         let made = schedule(&world, body).await;
-        let hour = async || {
-            world.clock.advance(Duration::from_hours(1));
-            look(&world).await
-        };
-        assert_eq!(hour().await, 1);
+        assert_eq!(hour(&world, &mut agent).await, 1);
         let first = schedules::get(&world.app, made.id).await.unwrap().last_mission.unwrap();
-        assert_eq!(hour().await, 0);
+        assert_eq!(hour(&world, &mut agent).await, 0);
         let skipped = firings(&world, made.id).await.remove(0);
         assert_eq!(skipped.result, FiringResult::Skipped);
         assert!(skipped.reason.unwrap().contains(&first.to_string()));
         assert_eq!(agent.work(&world, |_, _| succeed(json!({}))).await, ["t"]);
-        assert_eq!(hour().await, 1);
+        assert_eq!(hour(&world, &mut agent).await, 1);
         assert_eq!(agent.work(&world, |_, _| succeed(json!({}))).await, ["t"]);
         playbooks::retire(&world.app, &owner, &"tidy-up".parse().unwrap()).await.unwrap();
-        assert_eq!(hour().await, 0);
+        assert_eq!(hour(&world, &mut agent).await, 0);
         let failed = firings(&world, made.id).await.remove(0);
         assert_eq!(failed.result, FiringResult::Failed);
         assert!(failed.reason.unwrap().contains("tidy-up"));
