@@ -27,7 +27,7 @@ impl Archive {
             .transpose()
     }
 
-    /// Blobs that versions refer to, behind `after`, with their sizes.
+    /// Blobs that versions refer to, behind `after`, with their sizes. A log's bytes lie in its segments.
     pub async fn referred_blobs(
         &mut self,
         after: Option<Digest>,
@@ -39,7 +39,8 @@ impl Archive {
         let rows = self
             .pairs(format!(
                 "SELECT digest, size FROM blobs WHERE refs > 0 AND digest{order} > '{after}' \
-                 ORDER BY digest{order} LIMIT {limit}"
+                 AND EXISTS (SELECT 1 FROM artifact_versions WHERE artifact_versions.digest = blobs.digest \
+                 AND artifact_versions.kind <> 'log') ORDER BY digest{order} LIMIT {limit}"
             ))
             .await?;
         rows.into_iter()
