@@ -49,7 +49,7 @@ async fn look(world: &World) -> usize {
 /// An hour passes, and the machine was there all the while.
 async fn hour(world: &World, agent: &mut Agent) -> usize {
     world.clock.advance(Duration::from_hours(1));
-    agent.beat(4).await;
+    agent.beat(4);
     look(world).await
 }
 
