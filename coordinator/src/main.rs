@@ -58,9 +58,12 @@ async fn main() -> ExitCode {
     let Arguments { connection, command } = Arguments::parse();
     let json = connection.json;
     let done = match command {
-        Command::Serve(settings) => configured(settings, async |config| serve(config, json).await).await,
+        Command::Serve(settings) => {
+            configured(settings, async |config| Box::pin(serve(config, json)).await).await
+        }
         Command::Up { settings, demo } => {
-            configured(settings, async |config| up::run(config, up::Options { demo, json }).await).await
+            configured(settings, async |config| Box::pin(up::run(config, up::Options { demo, json })).await)
+                .await
         }
         Command::Backup(upkeep::BackupArgs { to, settings }) => {
             configured(settings, async |config| upkeep::backup(config, to, json).await).await

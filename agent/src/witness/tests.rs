@@ -114,7 +114,7 @@ fn a_restore_that_the_owner_signed_is_taken_and_what_was_seen_before_is_kept() {
         let witness = Witness::open(folder.path());
         let first = seen.notice(0, 1, 7);
         assert!(!consider(&witness, &first).line.is_empty());
-        let restored = log.restored(20, 5, &[signed.clone()]);
+        let restored = log.restored(20, 5, std::slice::from_ref(&signed));
         let bare = CheckpointNotice { restores: Vec::new(), ..restored.clone() };
         let other = |change: fn(&mut RestoreRecord), key: &SigningKey| {
             let mut record = signed.record;
@@ -170,7 +170,7 @@ fn of_several_restores_each_leads_to_the_next() {
     log.grow(400..401);
     let now = Timestamp::from_micros(9_000_000);
     // The second alone does not say how the log of epoch 1 came to be that of epoch 5.
-    let alone = log.restored(20, 8, &[second.clone()]);
+    let alone = log.restored(20, 8, std::slice::from_ref(&second));
     assert!(!consider(&witness, &alone).alarm.is_empty());
     let both = log.restored(20, 8, &[first, second]);
     let considered = witness.consider(&both, WHO, &identity(), Some(&roster()), now);

@@ -48,7 +48,7 @@ pub fn standard(app: &App) -> Vec<Activation> {
             done.map_or(Ok(Next::Period), |done| Ok(timer(done?)))
         }),
         of(app, "triggers", TRIGGER_PERIOD, |app| async move {
-            let done = app.store.on_duty("triggers", triggers::look(&app)).await?.transpose()?;
+            let done = app.store.on_duty("triggers", Box::pin(triggers::look(&app))).await?.transpose()?;
             Ok(if done.is_some_and(|done| done.more) { Next::AtOnce } else { Next::Period })
         }),
         of(app, "audit", AUDIT_PERIOD, |app| async move {

@@ -30,7 +30,11 @@ pub(crate) fn files_with(folder: &Path, value: &str) -> Result<Vec<PathBuf>> {
 }
 
 fn hex(value: &str) -> String {
-    value.bytes().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+    value.bytes().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn visit(folder: &Path, look: &mut impl FnMut(&Path, &[u8])) -> Result<()> {

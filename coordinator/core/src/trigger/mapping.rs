@@ -26,7 +26,7 @@ fn path(text: &str) -> Result<Option<Vec<&str>>, String> {
     let plain = |step: &&str| {
         !step.is_empty() && step.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
     };
-    if steps.is_empty() || steps.len() > MAX_STEPS || !steps.iter().all(|step| plain(step)) {
+    if steps.is_empty() || steps.len() > MAX_STEPS || !steps.iter().all(plain) {
         return Err(expected.to_owned());
     }
     Ok(Some(steps))
