@@ -142,6 +142,7 @@ impl Believed {
     /// Writes down what was taken back; gives how many of them are news. Those that have ended by themselves are forgotten.
     pub fn revoke(&mut self, approvals: &[RevokedApproval], now: Timestamp) -> Result<usize, FileError> {
         let mut next = self.kept.clone();
+        next.revoked.retain(|_, expires_at| *expires_at > now);
         let before = next.revoked.len();
         for RevokedApproval { digest, expires_at } in approvals {
             if *expires_at > now && next.revoked.len() < MOST_REVOKED {
@@ -150,7 +151,6 @@ impl Believed {
         }
         let news = next.revoked.len() - before;
         if news > 0 {
-            next.revoked.retain(|_, expires_at| *expires_at > now);
             self.keep(next)?;
         }
         Ok(news)

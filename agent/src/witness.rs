@@ -107,15 +107,16 @@ impl Witness {
             Judgement::Alarm(reason) => {
                 let mut reason = reason;
                 match restored::begins_again(kept.as_ref(), notice, who.0, roster) {
-                    Ok((head, key)) => match accept_new_log(self.folder(), now) {
+                    Ok((head, key)) => match self.keep_evidence(now) {
                         Ok(begun_again) => {
                             tracing::warn!(
                                 size = head.size,
                                 was = reason,
                                 "the audit log began again from a backup, as the owner has signed"
                             );
-                            *kept = None;
+                            // Until the new head is written, the old one and its alarm stay.
                             let answer = self.agree(&mut kept, notice, (&head, key), who, identity, now);
+                            let begun_again = Some(begun_again).filter(|_| !answer.line.is_empty());
                             return Considered { answer, begun_again };
                         }
                         Err(error) => {
@@ -170,6 +171,14 @@ impl Witness {
         Cosignature { size: head.size, line: line.to_string(), alarm: String::new() }
     }
 
+    /// A copy of what is kept, before another head takes its place.
+    fn keep_evidence(&self, now: Timestamp) -> std::io::Result<PathBuf> {
+        let evidence = evidence(self.folder(), now);
+        std::fs::copy(&self.path, &evidence)?;
+        File::open(&evidence)?.sync_all()?;
+        Ok(evidence)
+    }
+
     fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("."))
     }
@@ -188,11 +197,15 @@ impl Witness {
     }
 }
 
-/// By the machine's admin, or since the owner has signed for a restore: what was kept becomes evidence, and the next head is the first of a new log. Gives the file
+fn evidence(folder: &Path, now: Timestamp) -> PathBuf {
+    folder.join(format!("witness-until-{}.json", now.as_micros() / 1_000_000))
+}
+
+/// By the machine's admin: what was kept becomes evidence, and the next head is the first of a new log. Gives the file
 /// that holds the evidence; none if nothing was kept.
 pub fn accept_new_log(data_dir: &Path, now: Timestamp) -> std::io::Result<Option<PathBuf>> {
     let path = data_dir.join(FILE);
-    let evidence = data_dir.join(format!("witness-until-{}.json", now.as_micros() / 1_000_000));
+    let evidence = evidence(data_dir, now);
     match std::fs::rename(&path, &evidence) {
         Ok(()) => Ok(Some(evidence)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -102,6 +102,8 @@ impl Sender {
         match request.send().await {
             Ok(answer) => outcome(answer.status(), answer.headers().get(http::header::RETRY_AFTER)),
             Err(error) => {
+                // The address is the browser's secret.
+                let error = error.without_url();
                 tracing::debug!(%error, "a push service was not reached");
                 Sent::Later(None)
             }

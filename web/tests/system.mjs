@@ -50,18 +50,24 @@ export async function start({ env: more = {}, text = false } = {}) {
     await ended;
   }
   const ready = await raise(place('127.0.0.1:0', '127.0.0.1:0'));
-  let token;
-  async function api(method, route, body) {
-    const answer = await fetch(ready.http + route, {
-      method,
-      headers: { ...(token && { authorization: `Bearer ${token}` }), 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() },
-      body: body && JSON.stringify(body),
-    });
+  const ask = (method, route, body, token) => fetch(ready.http + route, {
+    method,
+    headers: { ...(token && { authorization: `Bearer ${token}` }), 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() },
+    body: body && JSON.stringify(body),
+  });
+  async function read(answer, what) {
     const text = await answer.text();
-    assert.ok(answer.ok, `${method} ${route}: ${answer.status} ${text}`);
+    assert.ok(answer.ok, `${what}: ${answer.status} ${text}`);
     return JSON.parse(text);
   }
-  token = (await api('POST', '/v1/auth/login', { operator_key: ready.operator_key })).access_token;
+  const enter = async () => (await read(await ask('POST', '/v1/auth/login', { operator_key: ready.operator_key }), 'log in')).access_token;
+  let token = await enter();
+  async function api(method, route, body) {
+    let answer = await ask(method, route, body, token);
+    // A token ends after ten minutes; a run may take longer.
+    if (answer.status === 401) answer = await ask(method, route, body, (token = await enter()));
+    return read(answer, `${method} ${route}`);
+  }
   const front = await served(ready.http);
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
 

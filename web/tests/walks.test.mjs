@@ -68,7 +68,7 @@ test('by keyboard alone: write a mission, watch it, read its log, take its artif
   await page.waitForURL(/missions\/mis_/);
   const { id } = await system.until(/mis_\w+/.exec(page.url())[0], 'succeeded');
   // Along the graph with the arrows.
-  await page.locator('svg .node').first().waitFor();
+  for (const name of ['make', 'check']) await page.locator(`.node[aria-label^="${name}, Succeeded"]`).waitFor();
   await tabTo(page, /^(make|check), Succeeded/);
   await page.keyboard.press('ArrowLeft');
   await page.waitForFunction(() => document.activeElement?.getAttribute('aria-label')?.startsWith('make'));
@@ -79,9 +79,11 @@ test('by keyboard alone: write a mission, watch it, read its log, take its artif
   // The views of the mission by number, then its artifact.
   await page.getByRole('tab', { name: /Artifacts/ }).locator('kbd').innerText().then((number) => page.keyboard.press(number));
   await page.waitForURL(/tab=artifacts/);
+  await page.getByRole('region', { name: 'Artifacts', exact: true }).getByRole('link', { name: 'out.csv', exact: true }).waitFor();
   await tabTo(page, /^out\.csv/);
   await page.keyboard.press('Enter');
   await page.waitForURL(/vault\/art_/);
+  await page.getByRole('link', { name: 'Download v1' }).waitFor();
   await tabTo(page, /^Download v1/);
   const [download] = await Promise.all([page.waitForEvent('download'), page.keyboard.press('Enter')]);
   assert.equal(download.suggestedFilename(), 'out.csv');
@@ -93,7 +95,7 @@ test('by keyboard alone: write a mission, watch it, read its log, take its artif
   await page.keyboard.press('Enter');
   await page.waitForURL(/trait=recall/i);
   await page.getByRole('region', { name: /^Trait recall/i }).waitFor();
-  await tabTo(page, /As a table/, 60).catch(() => tabTo(page, /As a table/, 120));
+  await tabTo(page, /As a table/);
   await page.keyboard.press('Enter');
   await page.getByRole('region', { name: 'Traits, table' }).getByText('May read its memory').waitFor();
   assert.deepEqual(errors, []);
@@ -166,20 +168,25 @@ test('by finger: grave work is read, signed with a passkey by holding, and runs'
   const { items } = await system.api('GET', '/v1/auth/passkeys');
   await system.command('roster', 'add', me.id, '--passkey', items[0].key);
   const mission = await system.api('POST', '/v1/engine/missions', { goal: 'from the phone', tasks: [{ id: 'who', uses: 'shell.run', sandbox: 'none', with: { script: 'id' } }] });
+  await page.clock.install();
   await page.goto(`${system.origin}/organism/approve/${mission.approval.id}`);
   await page.getByText(/If you approve, who runs/).waitFor();
   await page.getByLabel(/Reason/).fill('read it, fine');
   const hold = page.getByRole('button', { name: /Hold 2 s to sign/ });
   const { x, y, width, height } = await hold.boundingBox();
   assert.ok(height >= 44);
-  // Letting go too early decides nothing.
+  // Letting go too early decides nothing. How long it is held, the test says: the page's time stands still but for that.
+  await page.clock.pauseAt(Date.now() + 5000);
   await page.mouse.move(x + width / 2, y + height / 2);
   await page.mouse.down();
+  await page.clock.runFor(1000);
   await page.getByText('Keep holding…').waitFor();
   await page.mouse.up();
   await hold.waitFor();
   assert.equal((await system.api('GET', `/v1/governance/approvals/${mission.approval.id}`)).status, 'pending');
   await page.mouse.down();
+  await page.clock.runFor(2100);
+  await page.clock.resume();
   await page.getByText('Approved', { exact: true }).first().waitFor();
   await page.mouse.up();
   assert.equal((await system.until(mission.id, 'succeeded', 'failed')).status, 'succeeded');

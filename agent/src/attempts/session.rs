@@ -1,5 +1,6 @@
 //! What changes with the session and with what is allowed: welcome, renewal, halt, pause.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nexusmon_shared::message::{
@@ -63,10 +64,17 @@ impl Supervisor {
     pub(super) fn revoked(&mut self, approvals: &[RevokedApproval]) {
         match self.parts.believed.revoke(approvals, self.parts.clock.now()) {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "standing approvals were taken back"),
-            Err(error) => tracing::error!(%error, "what was taken back could not be written down"),
+            Ok(count) => {
+                tracing::info!(count, "standing approvals were taken back");
+                self.standing.revoked = self.parts.believed.revoked();
+            }
+            Err(error) => {
+                tracing::error!(%error, "what was taken back could not be written down; it holds until a restart");
+                let mut known = (*self.standing.revoked).clone();
+                known.extend(approvals.iter().map(|one| one.digest));
+                self.standing.revoked = Arc::new(known);
+            }
         }
-        self.standing.revoked = self.parts.believed.revoked();
     }
 
     pub(super) fn begin_anew(&mut self, believed: Believed) {

@@ -6,6 +6,7 @@ use nexusmon_shared::lifecycle::chain;
 use nexusmon_shared::message::CheckpointNotice;
 use nexusmon_shared::trust::checkpoint::{Checkpoint, SignedRestore};
 use nexusmon_shared::trust::merkle::verify_consistency;
+use nexusmon_shared::trust::note::VerifierKey;
 use nexusmon_shared::trust::roster::Roster;
 
 use super::Kept;
@@ -36,6 +37,10 @@ pub(super) fn begins_again(
         epoch = signed.record.new_epoch;
     }
     let begun = begun.ok_or_else(|| "it is of before the head that is kept".to_owned())?;
+    let named: VerifierKey = notice.key.parse().map_err(|_| "its key is not a verifier key".to_owned())?;
+    if *named.key() != key {
+        return Err(Some("it is signed by another key than the one pinned".to_owned()));
+    }
     let (head, of) = open(&notice.note, organism, key)?;
     if of < epoch {
         return Err(Some(format!("the head is of epoch {of}, the restore began {epoch}")));

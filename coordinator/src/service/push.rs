@@ -125,6 +125,10 @@ pub async fn create(app: &App, caller: &Caller, new: NewPush) -> Result<PushView
                     return Err(Error::conflict("too_many_subscriptions", detail));
                 }
                 unit.tx.put_push(row).await?;
+                if unit.tx.setting(deliver::PLACE).await?.is_none() {
+                    let place = app.store.seq().to_string();
+                    unit.tx.put_setting(deliver::PLACE, &place, unit.now).await?;
+                }
                 let body = json!({"subscription": row.id, "service": service_of(&row.endpoint)});
                 let subject = ("principal", row.principal.to_string());
                 unit.audit(actor.0.clone(), "push.added", subject, None, body);

@@ -51,6 +51,17 @@ fn known(row: Option<TriggerRow>, kind: TriggerKind, id: TriggerId) -> Result<Tr
     row.filter(|row| row.kind == kind).ok_or_else(|| Error::not_found(kind.as_str(), id))
 }
 
+/// Missions are made in the name of whoever set a trigger up, above which a token's ceiling must not reach.
+fn within_reach(caller: &Caller, row: &TriggerRow) -> Result<()> {
+    if caller.rank_ceiling.is_none() || caller.principal == row.owner {
+        return Ok(());
+    }
+    Err(Error::Forbidden {
+        code: "not_the_owner",
+        detail: "a token sets off only what it set up itself".to_owned(),
+    })
+}
+
 /// In whose name a trigger acts now; `Err` says why it may not any more.
 async fn acting(app: &App, row: &TriggerRow) -> Result<std::result::Result<Caller, String>> {
     let found = app.store.read().await?.principal(row.owner).await?;

@@ -133,7 +133,7 @@ impl World {
         lifecycle.shutdown(Duration::from_secs(5)).await;
         let fresh = folder.path().join("next.key");
         let rotated = keys::rotate(config.clone(), fresh.clone(), Arc::new(clock.clone())).await.unwrap();
-        assert_eq!(rotated.keys, 3);
+        assert_eq!(rotated.keys, 4);
         let old = keys::rotate(config, folder.path().join("third.key"), Arc::new(clock.clone())).await;
         assert!(old.unwrap_err().to_string().contains("not the one"), "the old key opens nothing any more");
         std::fs::rename(fresh, folder.path().join("master.key")).unwrap();

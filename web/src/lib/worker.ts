@@ -4,6 +4,8 @@ import { api, ok } from './api';
 interface Policy { createScriptURL(text: string): string }
 const factory = (globalThis as { trustedTypes?: { createPolicy(name: string, rules: Policy): Policy } }).trustedTypes;
 const SCRIPT = '/sw.js';
+/** Under which id the coordinator knows this browser. */
+const OWN = 'nexusmon.push';
 // The one address there is.
 const policy = factory?.createPolicy('nexusmon-service-worker', { createScriptURL: () => SCRIPT });
 
@@ -25,8 +27,13 @@ export function badge(waiting: number): void {
 const registration = async (): Promise<ServiceWorkerRegistration | undefined> =>
   possible() ? navigator.serviceWorker.getRegistration('/organism') : undefined;
 
-/** What this browser is subscribed with. */
-export const subscribed = async (): Promise<PushSubscription | null> => (await registration())?.pushManager?.getSubscription() ?? null;
+/** Ends what this browser is subscribed with, if it is the one of that id. */
+export async function unsubscribe(id: string): Promise<void> {
+  if (localStorage.getItem(OWN) !== id) return;
+  const here = await (await registration())?.pushManager?.getSubscription();
+  await here?.unsubscribe();
+  localStorage.removeItem(OWN);
+}
 
 function bytes(text: string): Uint8Array<ArrayBuffer> {
   const plain = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
@@ -42,9 +49,11 @@ export async function subscribe(name: string, key: string): Promise<void> {
   const made = await found.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytes(key) });
   const { endpoint, keys } = made.toJSON();
   try {
-    await ok(api.POST('/v1/me/push-subscriptions', { body: { name, endpoint: endpoint ?? '', keys: { p256dh: keys?.p256dh ?? '', auth: keys?.auth ?? '' } } }));
+    const { id } = await ok(api.POST('/v1/me/push-subscriptions', { body: { name, endpoint: endpoint ?? '', keys: { p256dh: keys?.p256dh ?? '', auth: keys?.auth ?? '' } } }));
+    localStorage.setItem(OWN, id);
   } catch (error) {
     await made.unsubscribe().catch(() => false);
+    localStorage.removeItem(OWN);
     throw error;
   }
 }

@@ -163,7 +163,7 @@ pub fn next_step(schedule: &Clockwork<'_>, now: Timestamp) -> Step {
     let through = schedule.through.min(newest);
     // What lies before is late by any jitter, or out of reach.
     let back = if rule.catch_up == CatchUp::All { REACH } else { LATE + rule.jitter.0 };
-    let from = through.max(newest - back);
+    let from = through.max(now - back);
     let fire = |due: Timestamp| {
         let passed_over = timetable.between(through, just_before(due), MOST_COUNTED).len();
         Step::Fire { due, passed_over }
@@ -171,7 +171,7 @@ pub fn next_step(schedule: &Clockwork<'_>, now: Timestamp) -> Step {
     let mut missed = None;
     let mut next = timetable.next_after(from);
     while let Some(due) = next.filter(|due| schedule.fires_at(*due) <= now) {
-        if rule.catch_up == CatchUp::All || schedule.fires_at(due) + LATE >= now {
+        if rule.catch_up == CatchUp::All || schedule.starts_at(due) + LATE >= now {
             return fire(due);
         }
         missed = Some(due);

@@ -19,8 +19,8 @@ use crate::error::Result;
 use crate::push::{Sent, To};
 use crate::service::unit::{SYSTEM, Unit};
 
-/// Up to where everybody has been told; kept, so that what came while nobody ran is told.
-const PLACE: &str = "push.place";
+/// Up to where everybody has been told; kept from the first subscription on, so that what came while nobody ran is told.
+pub(super) const PLACE: &str = "push.place";
 /// Entries looked at in one run.
 const PAGE: u32 = 100;
 /// An alert that is older is read in the console.
@@ -68,7 +68,9 @@ pub async fn deliver(app: &App) -> Result<()> {
         _ => read.setting(PLACE).await?.and_then(|row| row.value.parse().ok()).unwrap_or(newest),
     };
     let rows = read.pushworthy_after(from, PAGE).await?;
-    let place = if rows.len() < PAGE as usize { newest } else { rows.last().map_or(newest, |row| row.seq) };
+    // Some may have been written since `newest` was read.
+    let last = rows.last().map_or(0, |row| row.seq);
+    let place = if rows.len() < PAGE as usize { newest.max(last) } else { last };
     let mut notes = Vec::new();
     for row in &rows {
         notes.extend(note(&mut read, row, app.clock.now()).await?);

@@ -42,13 +42,7 @@ pub struct Backfilled {
 pub async fn backfill(app: &App, caller: &Caller, id: TriggerId, wish: Backfill) -> Result<Vec<Backfilled>> {
     let Backfill { from, to, dry_run } = wish;
     let row = known(app.store.read().await?.trigger(id).await?, TriggerKind::Schedule, id)?;
-    // Its missions are made in the name of whoever set it up, above which a token's ceiling must not reach.
-    if caller.rank_ceiling.is_some() && caller.principal != row.owner {
-        return Err(Error::Forbidden {
-            code: "not_the_owner",
-            detail: "a token backfills only schedules that it set up itself".to_owned(),
-        });
-    }
+    super::within_reach(caller, &row)?;
     let (_, timetable) = due::rule_of(&row)?;
     if to <= from {
         return Err(Error::field("/to", "out_of_range", "the range ends before it begins"));

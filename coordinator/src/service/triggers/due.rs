@@ -59,6 +59,8 @@ pub async fn look(app: &App) -> Result<Looked> {
     };
     let found = found.await.inspect_err(|_| app.triggers.forget())?;
     let mut looked = Looked { fired: 0, more: !all && found.len() >= MOST as usize };
+    // One that cannot be looked at keeps no other from firing.
+    let mut failed = None;
     for row in found {
         let id = row.id;
         match one(app, row).await {
@@ -69,11 +71,11 @@ pub async fn look(app: &App) -> Result<Looked> {
             Err(error) => {
                 app.triggers.forget();
                 tracing::warn!(trigger = %id, %error, "a schedule could not be looked at");
-                return Err(error);
+                failed.get_or_insert(error);
             }
         }
     }
-    Ok(looked)
+    failed.map_or(Ok(looked), Err)
 }
 
 /// The rule of a schedule's row, with its timetable.

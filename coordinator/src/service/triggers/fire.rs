@@ -7,7 +7,7 @@ use nexusmon_core::mission::Start;
 use nexusmon_core::trigger::Work;
 use nexusmon_shared::id::{FiringId, MissionId};
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{FiringResult, FiringRow, TriggerRow, TriggerState, Tx};
+use nexusmon_store::{FiringResult, FiringRow, TriggerKind, TriggerRow, TriggerState, Tx};
 use serde_json::{Value, json};
 
 use super::super::missions::{Prepared, insert_prepared, prepare_mission};
@@ -139,7 +139,9 @@ async fn write(app: &App, tx: &mut Tx, plan: &Plan) -> Result<(Fired, Vec<After>
         mission,
         at: now,
     };
-    if !unit.tx.insert_firing(&firing, occasion.by_hand).await? {
+    // What made nothing may be tried again by a person, and by whoever sends the call once more.
+    let again = occasion.by_hand || row.kind == TriggerKind::Webhook;
+    if !unit.tx.insert_firing(&firing, again).await? {
         fired = Fired::Already;
     }
     if let Some((through, next_at)) = occasion.step {

@@ -188,8 +188,9 @@ pub async fn pause(app: &App, caller: &Caller, id: TriggerId) -> Result<Schedule
 
 /// It fires again from now on; what was due meanwhile is for a backfill.
 pub async fn resume(app: &App, caller: &Caller, id: TriggerId) -> Result<ScheduleView> {
-    let now = app.clock.now();
+    let (now, person) = (app.clock.now(), caller.clone());
     let row = keep::edit(app, caller, KIND, id, None, "schedule.resumed", move |row| {
+        super::within_reach(&person, row)?;
         keep::resumed(row)?;
         row.decided_through = now;
         row.next_at = first_look(row, now)?;

@@ -98,11 +98,14 @@ pub async fn create(app: &App, caller: &Caller, body: &Value) -> Result<NewlyKey
     Ok(NewlyKeyed { webhook: view(row)?, secret })
 }
 
-/// Gives it another key; the one before opens nothing from then on.
+/// Gives it another key; the one before opens nothing from then on. Who has the key says what is made, so its missions are
+/// the caller's from then on.
 pub async fn rotate(app: &App, caller: &Caller, id: TriggerId) -> Result<NewlyKeyed> {
     let (secret, sealed) = make_key(app, id);
+    let principal = caller.principal;
     let row = keep::edit(app, caller, KIND, id, None, "webhook.rotated", move |row| {
         row.sealed = Some(sealed.clone());
+        row.owner = principal;
         Ok(())
     })
     .await?;
@@ -205,7 +208,12 @@ pub async fn pause(app: &App, caller: &Caller, id: TriggerId) -> Result<WebhookV
 }
 
 pub async fn resume(app: &App, caller: &Caller, id: TriggerId) -> Result<WebhookView> {
-    view(keep::edit(app, caller, KIND, id, None, "webhook.resumed", keep::resumed).await?)
+    let person = caller.clone();
+    let row = keep::edit(app, caller, KIND, id, None, "webhook.resumed", move |row| {
+        super::within_reach(&person, row)?;
+        keep::resumed(row)
+    });
+    view(row.await?)
 }
 
 pub async fn remove(app: &App, caller: &Caller, id: TriggerId) -> Result<()> {
@@ -288,7 +296,9 @@ pub async fn receive<'h>(
         passed_over: 0,
     };
     // A mission's preparation is not free: one that counted before costs no more than a look.
-    if app.store.read().await?.firing(id, &occasion.name).await?.is_some() {
+    // One that made nothing may be sent again, once the reason is out of the way.
+    let known = app.store.read().await?.firing(id, &occasion.name).await?;
+    if known.is_some_and(|firing| firing.mission.is_some()) {
         return Ok(Received::Already);
     }
     match fire::fire(app, row, occasion).await? {

@@ -231,7 +231,9 @@ impl Writer {
             self.tx.connection.doing = unit.name();
             let good = self.run_unit(unit).await;
             let left = self.tx.take_collected();
-            if let (false, true, Some(StoreError::Full)) = (good, alone, self.tx.connection.broken()) {
+            // One that presses is run again by itself, with space given back.
+            let full = matches!(self.tx.connection.broken(), Some(StoreError::Full));
+            if !good && full && (alone || unit.presses()) {
                 return Err(StoreError::Full);
             }
             if good {

@@ -195,7 +195,7 @@ fn document(bytes: &[u8]) -> bool {
 }
 
 fn exports() -> Vec<Vec<u8>> {
-    vec![nexusmon_core::audit::sample::text(1, 40, 4).into_bytes()]
+    vec![nexusmon_core::audit::sample::text(1, 8, 8).into_bytes()]
 }
 
 /// A file that claims to be an audit log.
