@@ -1,4 +1,5 @@
 // Who is logged in. The cookie is the session; this only remembers that there may be one.
+import { tick } from 'svelte';
 import { api, ok, Refused, said, signedOut } from './api';
 import { dropDrafts } from './drafts';
 import type { components } from '../../generated/schema';
@@ -23,15 +24,27 @@ class Session {
   problem = $state('');
   /** Why an OpenID provider's word did not log anybody in. */
   refused = $state('');
+  #doubting = false;
 
   constructor() {
-    signedOut.addEventListener('over', () => {
-      if (this.state === 'in') this.#over();
-    });
+    signedOut.addEventListener('over', () => void this.#doubt());
     // A log-in link pasted where the console is open already changes nothing but the fragment.
     addEventListener('hashchange', () => LINK.test(location.hash) && void this.ask());
     // Another tab logged in or out.
     addEventListener('storage', (event) => event.key === HINT && (event.newValue ? this.state === 'out' && void this.ask() : this.#over()));
+  }
+
+  /** What was sent under a session that has been replaced meanwhile is refused, too: whether this one is over is asked. */
+  async #doubt() {
+    if (this.state !== 'in' || this.#doubting) return;
+    this.#doubting = true;
+    try {
+      await ok(api.GET('/v1/auth/me'));
+    } catch (error) {
+      if (error instanceof Refused && (error.status === 401 || error.status === 403)) this.#over();
+    } finally {
+      this.#doubting = false;
+    }
   }
 
   #over() {
@@ -104,10 +117,12 @@ class Session {
   }
 
   async logout() {
-    await ok(api.POST('/v1/auth/logout', { body: {} })).catch(() => undefined);
     // Whoever comes next on this device reads nobody's drafts; a session that merely ended keeps them.
     dropDrafts();
+    // First, so that no stream asks again under a session that is over.
     this.#over();
+    await tick();
+    await ok(api.POST('/v1/auth/logout', { body: {} })).catch(() => undefined);
   }
 }
 

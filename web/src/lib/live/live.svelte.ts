@@ -1,6 +1,6 @@
 // One event stream per browser. The tab that holds the lock reads it and tells the others; when it goes, another takes
 // over where it stopped.
-import { raw, Refused } from '../api';
+import { raw } from '../api';
 import type { Change } from '../types';
 import { backoff, read } from './sse';
 
@@ -139,8 +139,8 @@ class Live {
           if (sent?.event === 'change') this.#tell({ kind: 'change', change: JSON.parse(sent.data) as Change });
           else this.#tell({ kind: 'beat', at: Date.now(), seq: this.seq });
         });
-      } catch (error) {
-        if (error instanceof Refused && error.status === 401) break;
+      } catch {
+        // Refused under a session that was replaced, the next try holds; where it is over, the session ends all of this.
       } finally {
         signal.removeEventListener('abort', abort);
       }
