@@ -18,7 +18,7 @@ test('a schedule shows its runs before it is kept, runs, is paused and goes', as
   await page.keyboard.press('t');
   await page.getByText('Nothing starts by the clock').waitFor();
   const form = page.getByRole('region', { name: 'Keep a schedule' });
-  await form.getByLabel('Name').fill('often');
+  await form.getByLabel('Name', { exact: true }).fill('often');
   await form.getByLabel('Cron').fill('61 * * * *');
   await form.getByText('write minute, hour').waitFor();
   assert.ok(await form.getByRole('button', { name: 'Keep it' }).isDisabled(), 'not while it makes no sense');
@@ -28,10 +28,10 @@ test('a schedule shows its runs before it is kept, runs, is paused and goes', as
   await form.getByRole('list', { name: 'It would run' }).getByText('+09:00').first().waitFor();
   assert.equal(await form.getByRole('list', { name: 'It would run' }).getByRole('listitem').count(), 10);
   await form.getByRole('button', { name: 'A mission' }).click();
-  await form.getByLabel('Mission').fill('{');
+  await form.getByLabel(/^Mission/).fill('{');
   await form.getByRole('button', { name: 'Keep it' }).click();
   await form.getByRole('alert').filter({ hasText: 'not JSON' }).waitFor();
-  await form.getByLabel('Mission').fill(JSON.stringify({ goal: 'tick', tasks: [{ id: 'a', uses: 'core.noop' }] }));
+  await form.getByLabel(/^Mission/).fill(JSON.stringify({ goal: 'tick', tasks: [{ id: 'a', uses: 'core.noop' }] }));
   await form.getByRole('button', { name: 'Keep it' }).click();
   const full = page.getByRole('region', { name: 'often in full' });
   await full.getByRole('list', { name: 'Next runs' }).waitFor();
@@ -61,9 +61,9 @@ test('a webhook shows its key once, and its signed calls make missions once', as
   const context = await system.browser.newContext(desk);
   const { page, errors } = await system.open(context, '/organism/schedules/webhooks');
   const form = page.getByRole('region', { name: 'Keep a webhook' });
-  await form.getByLabel('Name').fill('push');
+  await form.getByLabel('Name', { exact: true }).fill('push');
   await form.getByRole('button', { name: 'A mission' }).click();
-  await form.getByLabel('Mission').fill(JSON.stringify({ goal: 'pushed', tasks: [{ id: 'a', uses: 'core.noop' }] }));
+  await form.getByLabel(/^Mission/).fill(JSON.stringify({ goal: 'pushed', tasks: [{ id: 'a', uses: 'core.noop' }] }));
   await form.getByRole('button', { name: 'Keep it' }).click();
   const key = page.getByRole('region', { name: 'The key of push' });
   const secret = (await key.locator('.secret code').textContent()).trim();
