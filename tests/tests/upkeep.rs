@@ -10,10 +10,10 @@ use nexusmon_tests::{Cluster, Options, binaries};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Leaves an artifact and a log.
+/// Leaves an artifact and a log that says something else.
 fn leaving() -> Value {
     json!({"goal": "leave something", "tasks": [{"id": "make", "uses": "shell.run", "artifacts": ["*.csv"],
-        "with": {"script": "seq 1000 | tee out.csv"}}]})
+        "with": {"script": "seq 1000 > out.csv; seq 2000"}}]})
 }
 
 /// Holds a task in each of the two kinds until a file is there.

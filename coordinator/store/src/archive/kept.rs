@@ -27,7 +27,7 @@ impl Archive {
             .transpose()
     }
 
-    /// Blobs that versions refer to, behind `after`, with their sizes.
+    /// Blobs that versions refer to, behind `after`, with their sizes. Of a log the row alone is there: its bytes are segments.
     pub async fn referred_blobs(
         &mut self,
         after: Option<Digest>,
@@ -38,8 +38,9 @@ impl Archive {
         let order = self.byte_order();
         let rows = self
             .pairs(format!(
-                "SELECT digest, size FROM blobs WHERE refs > 0 AND digest{order} > '{after}' \
-                 ORDER BY digest{order} LIMIT {limit}"
+                "SELECT digest, size FROM blobs WHERE refs > 0 AND digest{order} > '{after}' AND (EXISTS \
+                 (SELECT 1 FROM artifact_versions v WHERE v.digest = blobs.digest AND v.kind <> 'log') OR NOT EXISTS \
+                 (SELECT 1 FROM artifact_versions v WHERE v.digest = blobs.digest)) ORDER BY digest{order} LIMIT {limit}"
             ))
             .await?;
         rows.into_iter()
