@@ -19,6 +19,12 @@ pub const fn planted(_bug: &str) -> bool {
     false
 }
 
+/// True for one call in `count` of this process: a bug that shows now and then, and is sure to.
+pub fn every(count: u64) -> bool {
+    static CALLS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(count)
+}
+
 #[cfg(feature = "planted")]
 thread_local! {
     static HERE: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };

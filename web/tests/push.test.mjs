@@ -115,21 +115,22 @@ test('a message that arrives is shown without a word of what it is about, and le
     const found = await navigator.serviceWorker.ready;
     return (await found.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, data }));
   });
-  const until = async (count) => {
-    for (;;) {
+  /** Delivered until shown: a message that finds its worker about to stop is dropped by the browser. */
+  const delivered = async (message, count) => {
+    for (let tries = 0; tries < 200; tries++) {
+      if (tries % 40 === 0) await deliver(JSON.stringify(message));
       const now = await shown();
       if (now.length >= count) return now;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
+    assert.fail(`${count} notifications expected, ${JSON.stringify(await shown())} shown`);
   };
   const id = `apr_${'0'.repeat(26)}`;
-  await deliver(JSON.stringify({ id, rank: 'A' }));
-  const [first] = await until(1);
+  const [first] = await delivered({ id, rank: 'A' }, 1);
   assert.deepEqual(first, { title: 'An approval of rank A waits', body: 'Open the console to see what it is about.', tag: id, data: `/organism/approve/${id}` });
   // Twice the same is one; what is no id of ours is not repeated and leads home.
   await deliver(JSON.stringify({ id, rank: 'A' }));
-  await deliver(JSON.stringify({ id: 'https://elsewhere.example/<b>', rank: '<i>' }));
-  const two = await until(2);
+  const two = await delivered({ id: 'https://elsewhere.example/<b>', rank: '<i>' }, 2);
   assert.deepEqual(two.map(({ title, data }) => [title, data]).sort(), [['An approval of rank A waits', `/organism/approve/${id}`], ['Something needs you', '/organism']]);
   assert.deepEqual(errors, []);
   await context.close();

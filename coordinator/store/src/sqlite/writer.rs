@@ -255,7 +255,10 @@ impl Writer {
         }
         self.tx.connection.doing = "writing the audit log";
         let newest = self.tx.append_audit(collected.audit, self.newest).await?;
-        if nexusmon_shared::planted::planted("answered-without-commit") && newest > 60 && newest % 40 == 7 {
+        if nexusmon_shared::planted::planted("answered-without-commit")
+            && newest > 60
+            && nexusmon_shared::planted::every(8)
+        {
             self.tx.execute(sql!("ROLLBACK"), args![]).await?;
             return Ok(());
         }
