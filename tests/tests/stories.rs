@@ -87,7 +87,13 @@ async fn outputs_are_versions_that_can_be_compared() -> Result<()> {
     let expected = (1..=1000).map(|n| n.to_string()).collect::<Vec<_>>().join("\n") + "\n";
     assert_eq!(String::from_utf8(content)?, expected);
 
-    let logs = cluster.api.list(&format!("/v1/vault/artifacts?mission={mission}&kind=log")).await?;
+    // A log becomes a version shortly after its task is settled.
+    let logs = format!("/v1/vault/artifacts?mission={mission}&kind=log");
+    cluster
+        .api
+        .until(&logs, "the log", |logs| logs["items"].as_array().is_some_and(|logs| !logs.is_empty()))
+        .await?;
+    let logs = cluster.api.list(&logs).await?;
     assert_eq!(logs.len(), 1, "only one task printed anything: {logs:?}");
     Ok(())
 }

@@ -80,7 +80,17 @@ fn what_is_no_timetable_is_refused_by_place() {
         errors.into_iter().map(|one| (one.pointer, one.code)).collect::<Vec<_>>()
     };
     let one = |pointer: &str, code| vec![(pointer.to_owned(), code)];
-    for wrong in ["", "soon", "60 * * * *", "* * * *", "0 0 3 * * *", "* * * * * * 2031", &"1,".repeat(400)] {
+    for wrong in [
+        "",
+        "soon",
+        "60 * * * *",
+        "* * * *",
+        "0 0 3 * * *",
+        "* * * * * * 2031",
+        ", 1-3 LW * 5#2",
+        "1,,2 * * * *",
+        &"1,".repeat(400),
+    ] {
         assert_eq!(refused(wrong, "UTC"), one("/cron", "bad_cron"), "{wrong}");
     }
     assert_eq!(refused("0 0 31 2 *", "UTC"), one("/cron", "never"));

@@ -112,6 +112,13 @@ fn read_cron(text: &str) -> Result<Cron, String> {
     if text.len() > MAX_CRON_BYTES {
         return Err(format!("a cron line has at most {MAX_CRON_BYTES} bytes"));
     }
+    // Taken as a field without a value, which would be searched for until the end of time.
+    if text.split_whitespace().any(|field| field.split(',').any(str::is_empty)) {
+        return Err(
+            "a list has an empty place: write `1,15`, without a comma before, after or beside another"
+                .to_owned(),
+        );
+    }
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     parser.parse(text).map_err(|error| {
         let why: String = error.to_string().chars().take(200).collect();
