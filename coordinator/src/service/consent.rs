@@ -18,7 +18,7 @@ use nexusmon_shared::trust::approval::{
 };
 use nexusmon_shared::trust::merkle::leaf_hash;
 use nexusmon_shared::trust::roster::{Roster, SignedRoster};
-use nexusmon_store::{ApprovalSubject, Connection, MissionRow, SignedRow, TaskRow};
+use nexusmon_store::{ApprovalSubject, Connection, MissionRow, RosterRow, SignedRow, TaskRow};
 use serde_json::{Map, Value};
 
 use super::standing;
@@ -41,6 +41,8 @@ pub(super) struct Shown {
     pub evidence: Evidence,
     /// What it rests on instead, where that is a standing approval.
     pub standing: Option<standing::Shown>,
+    /// The roster they were counted by: an agent that has not heard of it would refuse.
+    pub roster: Option<(Digest, Bytes)>,
 }
 
 /// The roster that decides now.
@@ -48,8 +50,11 @@ pub(super) async fn roster(
     read: &mut Connection,
     now: nexusmon_shared::time::Timestamp,
 ) -> Result<Option<Roster>> {
-    let Some(row) = read.roster(now).await? else { return Ok(None) };
-    Ok(Some(SignedRoster::read(row.signed.as_bytes()).map_err(Error::internal)?.roster))
+    read.roster(now).await?.as_ref().map(read_roster).transpose()
+}
+
+fn read_roster(row: &RosterRow) -> Result<Roster> {
+    Ok(SignedRoster::read(row.signed.as_bytes()).map_err(Error::internal)?.roster)
 }
 
 /// The run-time values of a task, as its row has them.
@@ -126,7 +131,9 @@ pub(super) async fn check(unit: &mut Unit<'_>, tasks: &[TaskId]) -> Result<Check
     let signed = unit.tx.signed_decisions(&missions).await?;
     let missions: HashMap<MissionId, MissionRow> =
         unit.tx.missions(&missions).await?.into_iter().map(|row| (row.id, row)).collect();
-    let roster = roster(unit.tx, unit.now).await?;
+    let kept = unit.tx.roster(unit.now).await?;
+    let roster = kept.as_ref().map(read_roster).transpose()?;
+    let told = kept.map(|row| (row.digest, Bytes::from(row.signed)));
     let mut standing = standing::Spending::of(unit, &missions, roster.as_ref()).await?;
     for row in &rows {
         let found = missions.get(&row.mission).zip(specs.get(&row.id));
@@ -134,7 +141,7 @@ pub(super) async fn check(unit: &mut Unit<'_>, tasks: &[TaskId]) -> Result<Check
             shown(unit, row, mission, leaf, roster, &signed).or_else(|| standing.shown(row, leaf))
         });
         match shown {
-            Some(shown) => drop(checked.shown.insert(row.id, shown)),
+            Some(shown) => drop(checked.shown.insert(row.id, Shown { roster: told.clone(), ..shown })),
             None => drop(checked.refused.insert(row.id)),
         }
     }
@@ -184,5 +191,6 @@ fn shown(
     };
     let evidence = enough(roster, &decisions, &claim, unit.now).ok()?;
     let decisions = texts.into_iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect();
-    Some(Shown { of_plan: subject == SubjectKind::MissionPlan, decisions, evidence, standing: None })
+    let of_plan = subject == SubjectKind::MissionPlan;
+    Some(Shown { of_plan, decisions, evidence, standing: None, roster: None })
 }

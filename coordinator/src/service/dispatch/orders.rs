@@ -132,6 +132,12 @@ fn send_to(live: &AgentLive, tasks: Vec<(Arc<SealedPlan>, GrantedTask)>, shown: 
     let mut bytes = 0;
     for (plan, one) in tasks {
         let shown = shown.get(&one.task.id);
+        // Told after its commit, and by another coordinator later still; in front of the order it is there in time.
+        if let Some((roster, signed)) = shown.and_then(|shown| shown.roster.as_ref())
+            && live.must_announce(*roster)
+        {
+            live.offer(CoordinatorMessage::Roster(signed.clone()));
+        }
         let of_plan = shown.filter(|shown| shown.of_plan).map_or(&[] as &[Bytes], |shown| &shown.decisions);
         if live.must_announce(announced(plan.digest, of_plan)) {
             // What is in the batch was made under the notice before.

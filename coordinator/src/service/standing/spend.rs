@@ -93,7 +93,8 @@ impl Spending {
         };
         let standing = Shown { id: prepared.row.id, used: prepared.row.used, order: Box::new(order) };
         let evidence = prepared.fits.evidence.clone();
-        Some(consent::Shown { of_plan: false, decisions: Vec::new(), evidence, standing: Some(standing) })
+        let standing = Some(standing);
+        Some(consent::Shown { of_plan: false, decisions: Vec::new(), evidence, standing, roster: None })
     }
 }
 
