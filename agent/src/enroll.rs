@@ -2,6 +2,7 @@
 //!
 //! Keys are made here and never leave the machine. Knows no sessions and no attempts.
 
+mod authorities;
 mod clock;
 mod home;
 mod join;
@@ -15,6 +16,7 @@ use nexusmon_shared::pki::PkiError;
 use nexusmon_shared::tls::{ConnectError, TlsError};
 use nexusmon_shared::wire::WireError;
 
+pub use authorities::Followed;
 pub use clock::NeverBehind;
 pub use home::{Home, Membership, Renewal};
 pub use join::{Joined, join};

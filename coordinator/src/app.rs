@@ -41,6 +41,8 @@ use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::keys::Keyring;
+use crate::models::Model;
+use crate::outward;
 use crate::provider::Provider;
 use crate::push::Sender;
 use crate::service;
@@ -90,17 +92,26 @@ pub struct Parts {
     /// Boot clock, in seconds, of the last look at which classes have ready tasks.
     pub(crate) refreshed: AtomicU64,
     pub(crate) judging: AtomicBool,
+    pub(crate) sub_missions: service::sub_missions::Seen,
     pub(crate) renewals: service::agents::Renewals,
     pub(crate) leases: service::leases::Observed,
     pub(crate) triggers: service::triggers::Seen,
     pub(crate) logs: service::logs::OpenLogs,
+    pub(crate) memory: service::memory::Place,
+    pub(crate) beliefs: service::beliefs::Cache,
     pub(crate) auth: service::auth::Guard,
     pub(crate) challenges: service::enrollment::Challenges,
     /// Where people may log in who have no key here.
     pub(crate) provider: Option<Provider>,
     /// Tells browsers that are not open; `None` where nobody answers for what is sent.
     pub(crate) push: Option<Sender>,
-    pub(crate) push_place: service::push::Place,
+    /// Tells people elsewhere.
+    pub(crate) outward: outward::Sender,
+    pub(crate) push_place: service::notifications::Place,
+    pub(crate) desk: service::notifications::Desk,
+    /// Asked for plans; `None` where none is configured.
+    pub(crate) model: Option<Model>,
+    pub(crate) planning: service::planning::Desk,
     pub(crate) idempotency: service::idempotency::InFlight,
     pub(crate) log: service::audit::Log,
     virtual_time: AtomicU64,
@@ -126,6 +137,11 @@ impl Deref for App {
 fn sender(config: &Config) -> Result<Option<Sender>> {
     let push = config.push.clone();
     push.map(|push| Sender::new(push.contact, push.inside).map_err(Error::internal)).transpose()
+}
+
+fn model(config: &Config, clock: &SharedClock) -> Result<Option<Model>> {
+    let model = config.model.clone();
+    model.map(|model| Model::new(model, Arc::clone(clock)).map_err(Error::internal)).transpose()
 }
 
 impl App {
@@ -175,15 +191,22 @@ impl App {
             dispatch: Notify::new(),
             refreshed: AtomicU64::new(0),
             judging: AtomicBool::new(false),
+            sub_missions: service::sub_missions::Seen::default(),
             renewals: service::agents::Renewals::default(),
             leases: service::leases::Observed::default(),
             triggers: service::triggers::Seen::default(),
             logs: service::logs::OpenLogs::default(),
+            memory: service::memory::Place::default(),
+            beliefs: service::beliefs::Cache::default(),
             auth: service::auth::Guard::default(),
             challenges: service::enrollment::Challenges::default(),
             provider: config.oidc.clone().map(|oidc| Provider::new(oidc, Arc::clone(&clock))).transpose()?,
             push: sender(&config)?,
-            push_place: service::push::Place::default(),
+            outward: outward::Sender::new(config.notify_inside.clone()).map_err(Error::internal)?,
+            push_place: service::notifications::Place::default(),
+            desk: service::notifications::Desk::default(),
+            model: model(&config, &clock)?,
+            planning: service::planning::Desk::default(),
             idempotency: service::idempotency::InFlight::default(),
             log: service::audit::Log::default(),
             virtual_time: AtomicU64::new(0),

@@ -7,9 +7,13 @@ mod agents;
 mod approvals;
 mod approve;
 mod artifacts;
+mod ask;
 mod audit;
+mod authority;
+mod chain;
 mod client;
 mod confirm;
+mod event_trigger;
 mod flags;
 mod halt;
 mod invite;
@@ -17,7 +21,9 @@ mod key;
 mod log;
 mod login;
 mod missions;
+mod notify;
 mod organism;
+mod planning;
 mod playbook;
 mod policy;
 mod principals;
@@ -66,6 +72,12 @@ pub enum Command {
     /// Missions made by the clock
     #[command(subcommand, visible_alias = "schedules")]
     Schedule(schedule::ScheduleCommand),
+    /// Missions made by what happens
+    #[command(subcommand, visible_alias = "event-triggers")]
+    EventTrigger(event_trigger::EventTriggerCommand),
+    /// Which mission led to which, and what the system would do next
+    #[command(subcommand, visible_alias = "chains")]
+    Chain(chain::ChainCommand),
     /// Playbooks approved ahead of time
     #[command(subcommand)]
     Standing(playbook::StandingCommand),
@@ -97,6 +109,11 @@ pub enum Command {
     Rate(flags::RateCommand),
     /// The audit log: read it, export it, verify an export
     Audit(audit::AuditArgs),
+    /// Ask the companion: status, why something waits or failed, what changed, what needs you
+    Ask(ask::AskArgs),
+    /// Where you are told of approvals, failures and the like
+    #[command(subcommand, visible_alias = "notifications")]
+    Notify(notify::NotifyCommand),
     /// Stage, traits and what earned them
     Evolution,
     /// Switch traits off and on, or grant one before it is earned
@@ -147,6 +164,8 @@ pub async fn run(
         Command::Artifact(command) => artifacts::run(&client, command).await,
         Command::Playbook(command) => playbook::playbooks(&client, command).await,
         Command::Schedule(command) => schedule::run(&client, command).await,
+        Command::EventTrigger(command) => event_trigger::run(&client, command).await,
+        Command::Chain(command) => chain::run(&client, command).await,
         Command::Standing(command) => playbook::standing(&client, command).await,
         Command::Approvals(arguments) => approvals::approvals(&client, arguments).await,
         Command::Key(command) => key::run(&client, command).await,
@@ -158,6 +177,8 @@ pub async fn run(
         Command::Policy(command) => policy::run(&client, command).await,
         Command::Secret(command) => secrets::run(&client, command).await,
         Command::Rate(command) => flags::rates(&client, command).await,
+        Command::Ask(arguments) => ask::ask(&client, arguments).await,
+        Command::Notify(command) => notify::run(&client, command).await,
         Command::Evolution => organism::evolution(&client).await,
         Command::Trait(arguments) => organism::change_trait(&client, arguments).await,
         Command::Principal(command) => principals::principals(&client, command).await,

@@ -2,6 +2,7 @@
 //!
 //! Secrets come by file or environment only.
 
+mod models;
 mod oidc;
 mod push;
 mod secret;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use nexusmon_shared::join_token::Address;
 use nexusmon_shared::network::Network;
 
+pub use models::{ModelConfig, ModelKind, ModelSettings};
 pub use oidc::{Oidc, OidcSettings, is_private};
 pub use push::Push;
 pub use secret::Secret;
@@ -101,6 +103,9 @@ pub struct Settings {
     /// Networks that push services may be in beside the public ones, for one of your own.
     #[arg(long, env = "NEXUSMON_PUSH_INSIDE", value_name = "IP|NETWORK", value_delimiter = ',')]
     pub push_inside: Option<Vec<Network>>,
+    /// Networks that webhooks, ntfy, Slack-compatible and mail servers of notifications may be in beside the public ones.
+    #[arg(long, env = "NEXUSMON_NOTIFY_INSIDE", value_name = "IP|NETWORK", value_delimiter = ',')]
+    pub notify_inside: Option<Vec<Network>>,
     /// Serve HTTP beyond loopback without TLS: only where nothing but a line of your own leads here, such as a
     /// container's port that is published on the host's loopback [default: false].
     #[arg(long, env = "NEXUSMON_PLAIN_HTTP", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
@@ -140,6 +145,8 @@ pub struct Settings {
     pub rate_limit: Option<u32>,
     #[command(flatten)]
     pub oidc: OidcSettings,
+    #[command(flatten)]
+    pub model: ModelSettings,
 }
 
 /// Certificate and key of the API's own TLS.
@@ -175,6 +182,8 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// `None`: nothing is pushed to browsers.
     pub push: Option<Push>,
+    /// Networks that notifications may be sent into beside the public ones.
+    pub notify_inside: Vec<Network>,
     pub plain_http: bool,
     /// In lower case.
     pub hosts: Vec<String>,
@@ -198,6 +207,8 @@ pub struct Config {
     pub rate_limit: u32,
     /// An OpenID provider that people may log in with.
     pub oidc: Option<Oidc>,
+    /// Asked for plans that neither playbooks nor memory have.
+    pub model: Option<ModelConfig>,
 }
 
 /// Where secrets and `PORT` are looked up; the process environment, or a test's.
@@ -316,6 +327,7 @@ impl Config {
             grpc: settings.grpc.unwrap_or(SocketAddr::new(bind, DEFAULT_GRPC)),
             push: push::read(settings.push_contact, settings.push_inside, public_url.as_deref())?,
             public_url,
+            notify_inside: settings.notify_inside.unwrap_or_default(),
             agent_address,
             blobs_url,
             object_store: ObjectStore {
@@ -348,6 +360,7 @@ impl Config {
             max_artifact_bytes: settings.max_artifact_bytes.unwrap_or(10 * 1024 * 1024 * 1024),
             rate_limit: settings.rate_limit.unwrap_or(10_000).max(1),
             oidc: settings.oidc.check(environment)?,
+            model: settings.model.check(environment)?,
             database_url,
             data_dir,
         })
@@ -382,6 +395,7 @@ impl Settings {
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             push_contact: self.push_contact.or(other.push_contact),
             push_inside: self.push_inside.or(other.push_inside),
+            notify_inside: self.notify_inside.or(other.notify_inside),
             plain_http: self.plain_http.or(other.plain_http),
             hosts: self.hosts.or(other.hosts),
             master_key_file: self.master_key_file.or(other.master_key_file),
@@ -395,6 +409,7 @@ impl Settings {
             max_artifact_bytes: self.max_artifact_bytes.or(other.max_artifact_bytes),
             rate_limit: self.rate_limit.or(other.rate_limit),
             oidc: self.oidc.or(other.oidc),
+            model: self.model.or(other.model),
         }
     }
 }

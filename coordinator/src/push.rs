@@ -17,6 +17,7 @@ use nexusmon_shared::time::Timestamp;
 use reqwest::Url;
 
 use crate::keys::VapidKey;
+pub(crate) use outside::{Judged, open};
 pub use outside::{Refused, judge};
 pub use seal::{AUTH, Keys, LARGEST, PUBLIC};
 
@@ -72,7 +73,7 @@ impl Sender {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(PATIENCE)
             .no_proxy()
-            .dns_resolver(outside::Judged::new(inside.clone()))
+            .dns_resolver(Judged::new(inside.clone()))
             .build()?;
         Ok(Self { http, contact, inside })
     }

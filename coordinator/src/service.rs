@@ -12,9 +12,12 @@ pub mod agents;
 pub mod approvals;
 pub mod audit;
 pub mod auth;
-mod beliefs;
+pub mod authorities;
+pub mod beliefs;
+pub mod chains;
 mod classes;
 pub mod cognition;
+pub mod companion;
 mod consent;
 pub mod dispatch;
 pub mod enrollment;
@@ -27,11 +30,15 @@ pub mod halt;
 pub mod health;
 pub mod house;
 pub mod idempotency;
+pub mod learned;
 pub mod leases;
 pub mod logs;
+pub mod memory;
 pub mod missions;
 pub mod news;
 pub mod nodes;
+pub mod notifications;
+pub mod planning;
 pub mod playbooks;
 pub mod policies;
 pub mod principals;
@@ -46,6 +53,7 @@ pub mod secrets;
 pub(crate) mod settled;
 pub mod standing;
 pub mod start;
+pub mod sub_missions;
 pub mod tasks;
 mod transition;
 pub mod triggers;
@@ -64,12 +72,34 @@ pub enum Origin {
     Schedule,
     /// A call from outside.
     Webhook,
+    /// Something that happened here, which somebody set a trigger on.
+    Event,
 }
 
 impl Origin {
+    /// Where no person decided when, or that, a mission of this origin starts.
+    const UNASKED: [Self; 3] = [Self::System, Self::Webhook, Self::Event];
+
+    const ALL: [Self; 6] = [Self::Api, Self::Cli, Self::Cockpit, Self::System, Self::Schedule, Self::Webhook];
+
+    /// Of a mission's row; what is not known here was nobody's wish.
+    pub(crate) fn of(word: &str) -> Self {
+        Self::ALL.into_iter().find(|origin| origin.as_str() == word).unwrap_or(Self::System)
+    }
+
+    /// Whether a mission is the system's doing: nobody asked for it at that time.
+    pub(crate) fn is_unasked(self) -> bool {
+        Self::UNASKED.contains(&self)
+    }
+
+    /// As [`Self::is_unasked`], of a mission's row.
+    pub(crate) fn names_unasked(word: &str) -> bool {
+        Self::UNASKED.iter().any(|origin| origin.as_str() == word)
+    }
+
     /// Nobody asked for this very mission, though somebody set up what did.
     pub const fn is_trigger(self) -> bool {
-        matches!(self, Self::Schedule | Self::Webhook)
+        matches!(self, Self::Schedule | Self::Webhook | Self::Event)
     }
 
     pub const fn as_str(self) -> &'static str {
@@ -80,6 +110,7 @@ impl Origin {
             Self::System => "system",
             Self::Schedule => "schedule",
             Self::Webhook => "webhook",
+            Self::Event => "event",
         }
     }
 }

@@ -7,6 +7,8 @@ mod served;
 mod access;
 #[path = "http/audit.rs"]
 mod audit;
+#[path = "http/companion.rs"]
+mod companion;
 #[path = "http/desk.rs"]
 mod desk;
 #[path = "http/document.rs"]
@@ -21,6 +23,8 @@ mod hostile;
 mod lessons;
 #[path = "http/matrix.rs"]
 mod matrix;
+#[path = "http/notifications.rs"]
+mod notifications;
 #[path = "http/operator_key.rs"]
 mod operator_key;
 #[path = "http/pages.rs"]

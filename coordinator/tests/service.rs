@@ -4,16 +4,34 @@
 
 #[path = "service/acts.rs"]
 mod acts;
+#[path = "service/ascent.rs"]
+mod ascent;
+#[path = "service/beliefs.rs"]
+mod beliefs;
+#[path = "service/chains.rs"]
+mod chains;
+#[path = "service/companion.rs"]
+mod companion;
 #[path = "service/consent.rs"]
 mod consent;
+#[path = "service/event_triggers.rs"]
+mod event_triggers;
 #[path = "service/flags.rs"]
 mod flags;
 #[path = "service/halt.rs"]
 mod halt;
 #[path = "service/harness.rs"]
 mod harness;
+#[path = "service/learned.rs"]
+mod learned;
 #[path = "service/lifecycle.rs"]
 mod lifecycle;
+#[path = "service/memory.rs"]
+mod memory;
+#[path = "service/notifications.rs"]
+mod notifications;
+#[path = "service/planning.rs"]
+mod planning;
 #[path = "service/provenance.rs"]
 mod provenance;
 #[path = "service/rosters.rs"]
@@ -22,5 +40,9 @@ mod rosters;
 mod secrets;
 #[path = "service/standing.rs"]
 mod standing;
+#[path = "service/sub_missions.rs"]
+mod sub_missions;
+#[path = "service/traits.rs"]
+mod traits;
 #[path = "service/triggers.rs"]
 mod triggers;

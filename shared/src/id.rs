@@ -120,10 +120,20 @@ ids! {
     UploadId, "upl", "upload";
     FilterId, "flt", "saved filter";
     PushId, "psh", "push subscription";
-    /// A schedule, or a webhook.
+    /// A schedule, a webhook, or an event trigger.
     TriggerId, "trg", "trigger";
     /// Once that a trigger was due, and what came of it.
     FiringId, "fir", "firing";
+    /// Something the organism remembers.
+    MemoryId, "mem", "memory";
+    /// Something somebody holds to be true.
+    BeliefId, "blf", "belief";
+    /// Where a person wants to be told.
+    ChannelId, "chn", "notification channel";
+    RuleId, "rul", "notification rule";
+    NotificationId, "ntf", "notification";
+    /// A mission the system would start because of how another ended.
+    ProposalId, "prp", "proposal";
 }
 
 fn uuid_v7(at: Timestamp, rng: &mut impl rand::Rng) -> u128 {

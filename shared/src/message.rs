@@ -15,9 +15,9 @@ pub use enrollment::{
 };
 pub use order::{Order, OrderInput, Orders, ParametersError, PlanNotice, StandingUse};
 pub use session::{
-    AgentMessage, Cancel, CheckpointNotice, CoordinatorMessage, Cosignature, Events, Goodbye, GoodbyeCode,
-    HaltAck, HaltLevel, HaltNotice, Heartbeat, HeldAttempt, Hello, LocalPolicy, Progress, RevokedApproval,
-    SealedSecret, SecretAnswer, Started, Welcome,
+    AgentMessage, AuthorityNotice, Cancel, CheckpointNotice, CoordinatorMessage, Cosignature, Events,
+    Goodbye, GoodbyeCode, HaltAck, HaltLevel, HaltNotice, Heartbeat, HeldAttempt, Hello, LocalPolicy,
+    Progress, RevokedApproval, SealedSecret, SecretAnswer, Started, Welcome,
 };
 pub use transfer::{
     DownloadRequest, LogAck, LogChunk, LogRun, LogSource, Offer, OfferAnswer, OfferItem, UploadDone,
@@ -36,6 +36,10 @@ pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Restore records one head may carry.
 pub const MAX_RESTORES: usize = 16;
+/// Authorities one message names.
+pub const MAX_AUTHORITIES: usize = 4;
+/// Bytes of an authority's certificate.
+pub const MAX_AUTHORITY_BYTES: usize = 8 * 1024;
 /// Standing approvals one message takes back.
 pub const MAX_REVOKED: usize = 500;
 /// Attempts one Hello may hold.

@@ -5,12 +5,15 @@
 mod authority;
 mod certificate;
 mod keys;
+mod succession;
 
 use std::time::Duration;
 
 pub use authority::{Authority, Issued, ServerCredential};
-pub use certificate::{AgentCertificate, spki_digest, validity};
+pub use certificate::{AgentCertificate, signed, spki_digest, validity};
 pub use keys::{IdentityKey, SealingKey, TlsKey};
+pub use rustls_pki_types::CertificateDer;
+pub use succession::{Vouched, check_successor};
 
 /// The coordinator's name in its certificate, whatever address it is reached under: the organism's authority vouches
 /// for the role, and the address is only a route.

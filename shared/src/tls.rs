@@ -8,6 +8,7 @@ mod error;
 mod peer;
 mod port;
 mod replay;
+mod trusted;
 mod verify;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use connector::{ClientCredential, Connection, Connector, Trust};
 pub use error::{ConnectError, TlsError};
 pub use peer::{Exporters, Peer, PeerCertificate};
 pub use port::{AgentConnection, AgentPort, AgentPortLimits, Incoming, ServerIdentity};
+pub use trusted::TrustedAuthorities;
 
 use crate::time::SharedClock;
 

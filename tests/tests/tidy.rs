@@ -63,7 +63,7 @@ const ROOMS: &[Room] = &[
     Room {
         source: COORDINATOR,
         module: "service",
-        own: &["app", "error", "blobs", "config", "provider", "push"],
+        own: &["app", "error", "blobs", "config", "models", "outward", "provider", "push"],
         outside: &["tokio", "nexusmon_core", "nexusmon_store"],
     },
     Room {
@@ -72,7 +72,9 @@ const ROOMS: &[Room] = &[
         own: &["error", "config"],
         outside: &["tokio", "reqwest"],
     },
+    Room { source: COORDINATOR, module: "models", own: &["config"], outside: &["tokio", "reqwest"] },
     Room { source: COORDINATOR, module: "push", own: &["keys"], outside: &["tokio", "reqwest"] },
+    Room { source: COORDINATOR, module: "outward", own: &["push"], outside: &["tokio", "reqwest"] },
     Room { source: COORDINATOR, module: "blobs", own: &["error"], outside: &["tokio", "object_store"] },
     Room {
         source: COORDINATOR,

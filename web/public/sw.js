@@ -2,7 +2,7 @@
 // open. It keeps pages and their files, never anything from the API, and is told ids and ranks, never words.
 const SHELL = '/organism';
 const CACHE = 'nexusmon-shell';
-const ID = /^(apr|agt|tsk|psh)_[0-9a-z]{26}$/;
+const ID = /^(apr|agt|tsk|psh|mis|rev|trg)_[0-9a-z]{26}$/;
 
 async function keepShell() {
   const cache = await caches.open(CACHE);
@@ -57,6 +57,9 @@ self.addEventListener('fetch', (event) => {
 /** What a message says, and where a click leads. */
 function about(id, rank) {
   if (id.startsWith('apr_')) return [rank ? `An approval of rank ${rank} waits` : 'An approval waits', `${SHELL}/approve/${id}`];
+  if (id.startsWith('mis_')) return [rank ? `A mission of rank ${rank} needs a look` : 'A mission needs a look', `${SHELL}/missions/${id}`];
+  if (id.startsWith('rev_')) return ['A review waits', `${SHELL}/reviews`];
+  if (id.startsWith('trg_')) return ['A schedule or webhook was paused', `${SHELL}/schedules`];
   if (id.startsWith('psh_')) return ['Messages arrive here', `${SHELL}/settings`];
   return [rank ? `An alert about work of rank ${rank}` : 'An alert', id.startsWith('agt_') ? `${SHELL}/agents/${id}` : `${SHELL}/audit?action=alert.raised`];
 }
@@ -69,7 +72,8 @@ async function tell(data) {
     // Told as something unknown: a browser that shows nothing for a message loses the right to get any.
   }
   const id = ID.test(said.id) ? said.id : '';
-  const [title, to] = id ? about(id, /^[EDCBAS]$/.test(said.rank) ? said.rank : '') : ['Something needs you', SHELL];
+  const [what, to] = id ? about(id, /^[EDCBAS]$/.test(said.rank) ? said.rank : '') : ['Something needs you', SHELL];
+  const title = Number.isSafeInteger(said.more) && said.more > 0 ? `${what}, and ${said.more} more` : what;
   await self.registration.showNotification(title, { body: 'Open the console to see what it is about.', tag: id || 'nexusmon', data: to });
   const shown = await self.registration.getNotifications();
   await self.navigator.setAppBadge?.(shown.length).catch(() => undefined);

@@ -89,6 +89,8 @@ test('grave work says how it is signed, and the page follows when it was', async
   const { page, errors } = await system.open(context, `/organism/approve/${mission.approval.id}`);
   await page.getByText(/If you approve, who runs/).waitFor();
   await page.getByText('outside of any sandbox').waitFor();
+  // On a phone the way to sign is folded, so that what is decided keeps the window.
+  await page.getByText('on the command line').click();
   await page.getByText('nexusmon key make').waitFor();
   await page.getByText(`nexusmon mission approve ${mission.id}`, { exact: false }).waitFor();
   assert.equal(await page.getByRole('button', { name: /Hold 2 s/ }).count(), 0);

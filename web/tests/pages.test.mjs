@@ -4,7 +4,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { AxeBuilder } from '@axe-core/playwright';
 import { seed } from './seed.mjs';
-import { pictures, sideways, start } from './system.mjs';
+import { pictures, settled, sideways, start } from './system.mjs';
 
 const SIZES = { desk: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } };
 /** Name, address, and what is there once the screen has its data. */
@@ -37,6 +37,9 @@ const SCREENS = [
   ['reviews', () => '/organism/reviews', 'text=Nothing to review'],
   ['schedules', ({ nightly }) => `/organism/schedules?show=${nightly}`, 'text=What it has fired for'],
   ['webhooks', ({ push }) => `/organism/schedules/webhooks?show=${push}`, 'text=What it has fired for'],
+  ['events', ({ watch }) => `/organism/schedules/events?show=${watch}`, 'text=What it has fired for'],
+  ['proposals', () => '/organism/schedules/proposals', 'text=Waiting for somebody'],
+  ['mission-chain', ({ fetched }) => `/organism/missions/${fetched}?tab=chain`, 'text=What the system proposed'],
   ['agents', () => '/organism/agents', 'main .who'],
   ['agent', ({ agt }) => `/organism/agents/${agt}`, 'text=Capabilities'],
   ['invite', () => '/organism/agents?invite=1', 'text=Make the invite'],
@@ -57,6 +60,8 @@ const SCREENS = [
   ['audit-entry', () => '/organism/audit?entry=3', 'text=The proof holds'],
   ['evolution', () => '/organism/evolution', '.trait'],
   ['cognition', () => '/organism/cognition', 'text=Brier score'],
+  ['companion', () => '/organism/companion', 'text=What needs me?'],
+  ['notifications', () => '/organism/settings/notifications', 'text=Keep the channel'],
   ['settings', () => '/organism/settings', 'text=Single keys'],
   ['halt', () => '/organism/halt', 'text=Stop everything'],
   ['nowhere', () => '/organism/nowhere', 'text=There is nothing at this address'],
@@ -89,11 +94,17 @@ before(async () => {
   const nightly = await system.api('POST', '/v1/engine/schedules', { name: 'nightly', cron: '30 3 * * 1-5', time_zone: 'Europe/Berlin', jitter: '5m', ...say });
   await system.api('POST', '/v1/engine/schedules', { name: 'weekly', cron: '@weekly', paused: true, ...say });
   const push = (await system.api('POST', '/v1/engine/webhooks', { name: 'push', format: 'github', events: ['push'], ...say })).webhook;
+  const watch = await system.api('POST', '/v1/engine/event-triggers', { name: 'look-after', on: ['mission.failed', 'agent.quarantined'], if: "event.kind != 'mission.failed' || event.mission.origin == 'schedule'", ...say });
+  await system.api('POST', '/v1/engine/playbooks', { name: 'fetch', goal: 'fetch the dumps', tasks: [{ id: 'fetch', uses: 'shell.run', with: { script: 'echo 3' } }], then: [{ on: 'succeeded', playbook: 'clear', inputs: { folder: '/srv/backups/web' }, why: 'old dumps make room for new ones' }] });
+  const fetched = (await system.api('POST', '/v1/engine/missions', { playbook: 'fetch' })).id;
+  while ((await system.api('GET', '/v1/engine/proposals')).items.length === 0) await new Promise((later) => setTimeout(later, 200));
   const first = async (route) => (await system.api('GET', route)).items[0].id;
   made = {
     ...seeded,
     nightly: nightly.id,
     push: push.id,
+    watch: watch.id,
+    fetched,
     refused,
     apr: await first('/v1/governance/approvals?status=pending'),
     agt: await first('/v1/fleet/agents'),
@@ -118,6 +129,7 @@ for (const [size, viewport] of Object.entries(SIZES)) {
             }, to);
           } else await page.goto(system.origin + to);
           await page.locator(there).first().waitFor({ timeout: 15_000 });
+          await settled(page);
           await page.screenshot({ path: path.join(pictures, `${name}-${size}-${colorScheme}.png`) });
           const wide = await sideways(page);
           assert.ok(wide <= 0, `${name} scrolls sideways by ${wide} pixels`);

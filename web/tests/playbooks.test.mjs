@@ -110,7 +110,7 @@ test('what is written survives a reload, is gone once sent, and with logging out
   const { page, errors } = await system.open(context, '/organism/missions/new');
   const plan = page.getByRole('textbox', { name: /Plan as YAML/ });
   await plan.fill('goal: half a thought\ntasks:\n  - id: a\n    uses: shell.runn\n    with: { script: "true" }\n');
-  await page.getByLabel(/^Rank/).selectOption('C');
+  await page.getByRole('combobox', { name: /^Rank/ }).selectOption('C');
   // The mistake stands at its line, and its button leads there.
   await page.getByRole('list', { name: 'What is wrong' }).getByText('/tasks/0/uses').waitFor();
   await page.getByRole('button', { name: 'line 4' }).click();
@@ -119,7 +119,7 @@ test('what is written survives a reload, is gone once sent, and with logging out
   await page.reload();
   await page.getByText('Your draft is kept').waitFor();
   assert.match(await plan.inputValue(), /half a thought/);
-  assert.equal(await page.getByLabel(/^Rank/).inputValue(), 'C');
+  assert.equal(await page.getByRole('combobox', { name: /^Rank/ }).inputValue(), 'C');
   errors.splice(0);
   await plan.fill('goal: a thought\ntasks:\n  - id: a\n    uses: shell.run\n    with: { script: "true" }\n');
   await page.getByText('could run on').waitFor();

@@ -134,8 +134,12 @@ export async function authenticator(page, { verified = true } = {}) {
 /** By how much the page, or what it shows, is wider than its window. */
 export const sideways = (page) => page.evaluate(() => Math.max(...[document.documentElement, document.querySelector('main')].map((each) => (each ? each.scrollWidth - each.clientWidth : 0))));
 
+/** Waits until nothing on the page is a place of what is still being fetched. */
+export const settled = (page) => page.waitForFunction(() => document.querySelector('.loading') === null && document.fonts.status === 'loaded');
+
 /** A picture of what is there, which no rule of accessibility finds fault with and which fits its window. */
 export async function seen(page, name) {
+  await settled(page);
   await page.screenshot({ path: path.join(pictures, `${name}.png`) });
   const wide = await sideways(page);
   assert.ok(wide <= 0, `${name} scrolls sideways by ${wide} pixels`);

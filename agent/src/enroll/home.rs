@@ -13,9 +13,9 @@ use bytes::Bytes;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, OrganismId};
 use nexusmon_shared::join_token::Address;
-use nexusmon_shared::message::CertificateIssued;
+use nexusmon_shared::message::{AuthorityNotice, CertificateIssued};
 use nexusmon_shared::name::Name;
-use nexusmon_shared::pki::{AgentCertificate, IdentityKey, SealingKey, TlsKey};
+use nexusmon_shared::pki::{AgentCertificate, CertificateDer, IdentityKey, SealingKey, TlsKey, spki_digest};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::{SharedClock, Timestamp};
@@ -23,6 +23,7 @@ use nexusmon_shared::tls::{ClientCredential, Connector, Trust};
 use nexusmon_shared::trust::key::KeyId;
 
 use super::EnrollError;
+use super::authorities::{self, Followed, Kept};
 
 const FOLDER: &str = "identity";
 const MEMBERSHIP: &str = "membership.json";
@@ -77,6 +78,8 @@ pub struct Home {
     identity: IdentityKey,
     sealing: SealingKey,
     credential: Mutex<Credential>,
+    /// Newest first.
+    authorities: Mutex<Kept>,
     /// Microseconds: when the newest certificate began, which its authority has signed.
     signed_time: AtomicI64,
 }
@@ -109,7 +112,9 @@ impl Home {
         let identity = IdentityKey::from_pem(&read_secret(&folder.join(IDENTITY_KEY))?)?;
         let sealing = SealingKey::from_pem(&read_secret(&folder.join(SEALING_KEY))?)?;
         let signed_time = AtomicI64::new(signed_time(&credential.chain));
-        Ok(Self { folder, membership, identity, sealing, credential: Mutex::new(credential), signed_time })
+        let authorities = Mutex::new(authorities::read(&folder, &membership.authority)?);
+        let credential = Mutex::new(credential);
+        Ok(Self { folder, membership, identity, sealing, credential, authorities, signed_time })
     }
 
     /// Whose data folder this is, if anybody's.
@@ -163,10 +168,44 @@ impl Home {
         credential: Option<ClientCredential>,
         clock: SharedClock,
     ) -> Result<Connector, EnrollError> {
-        let authority = hex::decode(&self.membership.authority)
-            .map_err(|_| self.damaged("the authority is not hexadecimal"))?;
+        let trust = Trust::Authorities(self.trusted().clone());
         let address = address.unwrap_or(&self.membership.address).clone();
-        Ok(Connector::new(address, Trust::Authority(authority.into()), credential, clock)?)
+        Ok(Connector::new(address, trust, credential, clock)?)
+    }
+
+    /// Believes a new authority that one believed so far vouches for, and forgets one that is no longer in force.
+    pub fn follow(&self, told: &[AuthorityNotice], now: Timestamp) -> Result<Followed, EnrollError> {
+        let mut kept = self.trusted();
+        let (next, followed) = authorities::follow(&kept, told, self.membership.organism, now)?;
+        if followed != Followed::Nothing {
+            let path = self.folder.join(authorities::FILE);
+            replace(&self.folder, &path, &authorities::text(&next))?;
+            *kept = next;
+        }
+        Ok(followed)
+    }
+
+    /// The authority that it trusts and has its certificate of, by its key; the newest trusted one where its certificate
+    /// is of another.
+    pub fn authority(&self) -> Option<Digest> {
+        let issuer = self.issuer();
+        let kept = self.trusted();
+        let of_certificate = kept.iter().find(|known| Some(*known) == issuer.as_ref());
+        spki_digest(of_certificate.or(kept.last())?).ok()
+    }
+
+    /// How many authorities it trusts.
+    pub fn authorities(&self) -> u32 {
+        u32::try_from(self.trusted().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a newer authority than that of its certificate is trusted.
+    pub fn is_outdated(&self) -> bool {
+        self.issuer().as_ref() != self.trusted().first()
+    }
+
+    fn issuer(&self) -> Option<CertificateDer<'static>> {
+        hex::decode(self.lock().chain.get(1)?).ok().map(CertificateDer::from)
     }
 
     /// `jitter` from 0 to 1 spreads a fleet that was started at once.
@@ -225,18 +264,15 @@ impl Home {
     }
 
     fn save(&self, credential: &Credential) -> Result<(), EnrollError> {
-        let path = self.folder.join(CREDENTIAL);
-        let fresh = self.folder.join("credential.new");
-        let write = || {
-            write_private(&fresh, &json(credential))?;
-            std::fs::rename(&fresh, &path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(|error| EnrollError::io("write", &path, error))
+        replace(&self.folder, &self.folder.join(CREDENTIAL), &json(credential))
     }
 
     fn damaged(&self, reason: &str) -> EnrollError {
         EnrollError::Damaged { path: self.folder.clone(), reason: reason.to_owned() }
+    }
+
+    fn trusted(&self) -> MutexGuard<'_, Kept> {
+        self.authorities.lock().expect("no holder of this lock panics")
     }
 
     fn lock(&self) -> MutexGuard<'_, Credential> {
@@ -307,13 +343,24 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
     bytes
 }
 
+/// Either what was there or all of this, whenever the machine stops.
+fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), EnrollError> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        write_private(&fresh, bytes)?;
+        std::fs::rename(&fresh, path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|error| EnrollError::io("write", path, error))
+}
+
 fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EnrollError> {
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, EnrollError> {
     let text = std::fs::read(path).map_err(|error| EnrollError::io("read", path, error))?;
     serde_json::from_slice(&text)
         .map_err(|error| EnrollError::Damaged { path: path.to_owned(), reason: error.to_string() })

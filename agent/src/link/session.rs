@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nexusmon_shared::lifecycle::chain;
 use nexusmon_shared::message::{
-    AgentMessage, CertificateIssued, CheckpointNotice, CoordinatorMessage, Cosignature, Goodbye, Heartbeat,
-    Hello, MAX_HELD_ATTEMPTS, MAX_MESSAGE_BYTES, ProtocolRange, Welcome,
+    AgentMessage, AuthorityNotice, CertificateIssued, CheckpointNotice, CoordinatorMessage, Cosignature,
+    Goodbye, Heartbeat, Hello, MAX_HELD_ATTEMPTS, MAX_MESSAGE_BYTES, ProtocolRange, Welcome,
 };
 use nexusmon_shared::wire::proto;
 use nexusmon_shared::wire::proto::session_client::SessionClient;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
@@ -17,6 +18,7 @@ use tonic::{Status, Streaming};
 use super::logs::Logs;
 use super::{LineState, Parts};
 use crate::attempts::{Command, Outgoing};
+use crate::enroll::Followed;
 use crate::facts;
 use crate::run::LeaseClock;
 use crate::witness::Considered;
@@ -83,6 +85,7 @@ impl Session<'_> {
         let leases = Mutex::new(leases);
         let (issued, certificates) = mpsc::channel(1);
         let (answer, answers) = mpsc::channel(1);
+        let newer_authority = Notify::new();
         let logs = async {
             match logs {
                 Some(logs) => logs.run(channel, parts.home.membership().address.host()).await,
@@ -90,8 +93,10 @@ impl Session<'_> {
             }
         };
         let ended = tokio::select! {
-            ended = self.listen(incoming, &leases, &issued, &answer) => ended,
-            ended = self.speak(&sender, &leases, heartbeat, certificates, answers) => Ok(ended),
+            ended = self.listen(incoming, &leases, &issued, &answer, &newer_authority) => ended,
+            ended = self.speak(&sender, &leases, heartbeat, certificates, answers, &newer_authority) => {
+                Ok(ended)
+            },
             status = logs => Err(status),
         };
         if matches!(ended, Ok(Ended::Closed)) {
@@ -123,6 +128,8 @@ impl Session<'_> {
             facts: parts.facts.clone(),
             checkpoint_size: parts.witness.size(),
             roster: held.roster,
+            authority: parts.home.authority(),
+            authorities: parts.home.authorities(),
         }
     }
 
@@ -142,6 +149,7 @@ impl Session<'_> {
         leases: &Mutex<LeaseClock>,
         issued: &mpsc::Sender<CertificateIssued>,
         answer: &mpsc::Sender<Cosignature>,
+        newer_authority: &Notify,
     ) -> Result<Ended, Status> {
         let attempts = &self.parts.attempts;
         let renewed = |number| leases.lock().expect("no holder of this lock panics").renewed(number);
@@ -177,11 +185,35 @@ impl Session<'_> {
                     }
                     continue;
                 }
+                CoordinatorMessage::Authorities(told) => {
+                    if self.follow(&told, newer_authority) {
+                        return Ok(Ended::Reopen);
+                    }
+                    continue;
+                }
                 CoordinatorMessage::RevokedStanding(approvals) => Command::Revoked(approvals),
                 CoordinatorMessage::Goodbye(goodbye) => return Ok(Ended::Goodbye(goodbye)),
                 CoordinatorMessage::Welcome(_) => continue,
             };
             attempts.tell(command).await;
+        }
+    }
+
+    /// Another authority is in force. True if only a new Hello can say that it is followed; while its certificate is of
+    /// an older one, a new one is asked for first.
+    fn follow(&self, told: &[AuthorityNotice], newer_authority: &Notify) -> bool {
+        let home = &self.parts.home;
+        match home.follow(told, self.parts.clock.now()) {
+            Ok(_) if home.is_outdated() => {
+                newer_authority.notify_one();
+                false
+            }
+            Ok(followed) => followed == Followed::New,
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(error, "the coordinator names an authority that is not believed here");
+                false
+            }
         }
     }
 
@@ -214,6 +246,7 @@ impl Session<'_> {
         heartbeat: Duration,
         mut certificates: mpsc::Receiver<CertificateIssued>,
         mut answers: mpsc::Receiver<Cosignature>,
+        newer_authority: &Notify,
     ) -> Ended {
         let parts = self.parts;
         let outbox = parts.attempts.outbox();
@@ -246,6 +279,10 @@ impl Session<'_> {
                             continue;
                         }
                     }
+                }
+                () = newer_authority.notified() => {
+                    renewal.as_mut().reset(tokio::time::Instant::now());
+                    continue;
                 }
                 Some(issued) = certificates.recv() => match parts.home.install(&issued) {
                     // The connection still shows the old one.

@@ -22,7 +22,7 @@ use nexusmon_shared::pki::Authority;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::SharedClock;
-use nexusmon_shared::tls::{AgentPort, AgentPortLimits, Peer, ServerIdentity};
+use nexusmon_shared::tls::{AgentPort, AgentPortLimits, Peer, ServerIdentity, TrustedAuthorities};
 use nexusmon_shared::trust::enrollment::{JoinProof, invite_key, renew_message, verify_identity_signature};
 use nexusmon_shared::wire::proto;
 use nexusmon_shared::wire::proto::enrollment_server::{Enrollment, EnrollmentServer};
@@ -89,8 +89,8 @@ impl Fake {
         let authority = Authority::generate(organism, clock.now()).unwrap();
         let identity = ServerIdentity::new(&authority.issue_server(clock.now()).unwrap()).unwrap();
         let limits = AgentPortLimits::default();
-        let port =
-            AgentPort::new(organism, authority.certificate(), identity, Arc::clone(&clock), limits).unwrap();
+        let trusted = TrustedAuthorities::new(&[authority.certificate().clone()]).unwrap();
+        let port = AgentPort::new(organism, trusted, identity, Arc::clone(&clock), limits).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().into();
         let lifecycle = Lifecycle::new();

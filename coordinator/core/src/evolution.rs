@@ -1,5 +1,6 @@
 //! XP, stages and traits: a fold over a ledger that only grows. Nobody sets a stage; anyone can recompute it.
 
+mod conduct;
 mod fold;
 mod ledger;
 mod traits;
@@ -7,7 +8,10 @@ mod verify;
 
 use nexusmon_shared::rank::Rank;
 
-pub use fold::{Organism, SUSPENSION, XP_TO_RETURN, fold};
+pub use conduct::{
+    Came, FAILURES, REJECTED_WITHIN, REJECTIONS, USES, Use, came_of, is_own_fault, suspension,
+};
+pub use fold::{Folded, Organism, SUSPENSION, XP_TO_RETURN, fold};
 pub use ledger::{Entry, LedgerEntry};
 pub use traits::{Trait, TraitState, TraitView};
 pub use verify::{Award, Completion, PendingOn, UNREJECTED, award};

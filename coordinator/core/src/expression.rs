@@ -82,6 +82,13 @@ impl Context {
         Self { variables }
     }
 
+    /// For triggers and follow-ups: what happened, as `event`.
+    pub fn of_event(event: Value) -> Self {
+        let mut variables = Map::new();
+        variables.insert("event".to_owned(), event);
+        Self { variables }
+    }
+
     /// Adds `tasks.<id>`: its state and, where it succeeded, its outputs. `outputs` is an object, or for a `for_each`
     /// the list of its children's outputs in index order.
     pub fn task(&mut self, id: &str, status: TaskStatus, outputs: Option<Value>) {

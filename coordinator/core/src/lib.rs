@@ -6,14 +6,18 @@
 pub mod audit;
 pub mod beliefs;
 pub mod budget;
+pub mod companion;
 pub mod evolution;
 pub mod expression;
 pub mod fairness;
 pub mod flags;
 pub mod halt;
+pub mod learned;
 pub mod lease;
+pub mod memory;
 pub mod mission;
 pub mod needs;
+pub mod notification;
 pub mod planning;
 pub mod policy;
 pub mod prediction;
@@ -24,6 +28,7 @@ pub mod schedule;
 pub mod secrets;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;
+pub mod sub_mission;
 pub mod task;
 pub mod trigger;
 

@@ -76,6 +76,11 @@ pub enum MissionCommand {
     /// A plan is there and governance has seen it: from planning, for `needs_plan`, or in place of a plan that waits
     /// for approval or for its start. A deny is refused here with `denied_by_policy`.
     PlanReady(Gate),
+    /// Planners are asked (again), by this node, which has until then.
+    Plan {
+        owner: String,
+        deadline: Timestamp,
+    },
     /// No planner could make a plan.
     NoPlan {
         reason: String,

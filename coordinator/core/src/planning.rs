@@ -7,16 +7,21 @@ mod bind;
 mod capabilities;
 mod expressions;
 pub(crate) mod fields;
+mod follow_up;
 mod graph;
 mod machines;
+mod matching;
 mod mission_body;
 mod parameters;
 mod playbook;
+mod proposal;
+mod rebind;
 mod schema;
 mod secrets;
 mod task_body;
 mod task_checks;
 mod unbuilt;
+pub mod words;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,10 +31,15 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Selector;
 use serde_json::{Map, Value};
 
+pub(crate) use bind::DEFAULT_TIMEOUT;
 pub use bind::bind;
 pub use capabilities::{Catalog, Known};
+pub use follow_up::{FollowUp, FollowsOn, MAX_FOLLOW_UPS};
+pub use matching::{Gap, Match, match_playbook};
 pub use mission_body::{MissionDraft, parse_mission, parse_tasks};
 pub use playbook::{Playbook, PlaybookRef, complete_inputs, fill, open_leaves, parse_playbook, unfilled};
+pub use proposal::{Lacking, Offer, Proposal, answer_schema, parse_answer};
+pub use rebind::{Change, changes, rebind, rebind_inputs};
 pub use schema::mission_schema;
 pub use unbuilt::refuse_unbuilt;
 

@@ -13,7 +13,7 @@ use nexusmon_shared::rank::Rank;
 
 pub use evaluate::PolicySet;
 pub use place::PolicyError;
-pub use request::{AuthorKind, PolicyContext, Question};
+pub use request::{AuthorKind, Foresight, PolicyContext, Question};
 
 /// What governance says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

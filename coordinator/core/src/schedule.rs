@@ -151,6 +151,9 @@ pub struct Snapshot {
     pub rates: BTreeMap<String, LimitUse>,
     /// Capabilities disabled by flag, fleet-wide.
     pub disabled: HashSet<Capability>,
+    /// Bands of agents whose record speaks against them, by class; whoever is not named is in the best. Empty unless
+    /// beliefs may be used.
+    pub bands: BTreeMap<ClassId, BTreeMap<AgentId, u8>>,
 }
 
 /// One lease to be made.

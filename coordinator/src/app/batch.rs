@@ -61,6 +61,8 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
 
     /// Queues an item and waits until its batch is committed.
     pub async fn submit(&self, item: T) -> Result<R> {
+        // Its unit of work begins elsewhere, which does not know who asked.
+        nexusmon_store::may_write()?;
         let (answer, result) = oneshot::channel();
         let closed = || Error::unavailable("the coordinator is shutting down; try again in a moment");
         self.0.send(Waiting { item, answer }).await.map_err(|_| closed())?;

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::authority::{self, RotateCommand};
 use super::client::{Client, CommandError, escape};
 use super::confirm::{self, ConfirmArgs};
 use super::invite::{self, InviteArgs};
@@ -48,6 +49,11 @@ pub enum AgentCommand {
         agent: String,
         labels: Vec<String>,
     },
+    /// Another certificate authority for the fleet, while work runs
+    RotateCa {
+        #[command(subcommand)]
+        command: RotateCommand,
+    },
     /// What the fleet can do
     Capabilities,
 }
@@ -70,6 +76,7 @@ pub(super) async fn run(client: &Client, command: AgentCommand) -> Result<(), Co
             Err(CommandError::Usage(format!("revoking `{agent}` cannot be undone; repeat with --yes")))
         }
         AgentCommand::Label { agent, labels } => label(client, &agent, &labels).await,
+        AgentCommand::RotateCa { command } => authority::run(client, command).await,
         AgentCommand::Capabilities => {
             let answer = client.get("/v1/fleet/capabilities").await?;
             if client.json {

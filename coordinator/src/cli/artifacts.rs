@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use super::client::{Client, CommandError, escape};
-use super::render;
+use super::{login, render};
 
 #[derive(Debug, Subcommand)]
 pub enum ArtifactCommand {
@@ -60,6 +60,22 @@ pub enum ArtifactCommand {
         verdict: String,
         #[arg(long, short)]
         comment: Option<String>,
+    },
+    /// Erase the bytes of a version for good; a tombstone says what there was
+    Erase {
+        artifact: String,
+        /// Version number or id; the newest without it
+        #[arg(long)]
+        version: Option<String>,
+        /// Stays in the audit log for good
+        #[arg(long, short)]
+        reason: String,
+        /// Needed: this cannot be undone
+        #[arg(long)]
+        yes: bool,
+        /// Read the operator key from this file instead of asking for it
+        #[arg(long)]
+        key_file: Option<PathBuf>,
     },
 }
 
@@ -117,6 +133,21 @@ pub(super) async fn run(client: &Client, command: ArtifactCommand) -> Result<(),
                 render::json(&answer);
             } else {
                 println!("{artifact}: {verdict} recorded");
+            }
+            Ok(())
+        }
+        ArtifactCommand::Erase { artifact, yes: false, .. } => {
+            Err(CommandError::Usage(format!("erasing `{artifact}` cannot be undone; repeat with --yes")))
+        }
+        ArtifactCommand::Erase { artifact, version, reason, key_file, .. } => {
+            let body = json!({ "reason": reason, "version": version });
+            let place = format!("{}/erase", path(&artifact));
+            let answer =
+                login::fresh(client, reqwest::Method::POST, key_file.as_deref(), &place, Some(&body)).await?;
+            if client.json {
+                render::json(&answer);
+            } else {
+                println!("{artifact}: erased; the tombstone stands in the audit log (artifact.purged)");
             }
             Ok(())
         }

@@ -143,7 +143,7 @@ impl Client {
         self.send(Method::GET, path, None, accept).await
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,

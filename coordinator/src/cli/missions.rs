@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, CommandError, escape};
-use super::{approvals, approve, log, render, watch};
+use super::{approvals, approve, log, planning, render, watch};
 
 #[derive(Debug, Subcommand)]
 pub enum MissionCommand {
@@ -71,8 +71,8 @@ pub enum MissionCommand {
 
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// Mission file, YAML or JSON; `-` reads standard input
-    #[arg(required_unless_present = "goal")]
+    /// Mission file, YAML or JSON; `-` reads standard input; words that name no file are a goal, to be planned
+    #[arg(required_unless_present = "goal", value_name = "FILE|GOAL")]
     file: Option<PathBuf>,
     /// A goal in words, to be planned
     #[arg(long, conflicts_with = "file")]
@@ -174,6 +174,7 @@ pub(super) async fn run(client: &Client, command: MissionCommand) -> Result<(), 
     match command {
         MissionCommand::Create(arguments) => {
             let body = match (&arguments.file, &arguments.goal) {
+                (Some(words), _) if is_goal(words) => json!({ "goal": words.to_string_lossy() }),
                 (Some(file), _) => read_file(file)?,
                 (None, Some(goal)) => json!({ "goal": goal }),
                 (None, None) => return Err(CommandError::Usage("name a file or a --goal".to_owned())),
@@ -233,8 +234,19 @@ async fn start(client: &Client, arguments: &RunArgs) -> Result<(), CommandError>
     Ok(())
 }
 
+/// Several words that name no file.
+fn is_goal(words: &Path) -> bool {
+    words.to_string_lossy().trim().contains(char::is_whitespace) && !words.exists()
+}
+
 async fn create(client: &Client, body: &Value, watch: bool) -> Result<(), CommandError> {
-    let answer = client.post("/v1/engine/missions", body).await?;
+    let mut answer = client.post("/v1/engine/missions", body).await?;
+    if answer["status"] == "planning" {
+        if !client.json {
+            eprintln!("A model is asked for a plan …");
+        }
+        answer = watch::planned(client, answer["id"].as_str().unwrap_or_default()).await?;
+    }
     created(client, &answer, watch).await
 }
 
@@ -249,11 +261,12 @@ pub(super) async fn created(client: &Client, mission: &Value, watch: bool) -> Re
     }
     let status = mission["status"].as_str().unwrap_or_default();
     println!("{id}  rank {}  {}", render::text(&mission["rank"]), render::status(status));
+    planning::print(mission);
     match status {
         "awaiting_approval" => {
             println!("It waits for approval: nexusmon mission approve {id} --comment \"…\"");
         }
-        "needs_plan" => println!("{}", render::text(&mission["status_detail"]["reason"])),
+        "needs_plan" => println!("Ask again once it is there: nexusmon mission run {id}"),
         "ready" => println!("It is held: nexusmon mission run {id}"),
         _ => println!("Follow it: nexusmon mission watch {id}"),
     }
@@ -311,6 +324,10 @@ async fn show(client: &Client, id: &str) -> Result<(), CommandError> {
     ];
     for (name, value) in rows {
         println!("  {name:<9} {value}");
+    }
+    planning::print(&mission);
+    if let Some(parent) = mission["parent"]["mission"].as_str() {
+        println!("  {:<9} {}", "part of", render::plain(parent));
     }
     println!();
     let tasks = mission["tasks"].as_array().cloned().unwrap_or_default();

@@ -40,6 +40,27 @@ pub(super) async fn mission(client: &Client, id: &str) -> Result<(), CommandErro
     }
 }
 
+/// Waits until planners are done with a goal; gives the mission as it is then.
+pub(super) async fn planned(client: &Client, id: &str) -> Result<Value, CommandError> {
+    let path = format!("/v1/engine/missions/{}", escape(id));
+    let mut events = None;
+    loop {
+        if events.is_none() {
+            let response = client.stream(&format!("{path}/events"), "text/event-stream").await?;
+            events = Some(Box::pin(response.bytes_stream()));
+        }
+        let state = client.get(&path).await?;
+        if state["status"] != "planning" {
+            return Ok(state);
+        }
+        if let Some(stream) = &mut events
+            && let Ok(None | Some(Err(_))) = tokio::time::timeout(PATIENCE, stream.next()).await
+        {
+            events = None;
+        }
+    }
+}
+
 fn is_over(status: &str) -> bool {
     matches!(status, "succeeded" | "failed" | "cancelled" | "rejected" | "expired")
 }

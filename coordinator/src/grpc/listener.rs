@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use nexusmon_shared::message::MAX_MESSAGE_BYTES;
-use nexusmon_shared::tls::{AgentConnection, AgentPort, AgentPortLimits, ServerIdentity};
+use nexusmon_shared::tls::{AgentConnection, AgentPort, AgentPortLimits, ServerIdentity, TrustedAuthorities};
 use nexusmon_shared::wire::proto::enrollment_server::EnrollmentServer;
 use nexusmon_shared::wire::proto::session_server::SessionServer;
 use nexusmon_shared::wire::proto::transfer_server::TransferServer;
@@ -47,19 +47,21 @@ impl PortCertificate {
     /// Issues and shows a new one.
     pub fn renew(&self) -> Result<()> {
         let now = self.app.clock.now();
-        let credential = self.app.keyring.authority.issue_server(now).map_err(Error::internal)?;
+        let credential =
+            self.app.keyring.authorities.get().current.issue_server(now).map_err(Error::internal)?;
         self.identity.replace(&credential).map_err(Error::internal)
     }
 }
 
 /// Serves agents on `listener` until the lifecycle's soft shutdown.
 pub fn serve(app: &App, listener: TcpListener) -> Result<PortCertificate> {
-    let authority = &app.keyring.authority;
-    let credential = authority.issue_server(app.clock.now()).map_err(Error::internal)?;
+    let in_force = app.keyring.authorities.get();
+    let credential = in_force.current.issue_server(app.clock.now()).map_err(Error::internal)?;
     let identity = ServerIdentity::new(&credential).map_err(Error::internal)?;
+    let trusted = TrustedAuthorities::new(&in_force.certificates()).map_err(Error::internal)?;
     let port = AgentPort::new(
-        authority.organism(),
-        authority.certificate(),
+        app.organism,
+        Arc::clone(&trusted),
         Arc::clone(&identity),
         Arc::clone(&app.clock),
         AgentPortLimits::default(),
@@ -89,7 +91,31 @@ pub fn serve(app: &App, listener: TcpListener) -> Result<PortCertificate> {
     let stopping = app.lifecycle.soft().cancelled_owned();
     app.lifecycle
         .spawn("agent port", async move { server.serve_with_incoming_shutdown(lines, stopping).await });
-    Ok(PortCertificate { app: app.clone(), identity })
+    let certificate = PortCertificate { app: app.clone(), identity };
+    app.lifecycle.spawn("agent port's authorities", follow(certificate.clone(), trusted));
+    Ok(certificate)
+}
+
+/// Another authority is in force: it is shown and taken from now on, and one that is not any more no longer.
+async fn follow(certificate: PortCertificate, trusted: Arc<TrustedAuthorities>) -> Result<()> {
+    let mut watched = certificate.app.keyring.authorities.watch();
+    // It may have changed since the port was opened.
+    watched.mark_changed();
+    let soft = certificate.app.lifecycle.soft();
+    loop {
+        let changed = tokio::select! {
+            () = soft.cancelled() => return Ok(()),
+            changed = watched.changed() => changed,
+        };
+        if changed.is_err() {
+            return Ok(());
+        }
+        let certificates = watched.borrow_and_update().certificates();
+        // Shown before the old one is refused: who comes again at once finds what it trusts.
+        certificate.renew()?;
+        // Going on would mean to trust one that is retired.
+        trusted.replace(&certificates).map_err(Error::internal)?;
+    }
 }
 
 /// A connection that can be ended from this side, whatever the other side reads or writes.

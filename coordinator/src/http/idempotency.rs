@@ -23,7 +23,14 @@ const REPLAYED: &str = "idempotent-replayed";
 /// An upload may be too large to be held for its digest.
 const UPLOAD_PATH: &str = "/v1/vault/artifacts";
 /// Their answers hold a secret that is shown once, so they are kept nowhere. A repetition meets the name that is taken.
-const SHOWN_ONCE: [&str; 3] = ["/v1/governance/principals", "/v1/governance/tokens", "/v1/engine/webhooks"];
+const SHOWN_ONCE: [&str; 4] = [
+    "/v1/governance/principals",
+    "/v1/governance/tokens",
+    "/v1/engine/webhooks",
+    "/v1/notifications/channels",
+];
+/// Questions: nothing is done that could be done twice, and the answer is a stream.
+const ASKED: &str = "/v1/companion/messages";
 /// As above, of one of them.
 const ROTATED: (&str, &str) = ("/v1/engine/webhooks/", "/rotate");
 
@@ -37,7 +44,7 @@ pub(super) async fn once(
     let key = key(request.headers())?;
     let route = request.uri().path().to_owned();
     let rotates = route.starts_with(ROTATED.0) && route.ends_with(ROTATED.1);
-    if rotates || SHOWN_ONCE.contains(&route.as_str()) {
+    if rotates || route == ASKED || SHOWN_ONCE.contains(&route.as_str()) {
         return Ok(next.run(request).await);
     }
     let (request, body) = if route == UPLOAD_PATH {

@@ -35,9 +35,11 @@ use super::problem::{MEDIA_TYPE, ProblemBody};
         (name = "governance", description = "Approvals, reviews, audit"),
         (name = "nexusmon", description = "The organism"),
         (name = "cognition", description = "What it knows about its own thinking"),
+        (name = "companion", description = "Questions about live state, answered with links"),
         (name = "events", description = "Live changes"),
         (name = "auth", description = "Logging in"),
         (name = "me", description = "What is yours alone"),
+        (name = "notifications", description = "Where you are told of what"),
         (name = "health", description = "Process and version"),
     ),
 )]

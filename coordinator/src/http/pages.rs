@@ -20,17 +20,13 @@ struct Page {
 
 static PAGES: &[Page] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
-/// Only our own files; no inline script or style.
+/// Only our own files; no inline script or style. Text becomes markup and addresses become scripts only where a policy made
+/// them: the framework has one for its own templates, the console one for each of its two workers.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; font-src 'self'; \
      connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
-     frame-ancestors 'none'",
-);
-/// What is to hold once no browser complains: text becomes markup and addresses become scripts only where a policy made
-/// them. The framework has one policy for its own templates, the console one for its worker.
-const REPORTED_POLICY: HeaderValue = HeaderValue::from_static(
-    "require-trusted-types-for 'script'; trusted-types svelte-trusted-html nexusmon-worker \
-     nexusmon-service-worker",
+     frame-ancestors 'none'; require-trusted-types-for 'script'; \
+     trusted-types svelte-trusted-html nexusmon-worker nexusmon-service-worker",
 );
 /// The name of an asset changes with its content.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -59,7 +55,6 @@ fn serve(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     }
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
-    headers.insert(header::CONTENT_SECURITY_POLICY_REPORT_ONLY, REPORTED_POLICY);
     headers.insert(header::CACHE_CONTROL, if lasting { FOREVER } else { ASK_AGAIN });
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     if let Ok(tag) = HeaderValue::from_str(&tag) {

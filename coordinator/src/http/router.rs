@@ -14,8 +14,9 @@ use super::openapi::Callers;
 use super::problem::Problem;
 use super::{Web, admission, envelope, health, metrics, openapi, pages};
 use crate::http::v1::{
-    agents, approvals, artifact_content, artifacts, audit, audit_log, auth, bulk, cognition, events, filters,
-    flags, fleet, halt, house, logs, mission_acts as acts, missions, oidc, organism, passkeys, plans,
+    agents, approvals, artifact_content, artifact_erasure, artifacts, audit, audit_log, auth, authorities,
+    beliefs, bulk, chains, cognition, companion, event_triggers, events, filters, flags, fleet, halt, house,
+    learned, logs, memory, mission_acts as acts, missions, notifications, oidc, organism, passkeys, plans,
     playbooks, policies, principals, push, reviews, roster, schedules, secrets, standing, stats, tasks,
     webhooks,
 };
@@ -56,6 +57,15 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("push.change", routes!(push::create)))
         .routes(may("push.change", routes!(push::test)))
         .routes(may("push.change", routes!(push::remove)))
+        .routes(may("notification.read", routes!(notifications::channels)))
+        .routes(may("notification.change", routes!(notifications::create_channel)))
+        .routes(may("notification.change", routes!(notifications::test_channel)))
+        .routes(may("notification.change", routes!(notifications::remove_channel)))
+        .routes(may("notification.read", routes!(notifications::rules)))
+        .routes(may("notification.change", routes!(notifications::create_rule)))
+        .routes(may("notification.change", routes!(notifications::change_rule)))
+        .routes(may("notification.change", routes!(notifications::remove_rule)))
+        .routes(may("notification.read", routes!(notifications::deliveries)))
         // Engine.
         .routes(may("mission.create", routes!(missions::create)))
         .routes(may("mission.read", routes!(missions::list)))
@@ -80,6 +90,10 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("playbook.change", routes!(playbooks::change)))
         .routes(may("playbook.change", routes!(playbooks::retire)))
         .routes(may("playbook.read", routes!(playbooks::versions)))
+        .routes(may("playbook.promote", routes!(learned::promote)))
+        .routes(may("playbook.read", routes!(learned::list)))
+        .routes(may("playbook.read", routes!(learned::get)))
+        .routes(may("playbook.promote", routes!(learned::decline)))
         .routes(may("schedule.read", routes!(schedules::list)))
         .routes(may("schedule.change", routes!(schedules::create)))
         .routes(may("schedule.read", routes!(schedules::dry_run)))
@@ -90,6 +104,18 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("schedule.change", routes!(schedules::resume)))
         .routes(may("schedule.change", routes!(schedules::backfill)))
         .routes(may("schedule.read", routes!(schedules::firings)))
+        .routes(may("trigger.read", routes!(event_triggers::list)))
+        .routes(may("trigger.change", routes!(event_triggers::create)))
+        .routes(may("trigger.read", routes!(event_triggers::get)))
+        .routes(may("trigger.change", routes!(event_triggers::change)))
+        .routes(may("trigger.change", routes!(event_triggers::remove)))
+        .routes(may("trigger.change", routes!(event_triggers::pause)))
+        .routes(may("trigger.change", routes!(event_triggers::resume)))
+        .routes(may("trigger.read", routes!(event_triggers::firings)))
+        .routes(may("mission.read", routes!(chains::story)))
+        .routes(may("mission.read", routes!(chains::list)))
+        .routes(may("mission.create", routes!(chains::start)))
+        .routes(may("mission.create", routes!(chains::dismiss)))
         .routes(may("webhook.read", routes!(webhooks::list)))
         .routes(may("webhook.change", routes!(webhooks::create)))
         .routes(may("webhook.read", routes!(webhooks::get)))
@@ -116,6 +142,7 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("artifact.read", routes!(artifacts::diff)))
         .routes(may("artifact.read", routes!(artifacts::provenance)))
         .routes(may("artifact.review", routes!(artifacts::review)))
+        .routes(may("artifact.erase", routes!(artifact_erasure::erase)))
         // Fleet.
         .routes(may("agent.invite", routes!(fleet::invite)))
         .routes(may("agent.read", routes!(fleet::capabilities)))
@@ -135,10 +162,14 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("agent.resume", routes!(agents::resume)))
         .routes(may("agent.quarantine", routes!(agents::quarantine)))
         .routes(may("agent.revoke", routes!(agents::revoke)))
+        .routes(may("authority.read", routes!(authorities::get)))
+        .routes(may("authority.change", routes!(authorities::begin)))
+        .routes(may("authority.change", routes!(authorities::retire)))
         // Governance.
         .routes(may("approval.read", routes!(approvals::list)))
         .routes(may("approval.read", routes!(approvals::get)))
         .routes(may("approval.decide", routes!(approvals::decide)))
+        .routes(may("approval.decide", routes!(notifications::saw)))
         .routes(may("review.read", routes!(reviews::list)))
         .routes(may("review.read", routes!(reviews::get)))
         .routes(may("review.decide", routes!(reviews::decide)))
@@ -176,6 +207,16 @@ pub(super) fn router(web: &Web) -> Router {
         .routes(may("evolution.read", routes!(organism::evolution)))
         .routes(may("trait.change", routes!(organism::change_trait)))
         .routes(may("cognition.read", routes!(cognition::status)))
+        .routes(may("cognition.read", routes!(cognition::predictions)))
+        .routes(may("cognition.read", routes!(cognition::errors)))
+        .routes(may("cognition.read", routes!(beliefs::list)))
+        .routes(may("belief.change", routes!(beliefs::assert)))
+        .routes(may("cognition.read", routes!(beliefs::get)))
+        .routes(may("belief.change", routes!(beliefs::revise)))
+        .routes(may("cognition.read", routes!(memory::search)))
+        .routes(may("memory.forget", routes!(memory::forget)))
+        // Reads, though it takes a body: nothing is changed and nothing is written down.
+        .routes(may("companion.ask", routes!(companion::ask)))
         .routes(may("event.read", routes!(events::all)))
         .split_for_parts();
     let text = document.to_json().unwrap_or_default();

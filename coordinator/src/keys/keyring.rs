@@ -2,29 +2,30 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use nexusmon_shared::id::{OrganismId, TriggerId};
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::{ChannelId, OrganismId, TriggerId};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::pki::{Authority, PkiError};
-use nexusmon_shared::time::SharedClock;
+use nexusmon_shared::time::{SharedClock, Timestamp};
 use nexusmon_shared::trust::ed25519::SigningKey;
 use nexusmon_store::{KeyRow, Store, StoreError};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use zeroize::Zeroizing;
 
+use super::authorities::{self, AUTHORITY, Authorities, InForce, NEXT};
 use super::envelope::{self, Label, Sealed};
 use super::master::{MasterKey, MasterKeyError, MasterKeySources};
 use super::vapid::VapidKey;
 use crate::config::Config;
 
-const AUTHORITY: &str = "authority";
 const TOKEN: &str = "token";
 const CHECKPOINT: &str = "checkpoint";
 const VAPID: &str = "vapid";
 /// What a passphrase is stretched with; no secret, and not wrapped.
 const SALT: &str = "passphrase-salt";
 /// Everything of the table that lies under the master key.
-pub(super) const WRAPPED: [&str; 4] = [AUTHORITY, TOKEN, CHECKPOINT, VAPID];
+pub(super) const WRAPPED: [&str; 5] = [AUTHORITY, NEXT, TOKEN, CHECKPOINT, VAPID];
 
 /// Why the keys cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +45,8 @@ pub struct Keyring {
     /// Wraps what else is secret, invites for example.
     pub master: MasterKey,
     pub organism: OrganismId,
-    /// Issues agents' certificates.
-    pub authority: Authority,
+    /// Issue agents' certificates.
+    pub authorities: Authorities,
     /// Signs access tokens; at least 32 bytes.
     pub token_key: Zeroizing<Vec<u8>>,
     /// Signs the heads of the audit log; the same over restores.
@@ -92,16 +93,16 @@ impl Keyring {
         let mut checkpoint = Zeroizing::new([0_u8; 32]);
         rng.fill_bytes(checkpoint.as_mut_slice());
         let vapid = VapidKey::generate().ok_or(KeyringError::Damaged(VAPID))?;
-        let mut wrap = |name: &str, secret: &[u8], public: Option<String>| KeyRow {
+        let mut wrap = |name: &str, secret: &[u8]| KeyRow {
             name: name.to_owned(),
             wrapped: STANDARD.encode(master.wrap(&context(name, organism), secret, &mut rng)),
-            public,
+            public: None,
             created_at: now,
         };
-        let authority = wrap(AUTHORITY, &new.key(), Some(STANDARD.encode(new.certificate())));
-        let token = wrap(TOKEN, &token, None);
-        let checkpoint = wrap(CHECKPOINT, checkpoint.as_slice(), None);
-        let vapid = wrap(VAPID, vapid.private(), None);
+        let token = wrap(TOKEN, &token);
+        let checkpoint = wrap(CHECKPOINT, checkpoint.as_slice());
+        let vapid = wrap(VAPID, vapid.private());
+        let authority = authorities::row(&master, AUTHORITY, &new, now, &mut rng);
         // Another node may have been quicker; what is kept is what counts.
         let fresh = [authority, token, checkpoint, vapid];
         let kept: Vec<KeyRow> = store
@@ -112,28 +113,27 @@ impl Keyring {
                     for key in &fresh {
                         kept.push(tx.put_key_once(key).await?);
                     }
+                    // There while one authority takes the place of another.
+                    kept.extend(tx.keys().await?.into_iter().filter(|row| row.name == NEXT));
                     Ok::<_, StoreError>(kept)
                 })
             })
             .await?;
-        let [authority, token, checkpoint, vapid] =
-            kept.try_into().map_err(|_| KeyringError::Damaged(AUTHORITY))?;
-
-        let certificate = authority.public.as_ref().and_then(|text| STANDARD.decode(text).ok());
-        let certificate = certificate.ok_or(KeyringError::Damaged(AUTHORITY))?;
-        let authority =
-            Authority::from_der(organism, &unwrap(&master, AUTHORITY, organism, &authority)?, &certificate)?;
+        let authorities = Authorities::new(InForce::read(&master, organism, &kept, now)?);
+        let [_, token, checkpoint, vapid, ..] = kept.as_slice() else {
+            return Err(KeyringError::Damaged(AUTHORITY));
+        };
         let token_key = match &config.jwt_secret {
             Some(given) => Zeroizing::new(given.expose().as_bytes().to_vec()),
-            None => unwrap(&master, TOKEN, organism, &token)?,
+            None => unwrap(&master, TOKEN, organism, token)?,
         };
-        let secret = unwrap(&master, CHECKPOINT, organism, &checkpoint)?;
+        let secret = unwrap(&master, CHECKPOINT, organism, checkpoint)?;
         let secret: &[u8; 32] =
             secret.as_slice().try_into().map_err(|_| KeyringError::Damaged(CHECKPOINT))?;
         let checkpoint_key = SigningKey::from_bytes(secret);
-        let vapid = VapidKey::read(&unwrap(&master, VAPID, organism, &vapid)?);
+        let vapid = VapidKey::read(&unwrap(&master, VAPID, organism, vapid)?);
         let vapid = vapid.ok_or(KeyringError::Damaged(VAPID))?;
-        Ok(Self { master, organism, authority, token_key, checkpoint_key, vapid })
+        Ok(Self { master, organism, authorities, token_key, checkpoint_key, vapid })
     }
 }
 
@@ -160,6 +160,40 @@ impl Keyring {
         let label = Label { organism: self.organism, name, version, scope };
         let sealed = Sealed { key_wrapped: key_wrapped.to_owned(), value: value.to_owned() };
         envelope::open(&self.master, &label, &sealed)
+    }
+}
+
+impl Keyring {
+    /// The row of a new authority that is to take the place of the current one.
+    pub fn next_authority(
+        &self,
+        now: Timestamp,
+        rng: &mut impl rand::CryptoRng,
+    ) -> Result<(Digest, KeyRow), KeyringError> {
+        let next = Authority::generate(self.organism, now)?;
+        Ok((next.pin(), authorities::row(&self.master, NEXT, &next, now, rng)))
+    }
+
+    /// What is to be written where the next authority takes over, by rows read in the same unit: its row in its new place,
+    /// and the name of the row that goes. `None`: there is none.
+    pub fn taken_over(
+        &self,
+        rows: &[KeyRow],
+        now: Timestamp,
+        rng: &mut impl rand::CryptoRng,
+    ) -> Result<Option<(InForce, KeyRow, &'static str)>, KeyringError> {
+        let in_force = InForce::read(&self.master, self.organism, rows, now)?;
+        let Some(next) = &in_force.next else { return Ok(None) };
+        let row = authorities::row(&self.master, AUTHORITY, &next.authority, next.begun_at, rng);
+        Ok(Some((in_force, row, NEXT)))
+    }
+
+    /// Brings what is in force in line with the table. True if it was something else before.
+    pub fn follow(&self, rows: &[KeyRow], now: Timestamp) -> Result<bool, KeyringError> {
+        if self.authorities.is_of(rows) {
+            return Ok(false);
+        }
+        Ok(self.authorities.put(InForce::read(&self.master, self.organism, rows, now)?))
     }
 }
 
@@ -192,6 +226,35 @@ impl Keyring {
     }
 }
 
+/// What the address of a channel is sealed for, beside the channel's own id.
+const CHANNEL: &str = "notification channel";
+
+/// The name under which the address of a channel is sealed.
+pub(super) fn channel_name(id: ChannelId) -> Name {
+    id.to_string().parse().expect("an id is a name")
+}
+
+/// What the address of a channel is, and whose.
+pub(super) const fn channel_label(organism: OrganismId, name: &Name) -> Label<'_> {
+    Label { organism, name, version: 1, scope: CHANNEL }
+}
+
+impl Keyring {
+    /// Seals where a channel leads, as it lies in the row.
+    pub fn seal_channel(&self, id: ChannelId, address: &[u8], rng: &mut impl rand::CryptoRng) -> String {
+        let name = channel_name(id);
+        let sealed = envelope::seal(&self.master, &channel_label(self.organism, &name), address, rng);
+        serde_json::to_string(&sealed).expect("two texts are JSON")
+    }
+
+    /// Opens what [`Self::seal_channel`] gave.
+    pub fn open_channel(&self, id: ChannelId, sealed: &str) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+        let sealed = serde_json::from_str(sealed).map_err(|_| KeyringError::Damaged(CHANNEL))?;
+        let name = channel_name(id);
+        Ok(envelope::open(&self.master, &channel_label(self.organism, &name), &sealed)?)
+    }
+}
+
 /// Whether the master key that `config` and the environment give opens these keys. Makes nothing. Blocks.
 pub fn check(config: &Config, organism: OrganismId, keys: &[KeyRow]) -> Result<(), KeyringError> {
     let mut unused = StdRng::seed_from_u64(0);
@@ -209,7 +272,7 @@ pub(super) fn context(name: &str, organism: OrganismId) -> String {
     format!("nexusmon/key/v1 {name} of {organism}")
 }
 
-fn unwrap(
+pub(super) fn unwrap(
     master: &MasterKey,
     name: &'static str,
     organism: OrganismId,

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use nexusmon_shared::id::OrganismId;
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::time::SharedClock;
-use nexusmon_store::{KeyRow, SecretRow, Store, StoreConfig, TriggerRow};
+use nexusmon_store::{ChannelRow, KeyRow, SecretRow, Store, StoreConfig, TriggerRow};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng as _, SeedableRng as _};
 use zeroize::Zeroizing;
@@ -16,7 +16,9 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 
 use super::envelope::{Label, Sealed, rewrap};
-use super::keyring::{KeyringError, WRAPPED, context, open_master, webhook_label, webhook_name};
+use super::keyring::{
+    KeyringError, WRAPPED, channel_label, channel_name, context, open_master, webhook_label, webhook_name,
+};
 use super::master::{MasterKey, MasterKeyError};
 
 /// What was wrapped anew.
@@ -79,6 +81,11 @@ async fn wrap_anew(
                     tx.update_trigger(&row).await?;
                     rotated.secrets += 1;
                 }
+                for row in tx.channels(None).await? {
+                    let row = channel_again(&old, &new, organism, row, &mut rng)?;
+                    tx.update_channel(&row).await?;
+                    rotated.secrets += 1;
+                }
                 rotated.invites = tx.void_invites().await?;
                 Ok(rotated)
             })
@@ -129,4 +136,20 @@ fn key_again(
     let sealed = rewrap(old, new, &webhook_label(organism, &name), &sealed, rng)?;
     let sealed = serde_json::to_string(&sealed).map_err(|_| damaged)?;
     Ok(TriggerRow { sealed: Some(sealed), ..row })
+}
+
+/// Where a notification channel leads.
+fn channel_again(
+    old: &MasterKey,
+    new: &MasterKey,
+    organism: OrganismId,
+    row: ChannelRow,
+    rng: &mut StdRng,
+) -> Result<ChannelRow, KeyringError> {
+    let damaged = KeyringError::Damaged("notification channel");
+    let Ok(sealed) = serde_json::from_str::<Sealed>(&row.sealed) else { return Err(damaged) };
+    let name = channel_name(row.id);
+    let sealed = rewrap(old, new, &channel_label(organism, &name), &sealed, rng)?;
+    let sealed = serde_json::to_string(&sealed).map_err(|_| damaged)?;
+    Ok(ChannelRow { sealed, ..row })
 }

@@ -25,7 +25,8 @@ pub enum Refused {
     Inside,
 }
 
-fn open(address: IpAddr, inside: &[Network]) -> bool {
+/// Whether an address may be sent to: a public one, or one inside where that is allowed.
+pub(crate) fn open(address: IpAddr, inside: &[Network]) -> bool {
     Place::of(address) == Place::Global
         || inside.iter().any(|network| network.contains(address.to_canonical()))
 }
@@ -54,10 +55,10 @@ pub fn judge(endpoint: &str, inside: &[Network]) -> Result<Url, Refused> {
 
 /// Looks names up and gives only addresses that may be reached.
 #[derive(Debug)]
-pub(super) struct Judged(Arc<[Network]>);
+pub(crate) struct Judged(Arc<[Network]>);
 
 impl Judged {
-    pub(super) fn new(inside: Vec<Network>) -> Arc<Self> {
+    pub(crate) fn new(inside: Vec<Network>) -> Arc<Self> {
         Arc::new(Self(inside.into()))
     }
 }

@@ -28,7 +28,7 @@ use crate::app::sessions::{Live, Outgoing};
 use crate::error::{Error, Result};
 pub(crate) use beats::Renewals;
 pub(super) use commands::{key_context, owner_key};
-pub(super) use fleet::{learn, presence, profile_of, refresh as refresh_fleet};
+pub(super) use fleet::{authority_of, learn, presence, profile_of, refresh as refresh_fleet};
 pub(super) use session::{Changes, check_state, end as end_lease};
 
 /// Whether an agent answers.

@@ -1,4 +1,8 @@
-//! Outcomes by (capability, plugin version, agent), and failures by cause: counted with the settlement itself.
+//! Outcomes by (capability, plugin version, agent), and failures by cause: counted with the settlement itself. Beside them
+//! what people and the system assert, with what it rests on.
+
+mod asserted;
+mod observed;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +15,19 @@ use nexusmon_store::{CauseCount, TrustCount};
 
 use super::unit::Unit;
 use crate::error::Result;
+
+pub use nexusmon_store::BeliefState;
+
+pub use asserted::{
+    AssertedBelief, BeliefDetail, Evidence, NewBelief, Revision, RevisionView, assert, beliefs, get, revise,
+};
+pub(super) use asserted::{assert_unasked, contradict_unasked};
+pub use observed::{Cache, ObservedBelief, observed, refresh};
+
+/// A count of rows, which is never negative.
+fn count(rows: i64) -> u64 {
+    u64::try_from(rows).unwrap_or(0)
+}
 
 /// Microseconds of a day.
 const DAY: i64 = 24 * 3600 * 1_000_000;

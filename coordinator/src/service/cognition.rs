@@ -1,5 +1,7 @@
 //! Cognition: what the organism knows about its own thinking, from real records.
 
+mod windows;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,6 +13,9 @@ use nexusmon_store::{Connection, PredictionRow};
 
 use crate::app::App;
 use crate::error::{Error, Result};
+pub use crate::service::planning::PlannerNumbers;
+
+pub use windows::{Errors, FailureCount, Judged, MemoryAsked, PredictionsAtLength, errors, predictions};
 
 /// Predictions and failures are looked at this far back.
 const WINDOW: Duration = Duration::from_hours(2160);
@@ -82,13 +87,11 @@ pub struct Memory {
     pub missions: u64,
     pub artifacts: u64,
     pub documents_indexed: u64,
-}
-
-#[derive(Debug, Clone)]
-pub struct PlannerRecord {
-    /// `explicit`, `needs_plan`.
-    pub kind: String,
-    pub calls: u64,
+    /// Memories by kind; a mission's counts once, however often it ran.
+    pub remembered: BTreeMap<String, u64>,
+    pub forgotten: u64,
+    /// How it was asked within the window, by purpose.
+    pub asked: Vec<MemoryAsked>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -99,15 +102,29 @@ pub struct CognitionStatus {
     pub errors: BTreeMap<String, u64>,
     pub decisions: Vec<Autopsy>,
     pub memory: Memory,
-    pub planner: Vec<PlannerRecord>,
+    pub planner: Vec<PlannerNumbers>,
     pub attention: Attention,
+    /// How far back predictions, errors and uses of memory are looked at; the rest is of all time.
+    pub window_days: u64,
+    pub sources: [(&'static str, &'static str); 7],
 }
+
+/// Which records each part is computed from.
+const SOURCES: [(&str, &str); 7] = [
+    ("predictions", "one per plan, scored when its mission ended; of the window the newest 10000"),
+    ("beliefs", "settled attempts by capability, plugin version and agent, of all time"),
+    ("errors", "causes of failed attempts, counted by day, within the window"),
+    ("decisions", "the newest scored predictions beside what happened"),
+    ("memory", "missions, artifacts and indexed texts there are now; questions asked within the window"),
+    ("planner", "goals each planner was asked about, with what it answered and cost, within the window"),
+    ("attention", "what waits now; the time to decide over all decided approvals"),
+];
 
 /// Every number from records, within the windows named above.
 pub async fn status(app: &App) -> Result<CognitionStatus> {
     let now = app.clock.now();
     let mut read = app.store.read().await?;
-    let scored = read.scored_predictions(now - WINDOW, MOST_PREDICTIONS).await?;
+    let rows = read.scored_predictions(now - WINDOW, MOST_PREDICTIONS).await?;
     let since_day = (now - WINDOW).as_micros() / DAY_MICROS;
     let mut errors = BTreeMap::<String, u64>::new();
     for row in read.cause_counts(since_day).await? {
@@ -124,20 +141,31 @@ pub async fn status(app: &App) -> Result<CognitionStatus> {
     };
     let [made, documents, artifacts] = app.totals.get(&*app.clock, totals).await?.map(count);
     let beliefs = beliefs(app, &mut read).await?;
-    let decisions = autopsies(&mut read, &scored).await?;
+    let decisions = autopsies(&mut read, &rows).await?;
+    let summary = scored(made, &rows);
+    let remembered = read.memory_counts().await?;
+    let asked = windows::memory_asked(&mut read, since_day).await?;
     let attention = attention(&mut read, &missions).await?;
-    let without_plan = missions.get(&MissionStatus::NeedsPlan).copied().unwrap_or(0);
     let total: u64 = missions.values().sum();
     Ok(CognitionStatus {
-        predictions: predictions(made, &scored),
+        predictions: summary,
         beliefs,
         errors,
         decisions,
-        memory: Memory { missions: total, artifacts, documents_indexed: documents },
-        planner: vec![
-            PlannerRecord { kind: "explicit".to_owned(), calls: total - without_plan },
-            PlannerRecord { kind: "needs_plan".to_owned(), calls: without_plan },
-        ],
+        memory: Memory {
+            missions: total,
+            artifacts,
+            documents_indexed: documents,
+            remembered: remembered
+                .iter()
+                .map(|row| (row.kind.as_str().to_owned(), count(row.kept)))
+                .collect(),
+            forgotten: remembered.iter().map(|row| count(row.forgotten)).sum(),
+            asked,
+        },
+        window_days: WINDOW.as_secs() / (24 * 3600),
+        sources: SOURCES,
+        planner: super::planning::numbers(&mut read, now - WINDOW).await?,
         attention,
     })
 }
@@ -159,8 +187,8 @@ pub(super) async fn attention(
     })
 }
 
-fn predictions(made: u64, scored: &[PredictionRow]) -> Predictions {
-    let outcomes: Vec<_> = scored.iter().filter_map(outcome).collect();
+fn scored(made: u64, rows: &[PredictionRow]) -> Predictions {
+    let outcomes: Vec<_> = rows.iter().filter_map(outcome).collect();
     let score = score(&outcomes);
     Predictions {
         made,
@@ -182,7 +210,7 @@ fn predictions(made: u64, scored: &[PredictionRow]) -> Predictions {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds shown as seconds")]
-fn outcome(row: &PredictionRow) -> Option<Outcome> {
+pub(super) fn outcome(row: &PredictionRow) -> Option<Outcome> {
     Some(Outcome {
         predicted_success: row.probability,
         succeeded: row.succeeded?,

@@ -402,6 +402,7 @@ async fn snapshot(
         limits,
         rates: rates.all(unit.now),
         disabled,
+        bands: unit.app.beliefs.bands(&input.classes, &input.agents),
     })
 }
 

@@ -134,7 +134,7 @@ pub async fn join(app: &App, request: JoinRequest, exporter: [u8; 32]) -> Result
 async fn words(app: &App, request: &JoinRequest) -> Result<String> {
     let identity = PublicKey::from_bytes(request.identity_key)
         .map_err(|error| Error::field("/identity_key", "key", error.to_string()))?;
-    let (organism, authority) = (app.organism, app.keyring.authority.pin());
+    let (organism, authority) = (app.organism, app.keyring.authorities.get().current.pin());
     let owner = KeyId(Digest::from_bytes(super::agents::owner_key(app)));
     // Slow on purpose.
     let made = tokio::task::spawn_blocking(move || Phrase::of(organism, &authority, &owner, &identity));
@@ -151,7 +151,9 @@ fn invite_key(app: &App, invite: &InviteRow) -> Result<InviteKey> {
 
 fn issue(app: &App, agent: AgentId, csr: &[u8]) -> Result<Issued> {
     app.keyring
-        .authority
+        .authorities
+        .get()
+        .issuing()
         .issue_agent(csr, agent, app.clock.now())
         .map_err(|error| Error::field("/csr", "csr", error.to_string()))
 }

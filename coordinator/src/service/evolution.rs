@@ -1,17 +1,19 @@
 //! Evolution: the ledger of verified work, the stage that follows from it, and the state of the whole organism.
 
 mod judge;
+mod known;
 mod status;
 mod traits;
+mod uses;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nexusmon_core::evolution::{Entry, Organism, Stage, Trait, TraitState, fold};
+use nexusmon_core::evolution::{Entry, Organism, Stage, Trait, TraitState};
 use nexusmon_shared::id::{MissionId, OrganismId};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{Connection, LedgerRow};
+use nexusmon_store::LedgerRow;
 use serde_json::{Value, json};
 
 use super::audit::AuditView;
@@ -21,9 +23,12 @@ use crate::error::{Error, Result};
 
 pub use judge::{DUTY, settle};
 pub(super) use judge::{judge_soon, left_something, take_back};
+pub(super) use known::organism;
 pub use status::organism_status;
 pub use traits::{TraitChange, change_trait};
 pub(super) use traits::{carry_out, may};
+pub use uses::watch;
+pub(super) use uses::{Use, rejected, suspend, used};
 
 #[derive(Debug, Clone)]
 pub struct LedgerEntry {
@@ -94,15 +99,22 @@ pub struct OrganismStatus {
     pub recent_events: Vec<AuditView>,
 }
 
-/// Rows of the ledger read at once.
-const PAGE: u32 = 1000;
-
 pub async fn evolution(app: &App, page: PageRequest) -> Result<EvolutionView> {
     let mut read = app.store.read().await?;
     let organism = organism(&mut read, app.clock.now()).await?;
     let request = nexusmon_store::PageRequest { limit: page.limit()?, cursor: page.cursor };
     let rows = read.ledger_list(&request).await?;
     let items = rows.items.into_iter().map(shown).collect::<Result<_>>()?;
+    let mut held = traits(&organism);
+    for view in &mut held {
+        let tally = match Trait::parse(&view.name) {
+            Some(wanted) => uses::tally(&mut read, wanted).await?,
+            None => None,
+        };
+        if let Some(tally) = tally {
+            view.evidence["uses"] = tally;
+        }
+    }
     Ok(EvolutionView {
         stage: organism.stage.name().to_owned(),
         xp: points(organism.xp),
@@ -110,24 +122,9 @@ pub async fn evolution(app: &App, page: PageRequest) -> Result<EvolutionView> {
         next_stage: organism.next_stage.map(|next| stage(next, organism.stage)),
         missions_to_next: organism.next_stage.map(|_| organism.missions_to_next),
         tree: Stage::ALL.into_iter().map(|each| stage(each, organism.stage)).collect(),
-        traits: traits(&organism),
+        traits: held,
         ledger: Page { items, next_cursor: rows.next_cursor },
     })
-}
-
-/// The fold over the whole ledger: the only way to a stage.
-pub(super) async fn organism(read: &mut Connection, now: Timestamp) -> Result<Organism> {
-    let mut entries = Vec::new();
-    let mut after = 0;
-    loop {
-        let rows = read.ledger_after(after, PAGE).await?;
-        let Some(last) = rows.last() else { break };
-        after = last.number;
-        for row in &rows {
-            entries.push(nexusmon_core::evolution::LedgerEntry { at: row.at, entry: entry(row)? });
-        }
-    }
-    Ok(fold(&entries, now))
 }
 
 fn entry(row: &LedgerRow) -> Result<Entry> {

@@ -36,6 +36,10 @@ pub(super) async fn settle_missions(
             check_budget(unit, row).await?;
             continue;
         }
+        // What is being cancelled is over once nothing that it began goes on.
+        if row.status == MissionStatus::Cancelling && unit.tx.any_living_sub_mission(*id).await? {
+            continue;
+        }
         let failure = if row.tasks_failed > 0 { first_failure(unit, *id).await? } else { None };
         let command = MissionCommand::Settle { counts: counts(row), failure };
         let Ok(transition) = mission::apply(&row.state.0, command, unit.now) else { continue };
@@ -105,10 +109,10 @@ async fn ended(unit: &mut Unit<'_>, row: &MissionRow, state: MissionState) -> Re
     if matches!(status, MissionStatus::Succeeded | MissionStatus::Failed) {
         let succeeded = status == MissionStatus::Succeeded;
         score(unit, row, succeeded, took).await?;
-        if succeeded {
-            unit.after.judge = true;
-        }
+        // Success may count; failure may speak against a trait.
+        unit.after.judge = true;
     }
+    unit.after.sub_missions = true;
     change.state = state;
     Ok(change)
 }

@@ -173,16 +173,31 @@ pub async fn due(app: &App) -> Result<TimerResult> {
                 let app = unit_app.clone();
                 Box::pin(async move { mission_due(&app, tx, due.id).await })
             })
-            .await?;
-        after.run(app);
-        handled += 1;
+            .await;
+        // Each in a unit of its own: one in trouble keeps no other waiting, and is tried again.
+        match after {
+            Ok(after) => {
+                after.run(app);
+                handled += 1;
+            }
+            Err(error) => {
+                tracing::warn!(mission = %due.id, %error, "what is due of a mission could not be done");
+            }
+        }
     }
     for approval in late {
-        handled += usize::from(approvals::expire_late(app, &approval).await?);
+        match approvals::expire_late(app, &approval).await {
+            Ok(expired) => handled += usize::from(expired),
+            Err(error) => tracing::warn!(approval = %approval.id, %error, "an approval could not be ended"),
+        }
     }
     for approval in lapsed {
-        approvals::lapsed(app, approval.id).await?;
-        handled += 1;
+        match approvals::lapsed(app, approval.id).await {
+            Ok(()) => handled += 1,
+            Err(error) => {
+                tracing::warn!(approval = %approval.id, %error, "a lapsed approval could not be seen to");
+            }
+        }
     }
     Ok(TimerResult { handled, next_in: next.map(|at| at.since(app.clock.now())) })
 }

@@ -297,9 +297,18 @@ pub(super) fn version_body(
     reader::stored_bytes(app, attempt, start, end)
 }
 
-/// Forgets a log and its bytes (retention).
-pub(super) async fn purge(app: &App, attempt: AttemptRef) -> Result<()> {
+/// Forgets a log's bytes (retention, erasure); true where there were any. What was interrupted goes on where it is called
+/// again.
+pub(super) async fn purge(app: &App, attempt: AttemptRef) -> Result<bool> {
     keep::purge(app, attempt).await
+}
+
+/// Goes on with what a crash interrupted: logs whose tombstone is there, and bytes of theirs, too.
+pub(super) async fn purge_rest(app: &App) -> Result<()> {
+    for row in app.store.read().await?.logs_to_purge(1000).await? {
+        keep::purge(app, attempt_of(&row)).await?;
+    }
+    Ok(())
 }
 
 /// Stores what has been in memory for long enough; an idempotent activation.

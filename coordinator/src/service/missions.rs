@@ -31,16 +31,19 @@ use nexusmon_shared::task::{SkipReason, TaskStatus};
 use nexusmon_shared::time::Timestamp;
 use serde_json::{Map, Value};
 
+use super::planning as planners;
 use super::{Caller, Page, PageRequest};
 use crate::app::App;
 use crate::error::{Error, Result};
+pub(super) use actions::act;
 pub(super) use budget::carry_out as carry_out_budget;
 pub(crate) use create::{Created, Prepared, insert_batch};
-pub(super) use create::{insert as insert_prepared, prepare as prepare_mission};
+pub(super) use create::{insert as insert_prepared, prepare as prepare_mission, prepare_as};
 pub use plan::{WholePlan, whole_plan};
-pub(super) use prepare::{Judged, author_of, eligible};
+pub(super) use prepare::{Judged, Under, author_of, eligible, judge};
 pub(super) use read::counts;
-pub(super) use rerun::draft_again;
+pub(super) use replace::{draft_of, put as put_plan};
+pub(super) use rerun::{draft_again, draft_of_spec};
 pub(super) use views::task_views;
 
 /// A mission as asked for. Read it with [`NewMission::parse`], which names the wrong field.
@@ -119,6 +122,8 @@ pub struct TaskView {
     pub cause: Option<Cause>,
     pub skip_reason: Option<SkipReason>,
     pub effect_unknown: bool,
+    /// The mission it began and waits for.
+    pub sub_mission: Option<MissionId>,
     pub waiting: Option<Waiting>,
     pub progress: Option<Progress>,
     pub started_at: Option<Timestamp>,
@@ -172,7 +177,11 @@ pub struct MissionView {
     pub artifacts: Vec<ArtifactRef>,
     pub approval: Option<ApprovalId>,
     pub review: Option<ReviewId>,
+    /// The mission a task of which this one is, and that task.
+    pub parent: Option<(MissionId, TaskId)>,
     pub prediction: Option<PredictionView>,
+    /// How its goal became a plan, or why it did not; `None` where planners were never asked.
+    pub planning: Option<planners::PlanningView>,
     pub budget: Budget,
     pub start_at: Option<Timestamp>,
     pub deadline: Option<Timestamp>,
@@ -305,6 +314,14 @@ pub async fn create(
     let work = missions.into_iter().map(|mission| async move {
         let prepared = create::prepare(app, caller, mission.0, None).await?;
         let created = app.batchers().create.submit(prepared).await?;
+        if created.row.status == MissionStatus::Planning {
+            let id = created.row.id;
+            // The mission is there: trouble with planning is not trouble with creating it.
+            if let Err(error) = planners::first_look(app, caller, &created.row).await {
+                tracing::warn!(mission = %id, %error, "a goal was not looked at; it is planned later");
+            }
+            return read::get(app, id).await;
+        }
         views::created(app, created).await
     });
     Ok(futures::future::join_all(work).await)
@@ -327,7 +344,7 @@ pub async fn tasks(
     read::tasks(app, id, status, page).await
 }
 
-/// Starts a mission held by `start: manual` or a time.
+/// Starts a mission held by `start: manual` or a time; for one that needs a plan the planners are asked again.
 pub async fn run(app: &App, caller: &Caller, id: MissionId) -> Result<MissionView> {
     actions::run(app, caller, id).await
 }

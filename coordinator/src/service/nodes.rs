@@ -15,7 +15,7 @@ use nexusmon_store::{AgentState, NoticeKind, NoticeRow, Topic, Tx};
 use tokio::sync::watch;
 
 use super::unit::After;
-use super::{agents, dispatch, evolution, flags, halt, policies, secrets, standing};
+use super::{agents, authorities, dispatch, evolution, flags, halt, policies, secrets, standing};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -117,6 +117,7 @@ async fn look(app: &App, heard: &mut Heard, fleet: &mut FleetWatch) -> Result<()
         flags::load(app).await?;
         policies::load(app).await?;
         secrets::load(app).await?;
+        authorities::refresh(app).await?;
         standing::follow_revoked(app, &mut heard.revoked).await?;
     }
     if taken(&mut heard.ready) {

@@ -10,7 +10,7 @@ use nexusmon_shared::name::Name;
 use nexusmon_shared::plan::Budget;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::canonical;
-use nexusmon_store::{MissionInputsRow, PlaybookRow, StoreError, Topic};
+use nexusmon_store::{Follows, MissionInputsRow, PlaybookRow, StoreError, Topic};
 use serde_json::{Map, Value, json};
 
 use super::missions::{Judged, no_nul};
@@ -223,6 +223,8 @@ pub(in crate::service) struct MadeOf {
     pub inputs_digest: Digest,
     /// With its inputs open.
     pub open: MissionDraft,
+    /// It says what follows.
+    pub follows: bool,
 }
 
 impl MadeOf {
@@ -246,6 +248,7 @@ impl MadeOf {
             shape: judged.shape,
             leaves: canonical::of(&judged.open).map_err(Error::internal)?,
             standing,
+            follows: self.follows.then_some(Follows::Open),
         })
     }
 }
@@ -280,6 +283,7 @@ pub(in crate::service) async fn resolve(
     };
     let inputs_digest = canonical::digest(&inputs)
         .map_err(|error| Error::field("/inputs", "not_canonical", error.to_string()))?;
-    let made_of = MadeOf { name: row.name, version: row.version, inputs, inputs_digest, open };
+    let follows = !playbook.then.is_empty();
+    let made_of = MadeOf { name: row.name, version: row.version, inputs, inputs_digest, open, follows };
     Ok((Arc::new(made), Some(Arc::new(made_of))))
 }

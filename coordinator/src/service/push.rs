@@ -1,27 +1,26 @@
 //! Browsers that are told, while nobody looks, that an approval waits or an alert was raised. They are told the id and the
 //! rank and nothing else: what it is about is read in the console, with a session.
 
-mod deliver;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nexusmon_shared::id::PushId;
+use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::PushRow;
 use serde_json::json;
 
-use super::Caller;
-use super::unit::{Actor, Unit};
+use super::unit::{Actor, SYSTEM, Unit};
+use super::{Caller, notifications};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::push::{Keys, Sender, Sent, To};
-pub(crate) use deliver::Place;
-pub use deliver::deliver;
 
 /// Of one person.
 const MOST: usize = 10;
 /// Characters of a name.
 const NAME: usize = 60;
+/// A subscription where as many messages in a row were given up is forgotten: its browser turns it on again when it is opened.
+const HOPELESS: i64 = 50;
 
 #[derive(Debug, Clone)]
 pub struct PushView {
@@ -62,7 +61,7 @@ impl From<PushRow> for PushView {
     }
 }
 
-fn sender(app: &App) -> Result<&Sender> {
+pub(super) fn sender(app: &App) -> Result<&Sender> {
     app.push.as_ref().ok_or_else(|| {
         let detail = "push services want to know who sends: set `push_contact` (NEXUSMON_PUSH_CONTACT) to an address \
                       such as mailto:you@example.org, or an https `public_url`, and start again";
@@ -125,10 +124,7 @@ pub async fn create(app: &App, caller: &Caller, new: NewPush) -> Result<PushView
                     return Err(Error::conflict("too_many_subscriptions", detail));
                 }
                 unit.tx.put_push(row).await?;
-                if unit.tx.setting(deliver::PLACE).await?.is_none() {
-                    let place = app.store.seq().to_string();
-                    unit.tx.put_setting(deliver::PLACE, &place, unit.now).await?;
-                }
+                notifications::begin(&mut unit).await?;
                 let body = json!({"subscription": row.id, "service": service_of(&row.endpoint)});
                 let subject = ("principal", row.principal.to_string());
                 unit.audit(actor.0.clone(), "push.added", subject, None, body);
@@ -170,7 +166,7 @@ pub async fn test(app: &App, caller: &Caller, id: PushId) -> Result<()> {
     let sent = match to(&row) {
         Some(to) => {
             sender
-                .send(&app.keyring.vapid, &to, &message(&id.to_string(), None), "test", app.clock.now())
+                .send(&app.keyring.vapid, &to, &message(&id.to_string(), None, 0), "test", app.clock.now())
                 .await
         }
         None => Sent::Refused,
@@ -188,13 +184,57 @@ pub async fn test(app: &App, caller: &Caller, id: PushId) -> Result<()> {
     }
 }
 
+/// One attempt to tell one browser of something, and of `more` other things.
+pub(super) async fn send(app: &App, row: &PushRow, subject: &str, rank: Option<Rank>, more: usize) -> Sent {
+    let (Some(sender), Some(to)) = (&app.push, to(row)) else { return Sent::Gone };
+    sender.send(&app.keyring.vapid, &to, &message(subject, rank, more), subject, app.clock.now()).await
+}
+
+/// Whether a browser could not be told for so long that it is forgotten.
+pub(super) async fn hopeless(app: &App, id: PushId) -> Result<bool> {
+    let row = app.store.read().await?.push_subscription(id).await?;
+    Ok(row.is_some_and(|row| row.failures >= HOPELESS))
+}
+
+/// These browsers are told nothing more.
+pub(super) async fn forget(app: &App, ids: Vec<PushId>, why: &'static str) -> Result<()> {
+    let unit_app = app.clone();
+    let after = app
+        .store
+        .write_with("push.forget", ids, move |tx, ids| {
+            let app = unit_app.clone();
+            Box::pin(async move {
+                let mut unit = Unit::new(&app, tx);
+                unit.tx.forget_push(ids).await?;
+                for id in ids {
+                    let subject = ("push_subscription", id.to_string());
+                    unit.audit(
+                        SYSTEM,
+                        "push.removed",
+                        subject,
+                        None,
+                        json!({"subscription": id, "why": why}),
+                    );
+                }
+                unit.finish().await
+            })
+        })
+        .await?;
+    after.run(app);
+    Ok(())
+}
+
 fn to(row: &PushRow) -> Option<To> {
     Some(To { endpoint: row.endpoint.clone(), keys: keys(&row.p256dh, &row.auth)? })
 }
 
 /// All that leaves.
-fn message(id: &str, rank: Option<nexusmon_shared::rank::Rank>) -> Vec<u8> {
-    json!({"id": id, "rank": rank}).to_string().into_bytes()
+fn message(id: &str, rank: Option<Rank>, more: usize) -> Vec<u8> {
+    let mut message = json!({"id": id, "rank": rank});
+    if more > 0 {
+        message["more"] = more.into();
+    }
+    message.to_string().into_bytes()
 }
 
 /// Reads what a browser sent as its address and keys: nothing but a public address over TLS is taken.

@@ -22,6 +22,8 @@ const IDLE_BLOB: Duration = Duration::from_hours(24);
 const ENDED_SESSION: Duration = Duration::from_hours(7 * 24);
 /// What was left for an agent that has not come back since; it hears of it with its next Hello.
 const OLD_NOTICE: Duration = Duration::from_hours(1);
+/// What people were told is kept this long, to be looked at.
+const TOLD: Duration = Duration::from_hours(30 * 24);
 const DAY: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,6 +50,7 @@ pub async fn sweep(app: &App) -> Result<Swept> {
             swept.versions_purged += purge(app, old).await?;
         }
     }
+    logs::purge_rest(app).await?;
     swept.missions_forgotten = forget_missions(app, now - DAY * app.config.history_days).await?;
     forget_firings(app, now - DAY * app.config.history_days).await?;
     swept.blobs_deleted = delete_idle_blobs(app).await?;
@@ -60,6 +63,7 @@ pub async fn sweep(app: &App) -> Result<Swept> {
                 let sessions = tx.delete_login_sessions(now - ENDED_SESSION).await?;
                 tx.delete_answered_challenges(now).await?;
                 tx.delete_old_notices(now - OLD_NOTICE, now).await?;
+                tx.forget_notifications(now - TOLD).await?;
                 Ok::<_, Error>((sessions, tx.delete_expired_idempotency(now).await?))
             })
         })
@@ -125,6 +129,8 @@ async fn purge(app: &App, old: Vec<VersionRow>) -> Result<usize> {
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
                 let purged = unit.tx.purge_versions(&ids, &rule, unit.now).await?;
+                let digests: Vec<_> = purged.iter().map(|version| version.digest).collect();
+                unit.tx.forget_bytes(&digests).await?;
                 for version in &purged {
                     unit.audit(
                         SYSTEM,

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::id::{MissionId, PrincipalId, ReviewId};
+use nexusmon_shared::id::{AgentId, MissionId, PrincipalId, ReviewId};
+use nexusmon_shared::lifecycle::chain;
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{Connection, MissionRow, ReviewRow, ReviewState};
+use nexusmon_store::{AgentOfMission, Connection, MissionRow, ReviewRow, ReviewState};
 use serde_json::json;
 
 use super::missions::no_nul;
@@ -133,28 +134,35 @@ pub async fn decide(
     check_comment(comment.as_deref())?;
     let unit_app = app.clone();
     let caller = caller.clone();
-    let after = app
+    let (alike, after) = app
         .store
         .write("reviews.decide", move |tx| {
             let (app, caller, comment) = (unit_app.clone(), caller.clone(), comment.clone());
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
-                write(&mut unit, &caller, id, verdict, comment).await?;
-                unit.finish().await
+                let alike = write(&mut unit, &caller, id, verdict, comment).await?;
+                Ok::<_, Error>((alike, unit.finish().await?))
             })
         })
         .await?;
     after.run(app);
+    // The decision stands whatever becomes of those like it.
+    if let Some(shape) = alike
+        && let Err(error) = cover_alike(app, shape).await
+    {
+        tracing::warn!(review = %id, error = %chain(&error), "reviews of identical work stay open");
+    }
     get(app, id).await
 }
 
+/// Gives the shape whose other reviews this may close.
 async fn write(
     unit: &mut Unit<'_>,
     caller: &Caller,
     id: ReviewId,
     verdict: ReviewVerdict,
     comment: Option<String>,
-) -> Result<()> {
+) -> Result<Option<Digest>> {
     let row = unit.tx.review(id).await?;
     let mut row = row.ok_or_else(|| Error::not_found("review", id))?;
     if !matches!(row.state, ReviewState::Open | ReviewState::Covered) {
@@ -176,61 +184,118 @@ async fn write(
         // It may be what the mission still lacked to count as verified.
         ReviewVerdict::Accept => {
             unit.after.judge = true;
-            if let Some(shape) = row.shape {
-                cover_alike(unit, shape).await?;
-            }
+            return Ok(row.shape);
         }
         ReviewVerdict::Reject => {
             if let Some(mission) = unit.tx.lock_mission(row.mission).await? {
                 evolution::take_back(unit, &mission, "review rejected").await?;
+                evolution::rejected(unit, mission.id).await?;
             }
         }
+    }
+    Ok(None)
+}
+
+/// Open reviews of a shape that one decision looks at; a nightly job of a year, and a little.
+const ALIKE: usize = 400;
+/// Those that one unit of work looks at: others get their turn at the writer in between.
+const AT_ONCE: u32 = 40;
+
+/// One decision for identical runs that verified: what [`cover`] would close if they ended now is closed. What a crash
+/// leaves open the next judgement of those missions closes.
+async fn cover_alike(app: &App, shape: Digest) -> Result<()> {
+    let mut after = ReviewId::from_bits(0);
+    for _ in 0..ALIKE.div_ceil(AT_ONCE as usize) {
+        let unit_app = app.clone();
+        let (last, done) = app
+            .store
+            .write("reviews.cover", move |tx| {
+                let app = unit_app.clone();
+                Box::pin(async move {
+                    let mut unit = Unit::new(&app, tx);
+                    let last = cover_some(&mut unit, shape, after).await?;
+                    Ok::<_, Error>((last, unit.finish().await?))
+                })
+            })
+            .await?;
+        done.run(app);
+        let Some(last) = last else { break };
+        after = last;
     }
     Ok(())
 }
 
-/// Open reviews of a shape that one decision looks at; a nightly job of a year, and a little.
-const ALIKE: u32 = 400;
-
-/// One decision for identical runs that verified: what [`cover`] would close if they ended now is closed.
-async fn cover_alike(unit: &mut Unit<'_>, shape: Digest) -> Result<()> {
-    let open = unit.tx.open_reviews_of(shape, ALIKE).await?;
+/// Looks at those that come after `after`; gives the last of them if there may be more.
+async fn cover_some(unit: &mut Unit<'_>, shape: Digest, after: ReviewId) -> Result<Option<ReviewId>> {
+    let open = unit.tx.open_reviews_of(shape, after, AT_ONCE).await?;
+    let last = open.last().filter(|_| open.len() == AT_ONCE as usize).map(|review| review.id);
     let ids: Vec<_> = open.iter().map(|review| review.mission).collect();
+    let Some(by) = Accepted::of(unit, shape).await? else { return Ok(None) };
     let traces = unit.tx.traces(&ids).await?;
+    let agents = unit.tx.agents_of(&ids).await?;
     for mission in unit.tx.missions(&ids).await? {
         let Some(trace) = traces.iter().find(|trace| trace.mission == mission.id) else { continue };
+        let Some(row) = open.iter().find(|review| review.mission == mission.id) else { continue };
         if mission.status == MissionStatus::Succeeded
+            && by.knows(&agents, mission.id)
             && evolution::left_something(unit.tx, &mission, trace).await?
         {
-            cover(unit, &mission).await?;
+            match by.close(unit, row.clone()).await {
+                // Somebody decides on it at this moment: theirs counts.
+                Ok(()) | Err(Error::PreconditionFailed { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
-    Ok(())
+    Ok(last)
 }
 
 /// How long an accepted run covers identical ones.
 const COVERS: Duration = Duration::from_hours(30 * 24);
 
+/// What covers runs of a shape: one that was accepted lately with nothing of that shape failed since.
+struct Accepted {
+    review: ReviewRow,
+    /// Those that took part in accepted runs.
+    agents: Vec<AgentId>,
+}
+
+impl Accepted {
+    async fn of(unit: &mut Unit<'_>, shape: Digest) -> Result<Option<Self>> {
+        let since = unit.now - COVERS;
+        let Some(review) = unit.tx.covering_review(shape, since).await? else { return Ok(None) };
+        let Some(decided_at) = review.decided_at else { return Ok(None) };
+        if unit.tx.failed_since(shape, decided_at).await? {
+            return Ok(None);
+        }
+        let agents = unit.tx.accepted_agents(shape, since).await?;
+        Ok(Some(Self { review, agents }))
+    }
+
+    fn knows(&self, took_part: &[AgentOfMission], mission: MissionId) -> bool {
+        took_part.iter().filter(|one| one.mission == mission).all(|one| self.agents.contains(&one.agent))
+    }
+
+    async fn close(&self, unit: &mut Unit<'_>, mut row: ReviewRow) -> Result<()> {
+        row.state = ReviewState::Covered;
+        row.decided_at = Some(unit.now);
+        unit.tx.update_review(&row).await?;
+        let body = json!({"by": self.review.id, "shape": row.shape});
+        unit.audit(SYSTEM, "review.covered", ("review", row.id.to_string()), Some(row.mission), body);
+        Ok(())
+    }
+}
+
 /// Closes the review of a mission that succeeded and verified, where a run of the same shape was accepted within the last
 /// thirty days, nothing of that shape failed since, and only machines took part that had in accepted runs. Whether it did.
 pub(super) async fn cover(unit: &mut Unit<'_>, mission: &MissionRow) -> Result<bool> {
-    let Some(mut row) = unit.tx.review_of(mission.id).await? else { return Ok(false) };
+    let Some(row) = unit.tx.review_of(mission.id).await? else { return Ok(false) };
     let (ReviewState::Open, Some(shape)) = (row.state, row.shape) else { return Ok(false) };
-    let since = unit.now - COVERS;
-    let Some(accepted) = unit.tx.covering_review(shape, since).await? else { return Ok(false) };
-    let Some(decided_at) = accepted.decided_at else { return Ok(false) };
-    if unit.tx.failed_since(shape, decided_at).await? {
+    let Some(by) = Accepted::of(unit, shape).await? else { return Ok(false) };
+    if !by.knows(&unit.tx.agents_of(&[mission.id]).await?, mission.id) {
         return Ok(false);
     }
-    let known = unit.tx.accepted_agents(shape, since).await?;
-    if unit.tx.agents_of(mission.id).await?.iter().any(|agent| !known.contains(agent)) {
-        return Ok(false);
-    }
-    row.state = ReviewState::Covered;
-    row.decided_at = Some(unit.now);
-    unit.tx.update_review(&row).await?;
-    let body = json!({"by": accepted.id, "shape": shape});
-    unit.audit(SYSTEM, "review.covered", ("review", row.id.to_string()), Some(mission.id), body);
+    by.close(unit, row).await?;
     Ok(true)
 }
 

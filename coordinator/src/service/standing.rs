@@ -176,9 +176,11 @@ pub(super) async fn activate(unit: &mut Unit<'_>, row: &ApprovalRow) -> Result<(
         return Err(Error::conflict("revoked", "it was taken back meanwhile"));
     }
     let standing = unit.tx.standing(id).await?.ok_or_else(|| Error::not_found("standing approval", id))?;
+    // What people signed, for whoever verifies by the log alone.
+    let document: Value = serde_json::from_str(&standing.body).map_err(Error::internal)?;
     let body = json!({"approval": row.id, "digest": row.digest, "shape": standing.shape,
         "playbook": format!("{}@{}", standing.playbook, standing.version), "uses": standing.uses,
-        "max_rank": row.rank, "expires_at": standing.expires_at});
+        "max_rank": row.rank, "expires_at": standing.expires_at, "document": document});
     unit.audit(SYSTEM, "standing.activated", ("standing_approval", id.to_string()), None, body);
     Ok(())
 }

@@ -6,7 +6,11 @@ use nexusmon_store::{PrincipalKind, PrincipalRow, Role, Tx, pressing};
 
 use super::{agents, dispatch, flags, halt, policies, secrets};
 use crate::app::App;
+use crate::app::history::ShapeRecord;
 use crate::error::{Error, Result};
+
+/// Shapes whose runs are known from the start; others are predicted from their capabilities until they run again.
+const REMEMBERED_SHAPES: u32 = 20_000;
 
 /// Prepares a node. Idempotent.
 pub(crate) async fn prepare(app: &App) -> Result<()> {
@@ -36,7 +40,12 @@ pub(crate) async fn prepare(app: &App) -> Result<()> {
             failures: history.outcomes.failures + u64::try_from(count.failures).unwrap_or(0),
         };
     }
-    app.history.load(histories, []);
+    let shapes = read.newest_shape_records(REMEMBERED_SHAPES).await?.into_iter().map(|row| {
+        let whole = |number: i64| u64::try_from(number).unwrap_or(0);
+        let outcomes = Beta { successes: whole(row.successes), failures: whole(row.runs - row.successes) };
+        (row.shape, ShapeRecord { outcomes, duration_sum: whole(row.duration_ms_sum) })
+    });
+    app.history.load(histories, shapes);
     // Backlog keeps its place: new work queues behind the least tag that is waiting.
     if let Some(tag) = read.least_ready_tag().await? {
         app.advance_virtual_time(u64::try_from(tag).unwrap_or(0));

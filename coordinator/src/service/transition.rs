@@ -3,7 +3,7 @@
 use nexusmon_core::mission::{self, MissionCommand, MissionEffect};
 use nexusmon_core::task::{self, Cancelled};
 use nexusmon_shared::id::TaskId;
-use nexusmon_shared::mission::{MissionState, ResumeTo};
+use nexusmon_shared::mission::{MissionState, MissionStatus, ResumeTo};
 use nexusmon_shared::plan::Author;
 use nexusmon_shared::task::TaskStatus;
 use nexusmon_store::{
@@ -148,7 +148,15 @@ pub(super) async fn enter(
             }
         }
     }
-    if row.status == nexusmon_shared::mission::MissionStatus::Cancelling {
+    let stops = matches!(row.status, MissionStatus::Cancelling | MissionStatus::Cancelled);
+    if stops || paused != was_paused {
+        Box::pin(super::sub_missions::follow(unit, row)).await?;
+    }
+    if row.status.is_terminal() {
+        // Somebody may have waited for it.
+        unit.after.sub_missions = true;
+    }
+    if row.status == MissionStatus::Cancelling {
         end_if_nothing_lives(unit, row).await?;
     }
     Ok(halted)

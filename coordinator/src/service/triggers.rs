@@ -2,9 +2,13 @@
 
 mod backfill;
 mod due;
+pub mod events;
 mod fire;
+pub(in crate::service) mod happened;
 mod keep;
+mod limits;
 pub mod schedules;
+mod watch;
 pub mod webhooks;
 
 use nexusmon_core::policy::access;
@@ -12,12 +16,26 @@ use nexusmon_shared::id::{FiringId, MissionId, TriggerId};
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{FiringResult, FiringRow, PrincipalKind, TriggerKind, TriggerRow};
 
-use super::{Caller, Origin, Page, PageRequest, Role};
+use super::{Caller, Origin, Page, PageRequest, Role, chains};
 use crate::app::App;
 use crate::error::{Error, Result};
 pub use backfill::{Backfill, Backfilled, backfill};
+pub use due::Looked;
 pub(crate) use due::Seen;
-pub use due::{Looked, look};
+
+/// One activation: schedules that are due, what happened since the look before, and what follows from what ended;
+/// idempotent.
+pub async fn look(app: &App) -> Result<Looked> {
+    // None keeps the others from being looked at.
+    let due = due::look(app).await;
+    let happened = watch::look(app).await;
+    let followed = chains::look(app).await;
+    let (due, happened, followed) = (due?, happened?, followed?);
+    Ok(Looked {
+        fired: due.fired + happened.fired + followed.fired,
+        more: due.more || happened.more || followed.more,
+    })
+}
 
 /// Once that a trigger was due, and what came of it.
 #[derive(Debug, Clone)]
@@ -89,6 +107,7 @@ async fn acting(app: &App, row: &TriggerRow) -> Result<std::result::Result<Calle
         origin: match row.kind {
             TriggerKind::Schedule => Origin::Schedule,
             TriggerKind::Webhook => Origin::Webhook,
+            TriggerKind::Event => Origin::Event,
         },
     }))
 }

@@ -59,6 +59,8 @@ pub(super) struct After {
     pub judge: bool,
     /// Leases made along with this unit.
     pub granted: Option<super::dispatch::Granted>,
+    /// Tasks wait for missions of their own to begin, or such missions may be over.
+    pub sub_missions: bool,
     /// Ready tasks and free slots were looked at in this very unit.
     pub attended: bool,
     /// How many attempts of an agent ended, and how long they ran together.
@@ -245,6 +247,9 @@ impl After {
         }
         if self.judge {
             super::evolution::judge_soon(app);
+        }
+        if self.sub_missions {
+            super::sub_missions::look_soon(app);
         }
     }
 }

@@ -8,7 +8,7 @@ mod instance;
 use std::collections::{BTreeMap, BTreeSet};
 
 use nexusmon_core::schedule::{ClassId, DemandClass};
-use nexusmon_core::task;
+use nexusmon_core::{sub_mission, task};
 use nexusmon_shared::id::{MissionId, TaskId};
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::outcome::Cause;
@@ -354,6 +354,9 @@ async fn make_ready(
     tag: i64,
     held: bool,
 ) -> Result<()> {
+    if sub_mission::is_sub_mission(&row.uses) {
+        return super::sub_missions::wait(unit, row).await;
+    }
     let Some((id, class)) = class else {
         return Err(Error::internal(format!("{} has no demand class", row.id)));
     };

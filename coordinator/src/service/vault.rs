@@ -1,6 +1,7 @@
 //! The vault: artifacts as series of immutable versions, with producer, inputs and a review trail.
 
 mod diff;
+mod erase;
 mod outputs;
 mod read;
 mod transfer;
@@ -20,6 +21,8 @@ use crate::error::Result;
 pub(super) use outputs::{ProducedBy, record_outputs};
 
 /// Bytes that arrive or leave.
+pub(in crate::service) use diff::unified;
+
 pub type Body = BoxStream<'static, Result<Bytes>>;
 
 #[derive(Debug, Clone)]
@@ -192,6 +195,17 @@ pub async fn review(
     comment: Option<String>,
 ) -> Result<ArtifactDetail> {
     write::review(app, caller, id, version, verdict, comment).await
+}
+
+/// Erases the bytes of a version, the newest if `version` is absent; a tombstone stays.
+pub async fn erase(
+    app: &App,
+    caller: &Caller,
+    id: ArtifactId,
+    version: Option<u32>,
+    reason: String,
+) -> Result<ArtifactDetail> {
+    erase::erase(app, caller, id, version, reason).await
 }
 
 /// Stores bytes of a person as a new version.

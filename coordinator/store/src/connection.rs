@@ -97,6 +97,11 @@ impl Connection {
         matches!(self.link, Link::Postgres(_) | Link::PostgresPooled(_))
     }
 
+    /// Inside a unit of work: what is read here may not be committed yet, nor ever.
+    pub const fn is_unit(&self) -> bool {
+        matches!(self.link, Link::Sqlite(_) | Link::Postgres(_))
+    }
+
     pub(crate) fn failed(&mut self, error: sqlx::Error) -> StoreError {
         self.retry |= fate(&error) == Fate::Retry;
         let error = StoreError::of(self.doing, error);

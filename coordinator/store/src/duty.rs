@@ -36,6 +36,22 @@ impl Store {
     }
 }
 
+tokio::task_local! {
+    static READING: ();
+}
+
+impl Store {
+    /// Runs `work`, within which no unit of work begins: it fails as [`StoreError::Reading`] before anything is done.
+    pub async fn reading<T>(&self, work: impl Future<Output = T>) -> T {
+        READING.scope((), work).await
+    }
+}
+
+/// Refuses to begin a unit of work where only reading was allowed.
+pub fn may_write() -> Result<(), StoreError> {
+    READING.try_with(|()| ()).map_or(Ok(()), |()| Err(StoreError::Reading))
+}
+
 /// Refuses a unit of work whose node has been relieved meanwhile.
 pub(crate) async fn prove(tx: &mut Tx, node: &str) -> Result<(), StoreError> {
     let Ok(held) = HELD.try_with(|held| *held) else { return Ok(()) };

@@ -45,6 +45,9 @@ pub enum StoreError {
     /// Another node has taken over what this unit of work was part of.
     #[error("another coordinator has taken over `{duty}`")]
     Relieved { duty: &'static str },
+    /// What was begun may only read.
+    #[error("this may only read, and tried to write")]
+    Reading,
     #[error("the store is shutting down")]
     Closed,
     #[error("while {doing}: the database failed")]

@@ -50,6 +50,8 @@ record! {
         pub mission: MissionId,
         /// Succeeded tasks that are not `core.*`.
         pub executed: i64,
+        /// The highest of its tasks' that are not `core.*`, as assessed.
+        pub rank: Option<Rank>,
         pub outputs: bool,
         pub artifacts: bool,
     }
@@ -118,6 +120,24 @@ impl Connection {
         .await
     }
 
+    /// How many entries there are after `number` and up to `through`.
+    pub async fn ledger_between(&mut self, number: i64, through: i64) -> Result<i64, StoreError> {
+        let count = self
+            .value(
+                sql!("SELECT COUNT(*) AS value FROM ledger WHERE number > $1 AND number <= $2"),
+                args![number, through],
+            )
+            .await?;
+        Ok(count.unwrap_or(0))
+    }
+
+    /// Number of the newest entry; 0 for none.
+    pub async fn newest_ledger(&mut self) -> Result<i64, StoreError> {
+        let newest =
+            self.value(sql!("SELECT COALESCE(MAX(number), 0) AS value FROM ledger"), args![]).await?;
+        Ok(newest.unwrap_or(0))
+    }
+
     /// The ledger, newest first.
     pub async fn ledger_list(&mut self, page: &PageRequest) -> Result<Page<LedgerRow>, StoreError> {
         let mut list = Filter::over::<LedgerRow>("ledger");
@@ -163,6 +183,8 @@ impl Connection {
             "SELECT r.value AS mission, \
              (SELECT COUNT(*) FROM tasks WHERE tasks.mission = r.value AND tasks.state = 'succeeded' \
              AND tasks.uses NOT LIKE 'core.%') AS executed, \
+             (SELECT MAX(tasks.rank) FROM tasks WHERE tasks.mission = r.value \
+             AND tasks.uses NOT LIKE 'core.%') AS rank, \
              EXISTS (SELECT 1 FROM tasks WHERE tasks.mission = r.value AND tasks.state = 'succeeded' \
              AND tasks.outputs IS NOT NULL AND tasks.outputs <> '{}' LIMIT 1 OFFSET 0) AS outputs, \
              EXISTS (SELECT 1 FROM artifact_versions WHERE artifact_versions.mission = r.value \
@@ -209,6 +231,15 @@ impl Connection {
         self.fetch_optional(
             sql!("SELECT [columns] FROM shape_records WHERE shape = $1", ShapeRecord),
             args![shape],
+        )
+        .await
+    }
+
+    /// Those that ran last.
+    pub async fn newest_shape_records(&mut self, limit: u32) -> Result<Vec<ShapeRecord>, StoreError> {
+        self.fetch(
+            sql!("SELECT [columns] FROM shape_records ORDER BY updated_at DESC LIMIT $1", ShapeRecord),
+            args![limit],
         )
         .await
     }

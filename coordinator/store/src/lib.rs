@@ -10,7 +10,9 @@ mod archive;
 mod artifacts;
 mod attempts;
 mod audit;
+mod beliefs;
 mod blobs;
+mod chains;
 mod classes;
 mod connection;
 mod dialect;
@@ -24,13 +26,17 @@ mod halts;
 mod house;
 mod idempotency;
 mod inspect;
+mod learned;
 mod logs;
+mod memory;
 mod migrate;
 mod missions;
 mod notices;
+mod notifications;
 mod organism;
 mod page;
 mod passkeys;
+mod plannings;
 mod playbooks;
 mod policies;
 mod postgres;
@@ -48,10 +54,12 @@ mod singletons;
 mod sqlite;
 mod standing;
 mod store;
+mod sub_missions;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod topic;
+mod trait_uses;
 mod transaction;
 mod tree;
 mod triggers;
@@ -70,9 +78,12 @@ pub use audit::{
     AuditEntry, AuditFilter, AuditRow, Body, WaitingAuditRow, canonical as canonical_audit_entry,
     numbered as numbered_audit_entry,
 };
+pub use beliefs::{BeliefEdge, BeliefRevisionRow, BeliefRow, BeliefState, MOST_BELIEFS, MOST_BELIEFS_KEPT};
 pub use blobs::{BlobRow, UploadRow};
+pub use chains::{ChainLinkRow, Follows, ProposalRow, ProposalState};
 pub use classes::{ClassId, ClassRow};
 pub use connection::Connection;
+pub use duty::may_write;
 pub use error::StoreError;
 pub use evolution::{
     AwardRow, CauseCount, LedgerRow, NewLedgerRow, PredictionRow, Score, ShapeRecord, TraceRow, TrustCount,
@@ -84,22 +95,29 @@ pub use halts::{HaltAckRow, HaltRow, HeldLeases};
 pub use house::{Advice, Sizes, Tidied};
 pub use idempotency::IdempotencyRow;
 pub use inspect::{Inspection, PostgresServer, inspect};
+pub use learned::{LearnedRow, LearnedState};
 pub use logs::{LogKey, LogRow, SegmentRow};
+pub use memory::{
+    FAILED, FoundMemory, LeftRow, MemoryCount, MemoryKind, MemoryRow, MemoryUse, MovedRow, SUCCEEDED,
+    SaidRow, VERIFIED,
+};
 pub use missions::{
     MissionChange, MissionDelta, MissionFilter, MissionRow, MissionsDue, NewMission, PlanRow, Start,
     StatusCount,
 };
 pub use notices::{NoticeKind, NoticeRow};
+pub use notifications::{ChannelKind, ChannelRow, NotificationRow, NotificationState, RuleRow, WaitingCount};
 pub use organism::{Halt, KeyRow, Organism, SettingRow};
 pub use page::{MAX_PAGE, Page, PageRequest};
 pub use passkeys::{OutsideIdentityRow, PasskeyRow};
+pub use plannings::{PlanningCount, PlanningOutcome, PlanningRow, PlanningSpent};
 pub use playbooks::{MissionInputsRow, PlaybookRow};
 pub use policies::PolicySetRow;
 pub use pressing::{pressing, pressing_if};
 pub use principals::{LoginKind, LoginSessionRow, PrincipalKind, PrincipalRow, Role};
 pub use push::PushRow;
 pub use record::Json;
-pub use reviews::{ReviewFilter, ReviewRow, ReviewState};
+pub use reviews::{AgentOfMission, ReviewFilter, ReviewRow, ReviewState};
 pub use rider::{Rider, riding};
 pub use rosters::{RosterRow, SignedRow};
 pub use search::DocumentRow;
@@ -108,11 +126,13 @@ pub use sessions::{AgentSessionRow, OpenedSession, Renewal};
 pub use singletons::SingletonRow;
 pub use standing::{StandingRow, StandingState, StandingUseRow};
 pub use store::{Store, StoreConfig};
+pub use sub_missions::{ChildMission, DueSubMission, HeldBudget, SubMissionRow, TaskOutputs};
 pub use tasks::{
     Decision, EdgeRow, GrantRow, GrantedTask, ItemOutcome, LeafKey, LeafRef, LimitUse, Limits, ReadyCount,
     SettleRow, Source, SpecRow, StartedRow, TaskCount, TaskFilter, TaskRow, TaskSummary, TaskUpdate,
 };
 pub use topic::Topic;
+pub use trait_uses::{EndedUse, NewTraitUse, TraitUseRow, UseDecision, UseOutcome};
 pub use transaction::Tx;
 pub use tree::{CheckpointRow, LOWEST_STORED, LeafRow, NodeKey, NodeRow, WitnessRow};
-pub use triggers::{FiringResult, FiringRow, TriggerKind, TriggerRow, TriggerState};
+pub use triggers::{EndedRunRow, FiringResult, FiringRow, TriggerKind, TriggerRow, TriggerState};

@@ -109,6 +109,21 @@ impl Connection {
         .await
     }
 
+    /// Logs that are purged and have segments all the same, at most `limit`.
+    pub async fn logs_to_purge(&mut self, limit: u32) -> Result<Vec<LogRow>, StoreError> {
+        self.fetch(
+            sql!(
+                "SELECT [columns] FROM logs WHERE EXISTS (SELECT 1 FROM log_segments WHERE log_segments.task = logs.task \
+                 AND log_segments.fence_epoch = logs.fence_epoch AND log_segments.fence_number = logs.fence_number) \
+                 AND EXISTS (SELECT 1 FROM artifact_versions WHERE artifact_versions.id = logs.version \
+                 AND artifact_versions.status = 'purged') LIMIT $1",
+                LogRow
+            ),
+            args![i64::from(limit)],
+        )
+        .await
+    }
+
     /// Unsealed logs that have not grown since `before`.
     pub async fn idle_logs(&mut self, before: Timestamp, limit: u32) -> Result<Vec<LogRow>, StoreError> {
         self.fetch(

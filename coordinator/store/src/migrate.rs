@@ -45,6 +45,12 @@ const MIGRATIONS: &[Migration] = migrations![
     18 "0018_enrollment",
     19 "0019_desk",
     20 "0020_triggers",
+    21 "0021_plannings",
+    22 "0022_mind",
+    23 "0023_chains",
+    24 "0024_notifications",
+    25 "0025_trait_uses",
+    26 "0026_sub_missions",
 ];
 
 record! {

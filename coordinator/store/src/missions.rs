@@ -334,7 +334,8 @@ impl Tx {
     }
 
     /// Replaces the plan of a mission none of whose tasks was ever granted: its tasks and edges go, new ones come.
-    /// The mission's counters are set; state, rank and digest are for [`Self::change_mission`].
+    /// The mission's counters and whose text its plan is are set; state, rank and digest are for
+    /// [`Self::change_mission`].
     pub async fn replace_plan(
         &mut self,
         mission: MissionId,
@@ -351,9 +352,9 @@ impl Tx {
         self.execute(
             sql!(
                 "UPDATE missions SET tasks_total = $2, tasks_open = $2, tasks_succeeded = 0, tasks_failed = 0, \
-                 tasks_skipped = 0, tasks_cancelled = 0, tasks_leased = 0 WHERE id = $1"
+                 tasks_skipped = 0, tasks_cancelled = 0, tasks_leased = 0, author = $3 WHERE id = $1"
             ),
-            args![mission, count],
+            args![mission, count, plan.author],
         )
         .await
         .map(drop)

@@ -106,8 +106,16 @@ impl Tx {
 
     /// Puts a key in the place of the one of its name.
     pub async fn replace_key(&mut self, row: &KeyRow) -> Result<(), StoreError> {
-        let insert = insert!("keys", KeyRow, "ON CONFLICT (name) DO UPDATE SET wrapped = excluded.wrapped");
+        let insert = insert!(
+            "keys",
+            KeyRow,
+            "ON CONFLICT (name) DO UPDATE SET wrapped = excluded.wrapped, public = excluded.public, created_at = excluded.created_at"
+        );
         self.execute_batch(insert, std::slice::from_ref(row), args![]).await.map(drop)
+    }
+
+    pub async fn remove_key(&mut self, name: &str) -> Result<(), StoreError> {
+        self.execute(sql!("DELETE FROM keys WHERE name = $1"), args![name]).await.map(drop)
     }
 
     /// Revokes every invite that nobody has used; gives how many.

@@ -5,6 +5,7 @@ use nexusmon_shared::id::{MissionId, PrincipalId, StandingId};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::time::Timestamp;
 
+use crate::chains::Follows;
 use crate::connection::Connection;
 use crate::dialect::{insert, sql};
 use crate::error::StoreError;
@@ -37,6 +38,8 @@ record! {
         pub leaves: String,
         /// The standing approval that let it begin.
         pub standing: Option<StandingId>,
+        /// Where the playbook says what follows.
+        pub follows: Option<Follows>,
     }
 }
 

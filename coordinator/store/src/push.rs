@@ -1,9 +1,8 @@
-//! Browsers that are told of approvals and alerts, and what they are told of.
+//! Browsers that are told of approvals and alerts.
 
 use nexusmon_shared::id::{PrincipalId, PushId};
 use nexusmon_shared::time::Timestamp;
 
-use crate::audit::AuditRow;
 use crate::connection::Connection;
 use crate::dialect::{insert, sql};
 use crate::error::StoreError;
@@ -22,7 +21,7 @@ record! {
         pub auth: String,
         pub created_at: Timestamp,
         pub last_sent_at: Option<Timestamp>,
-        /// Sendings in a row that did not arrive.
+        /// Messages in a row that did not arrive, however often they were tried.
         pub failures: i64,
     }
 }
@@ -45,15 +44,10 @@ impl Connection {
         self.fetch(sql!("SELECT [columns] FROM push_subscriptions ORDER BY id", PushRow), args![]).await
     }
 
-    /// Approvals asked for and alerts raised after `seq`, oldest first.
-    pub async fn pushworthy_after(&mut self, seq: i64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        self.fetch(
-            sql!(
-                "SELECT [columns] FROM audit WHERE seq > $1 \
-                 AND action IN ('approval.requested', 'alert.raised') ORDER BY seq LIMIT $2",
-                AuditRow
-            ),
-            args![seq, i64::from(limit)],
+    pub async fn push_subscription(&mut self, id: PushId) -> Result<Option<PushRow>, StoreError> {
+        self.fetch_optional(
+            sql!("SELECT [columns] FROM push_subscriptions WHERE id = $1", PushRow),
+            args![id],
         )
         .await
     }

@@ -46,6 +46,14 @@ record! {
     }
 }
 
+record! {
+    /// An agent that took part in a mission.
+    pub struct AgentOfMission {
+        pub mission: MissionId,
+        pub agent: AgentId,
+    }
+}
+
 /// What a list of reviews may be narrowed to.
 #[derive(Debug, Clone, Default)]
 pub struct ReviewFilter {
@@ -99,14 +107,19 @@ impl Connection {
         self.fetch_by(sql, shapes, args![]).await
     }
 
-    /// Open reviews of a shape, oldest first.
-    pub async fn open_reviews_of(&mut self, shape: Digest, limit: u32) -> Result<Vec<ReviewRow>, StoreError> {
+    /// Open reviews of a shape that come after `after`, oldest first.
+    pub async fn open_reviews_of(
+        &mut self,
+        shape: Digest,
+        after: ReviewId,
+        limit: u32,
+    ) -> Result<Vec<ReviewRow>, StoreError> {
         self.fetch(
             sql!(
-                "SELECT [columns] FROM reviews WHERE shape = $1 AND state = 'open' ORDER BY id LIMIT $2",
+                "SELECT [columns] FROM reviews WHERE shape = $1 AND state = 'open' AND id > $2 ORDER BY id LIMIT $3",
                 ReviewRow
             ),
-            args![shape, i64::from(limit)],
+            args![shape, after, i64::from(limit)],
         )
         .await
     }
@@ -159,13 +172,14 @@ impl Connection {
         .await
     }
 
-    /// The agents that carried out a mission.
-    pub async fn agents_of(&mut self, mission: MissionId) -> Result<Vec<AgentId>, StoreError> {
-        self.values(
-            sql!("SELECT DISTINCT agent AS value FROM tasks WHERE mission = $1 AND agent IS NOT NULL"),
-            args![mission],
-        )
-        .await
+    /// The agents that carried out each of these missions.
+    pub async fn agents_of(&mut self, missions: &[MissionId]) -> Result<Vec<AgentOfMission>, StoreError> {
+        let sql = sql!(
+            "SELECT DISTINCT tasks.mission AS mission, tasks.agent AS agent FROM [rows] \
+             JOIN tasks ON tasks.mission = r.value WHERE tasks.agent IS NOT NULL",
+            Value<MissionId>
+        );
+        self.fetch_by(sql, missions, args![]).await
     }
 
     pub async fn open_review_count(&mut self) -> Result<i64, StoreError> {

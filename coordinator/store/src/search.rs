@@ -62,6 +62,14 @@ pub(crate) fn words_query(text: &str, postgres: bool) -> String {
     query
 }
 
+/// As [`words_query`], where any of the words is enough: what fits better has more of them.
+pub(crate) fn any_word_query(text: &str, postgres: bool) -> String {
+    let (quote, between) = if postgres { ('\'', " | ") } else { ('"', " OR ") };
+    let words = words_of(text).into_iter().map(|word| format!("{quote}{word}{quote}"));
+    let query = words.collect::<Vec<_>>().join(between);
+    if query.is_empty() && !postgres { "\"\"".to_owned() } else { query }
+}
+
 impl Connection {
     /// As [`words_query`], for SQLite and for whoever wants the newest only: with the whole words that the last one is the
     /// beginning of, where they are few. Of a whole word FTS5 reads as far as it is asked to; of a beginning it gathers
@@ -164,18 +172,19 @@ impl Tx {
 
 #[cfg(test)]
 mod tests {
-    use super::words_query;
+    use super::{any_word_query, words_query};
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn no_operator_gets_through(text in ".{0,200}") {
             for postgres in [true, false] {
-                let query = words_query(&text, postgres);
-                let quote = if postgres { '\'' } else { '"' };
-                prop_assert_eq!(query.matches(quote).count() % 2, 0);
-                let outside: String = query.split(quote).step_by(2).collect();
-                prop_assert!(outside.chars().all(|c| " &:*AND".contains(c)), "{}", query);
+                for query in [words_query(&text, postgres), any_word_query(&text, postgres)] {
+                    let quote = if postgres { '\'' } else { '"' };
+                    prop_assert_eq!(query.matches(quote).count() % 2, 0);
+                    let outside: String = query.split(quote).step_by(2).collect();
+                    prop_assert!(outside.chars().all(|c| " &|:*ANDOR".contains(c)), "{}", query);
+                }
             }
         }
     }

@@ -128,6 +128,7 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
     {
+        crate::duty::may_write()?;
         match &self.0.db {
             Db::Sqlite(sqlite) => sqlite.write(name, work).await,
             Db::Postgres(postgres) => postgres.write(name, work).await,

@@ -1,9 +1,12 @@
 //! Triggers and what they fired for, one row per occasion.
 
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{FiringId, MissionId, PrincipalId, TriggerId};
+use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::name::Name;
 use nexusmon_shared::time::Timestamp;
 
+use crate::audit::AuditRow;
 use crate::connection::Connection;
 use crate::dialect::{insert, sql};
 use crate::error::StoreError;
@@ -15,6 +18,7 @@ words! {
     pub enum TriggerKind {
         Schedule = "schedule",
         Webhook = "webhook",
+        Event = "event_trigger",
     }
 
     pub enum TriggerState {
@@ -50,6 +54,18 @@ record! {
         pub last_mission: Option<MissionId>,
         pub sealed: Option<String>,
         pub version: i64,
+        /// Event triggers: the audit sequence number after which things concern it.
+        pub since: i64,
+        /// Webhooks: since when the key has been in force.
+        pub keyed_at: Option<Timestamp>,
+    }
+
+    /// How a mission that a trigger started ended.
+    pub struct EndedRunRow {
+        pub shape: Option<Digest>,
+        pub inputs: Option<Digest>,
+        pub status: MissionStatus,
+        pub ended_at: Timestamp,
     }
 
     pub struct FiringRow {
@@ -132,6 +148,60 @@ impl Connection {
         list.page(self, page, |row: &FiringRow| row.id.to_string()).await
     }
 
+    /// How many missions a trigger has made since `since`.
+    pub async fn fired_since(&mut self, trigger: TriggerId, since: Timestamp) -> Result<i64, StoreError> {
+        let count = self
+            .value(
+                sql!(
+                    "SELECT COUNT(*) AS value FROM firings WHERE trigger_id = $1 AND at >= $2 \
+                     AND mission IS NOT NULL"
+                ),
+                args![trigger, since],
+            )
+            .await?;
+        Ok(count.unwrap_or(0))
+    }
+
+    /// How those of its missions ended that were made since `since`, the newest of them first.
+    pub async fn ended_since(
+        &mut self,
+        trigger: TriggerId,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<EndedRunRow>, StoreError> {
+        self.fetch(
+            sql!(
+                "SELECT missions.shape AS shape, mission_inputs.inputs_digest AS inputs, \
+                 missions.status AS status, missions.finished_at AS ended_at FROM firings \
+                 JOIN missions ON missions.id = firings.mission \
+                 LEFT JOIN mission_inputs ON mission_inputs.mission = firings.mission \
+                 WHERE firings.trigger_id = $1 AND firings.at >= $2 AND missions.finished_at IS NOT NULL \
+                 ORDER BY firings.at DESC LIMIT $3"
+            ),
+            args![trigger, since, limit],
+        )
+        .await
+    }
+
+    /// Entries with one of these actions after `after` and up to `through`, oldest first. Of the many that tell how a
+    /// task ended only those that name artifacts.
+    pub async fn audit_of(
+        &mut self,
+        actions: &[&'static str],
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        let mut list = Filter::over::<AuditRow>("audit");
+        list.with("seq > ?", &after);
+        list.with("seq <= ?", &through);
+        let actions: Vec<String> = actions.iter().map(|&action| action.to_owned()).collect();
+        list.among("action", &actions);
+        list.require("(action <> 'task.settled' OR body LIKE '%\"artifacts\":[%')");
+        list.order_by("seq");
+        list.fetch(self, limit).await
+    }
+
     pub async fn firing(
         &mut self,
         trigger: TriggerId,
@@ -189,11 +259,15 @@ impl Tx {
         Ok(self.execute_batch(sql, rows, args![]).await? > 0)
     }
 
-    /// Forgets what fired before `before`, a part at a time.
+    /// Forgets what fired before `before`, a part at a time. What a webhook made stays while its key is in force and
+    /// says nothing of the time: the same call could come again.
     pub async fn forget_firings(&mut self, before: Timestamp, most: u32) -> Result<u64, StoreError> {
         self.execute(
             sql!(
-                "DELETE FROM firings WHERE id IN (SELECT id FROM firings WHERE at < $1 ORDER BY at LIMIT $2)"
+                "DELETE FROM firings WHERE id IN (SELECT id FROM firings WHERE at < $1 \
+                 AND NOT (mission IS NOT NULL AND EXISTS (SELECT 1 FROM triggers \
+                 WHERE triggers.id = firings.trigger_id AND triggers.keyed_at <= firings.at \
+                 AND triggers.rule NOT LIKE '%\"generic\"%')) ORDER BY at LIMIT $2)"
             ),
             args![before, most],
         )

@@ -14,6 +14,8 @@ mod graph;
 mod house;
 #[path = "store/lists.rs"]
 mod lists;
+#[path = "store/memory.rs"]
+mod memory;
 #[path = "store/nodes.rs"]
 mod nodes;
 #[path = "store/opening.rs"]

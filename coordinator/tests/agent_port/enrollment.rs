@@ -117,7 +117,7 @@ async fn a_quarantined_agent_is_cut_off_its_leases_fenced() {
 
 /// Renews by challenge, as a machine does that was off too long.
 async fn renew(agent: &Scripted, join_counter: u64, csr: Vec<u8>) -> Result<CertificateIssued, Status> {
-    let trust = Trust::Authority(agent.authority.clone().into());
+    let trust = Trust::Authorities(vec![agent.authority.clone().into()]);
     let line = connect(&agent.address, trust, None).await;
     let mut client = EnrollmentClient::new(line.channel);
     let asked = proto::ChallengeRequest::from(ChallengeRequest { agent: agent.id() });

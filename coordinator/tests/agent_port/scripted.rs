@@ -118,7 +118,7 @@ impl Scripted {
 
     pub(crate) async fn channel(&self) -> Channel {
         let credential = ClientCredential::new(&self.joined.certificate.chain, &self.machine.tls);
-        let trust = Trust::Authority(self.authority.clone().into());
+        let trust = Trust::Authorities(vec![self.authority.clone().into()]);
         connect(&self.address, trust, Some(credential)).await.channel
     }
 
@@ -148,6 +148,8 @@ impl Scripted {
             paused: false,
             facts: Facts::default(),
             checkpoint_size: 0,
+            authority: None,
+            authorities: 0,
             sandbox_missing: std::collections::BTreeMap::new(),
             roster: 0,
         }

@@ -23,7 +23,7 @@ async fn refusal(config: nexusmon_coordinator::config::Config) -> (u8, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_master_key_opens_nothing_and_the_right_one_does() {
     let site = Site::start().await;
-    let pin = site.running.app.keyring.authority.pin();
+    let pin = site.running.app.keyring.authorities.get().current.pin();
     let Site { running, folder } = site;
     running.stop().await;
     let other = "22".repeat(32);
@@ -31,7 +31,7 @@ async fn another_master_key_opens_nothing_and_the_right_one_does() {
     assert_eq!(code, 6);
     assert!(reason.contains("not the one this database was made with"), "{reason}");
     let again = start(config(folder.path(), MASTER_KEY)).await.unwrap();
-    assert_eq!(again.app.keyring.authority.pin(), pin);
+    assert_eq!(again.app.keyring.authorities.get().current.pin(), pin);
     assert!(again.new_operator_key.is_none());
 }
 

@@ -194,7 +194,19 @@ async fn an_act_on_many_is_tried_and_then_done_to_exactly_those() -> Result<()> 
         .map(|item| json!({"id": item["id"], "status": item["status"]}))
         .collect();
     let body = json!({"act": "rerun", "missions": seen, "dry_run": false, "frozen": tried["frozen"]});
-    let (_, done) = served.call("POST", "/v1/engine/bulk", Some(&body)).await?;
+    // Twice by accident must not be twice as many: without a key it is refused.
+    let (status, refused) = served.call("POST", "/v1/engine/bulk", Some(&body)).await?;
+    assert_eq!(
+        (status.as_u16(), &refused["errors"][0]["pointer"]),
+        (400, &json!("Idempotency-Key")),
+        "{refused}"
+    );
+    let keyed = || {
+        let request = served.authorized("POST", "/v1/engine/bulk").header("idempotency-key", "bulk-2");
+        request.json(&body).send()
+    };
+    let done: Value = keyed().await?.json().await?;
+    assert_eq!(keyed().await?.json::<Value>().await?, done, "the same request has the same answer");
     let made = by_id(&done, &first)["made"].as_str().context("a new mission")?;
     assert_eq!(served.get(&format!("/v1/engine/missions/{made}")).await?["rerun_of"], first.as_str());
     for (body, pointer) in [

@@ -119,7 +119,7 @@ async fn refusals_are_the_same_every_time() -> Result<()> {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     let cases = [
         ("nothing_there", "GET", "/v1/engine/nonsense", None),
-        ("a_part_of_another_time", "POST", "/v1/companion/messages", Some("{}".to_owned())),
+        ("a_part_of_another_time", "POST", "/mcp", Some("{}".to_owned())),
         ("wrong_method", "DELETE", "/v1/engine/missions", None),
         ("no_such_mission", "GET", "/v1/engine/missions/mis_00000000000000000000000000", None),
         ("not_an_id", "GET", "/v1/engine/missions/7", None),

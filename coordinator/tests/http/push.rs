@@ -127,7 +127,7 @@ fn signed(served_key: &str, endpoint: &str, headers: &HeaderMap) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_reaches_a_browser_that_is_closed_as_id_and_rank() -> Result<()> {
-    let served = started().await?;
+    let served = Box::pin(started()).await?;
     let key = served.get("/v1/me/push-key").await?;
     let key = key["public_key"].as_str().context("a key")?;
     let mut browser = Browser::open("/push").await?;
@@ -182,7 +182,7 @@ async fn an_approval_reaches_a_browser_that_is_closed_as_id_and_rank() -> Result
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_leads_nowhere_inside() -> Result<()> {
-    let served = started().await?;
+    let served = Box::pin(started()).await?;
     let browser = Browser::open("/push").await?;
     for endpoint in [
         "https://10.1.2.3/push",

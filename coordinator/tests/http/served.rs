@@ -204,6 +204,8 @@ impl Operation<'_> {
             "filters" => "flt",
             "push-subscriptions" => "psh",
             "schedules" | "webhooks" => "trg",
+            "channels" => "chn",
+            "rules" => "rul",
             _ => "org",
         };
         let id = format!("{prefix}_00000000000000000000000000");

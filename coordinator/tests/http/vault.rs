@@ -1,6 +1,7 @@
 //! Artifacts over the API: up, down by range, compared, judged; and never run by a browser.
 
 use anyhow::Result;
+use nexusmon_core::audit::{Trusted, Verifier};
 use serde_json::{Value, json};
 
 use crate::served::Served;
@@ -71,5 +72,52 @@ async fn bytes_that_are_not_what_was_said_are_refused() -> Result<()> {
     let refused = served.authorized("POST", &path).body("anything").send().await?;
     assert!(refused.status().is_client_error(), "{}", refused.status());
     assert_eq!(served.get("/v1/vault/artifacts").await?["items"], json!([]));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_erased_leaves_a_tombstone_and_the_log_holds() -> Result<()> {
+    let served = Served::start().await?;
+    upload(&served, "list.txt", "text/plain", b"nobody special\n").await?;
+    let artifact = upload(&served, "list.txt", "text/plain", b"Zebulon Quux lives here\n").await?;
+    let path = format!("/v1/vault/artifacts/{}", artifact["id"].as_str().unwrap_or_default());
+    let found = served.get("/v1/vault/artifacts?q=zebulon").await?;
+    assert_eq!(found["items"].as_array().map(Vec::len), Some(1), "{found:#}");
+
+    for (body, status) in [
+        (json!({"reason": " "}), 400),
+        (json!({"reason": "asked for", "version": "9"}), 404),
+        (json!({"reason": "they asked for it"}), 200),
+        (json!({"reason": "again"}), 409),
+    ] {
+        let (answered, answer) = served.call("POST", &format!("{path}/erase"), Some(&body)).await?;
+        assert_eq!(answered, status, "{body}: {answer:#}");
+    }
+    let now = served.get(&path).await?;
+    assert_eq!(
+        (&now["latest"]["status"], &now["latest"]["digest"]),
+        (&json!("purged"), &artifact["latest"]["digest"])
+    );
+    for place in ["content", "content?version=2"] {
+        let gone = served.authorized("GET", &format!("{path}/{place}")).send().await?;
+        assert_eq!(gone.status(), 409);
+        assert!(!gone.text().await?.contains("Quux"));
+    }
+    let other = served.authorized("GET", &format!("{path}/content?version=1")).send().await?;
+    assert_eq!(other.bytes().await?.as_ref(), b"nobody special\n", "the version before stays");
+    let found = served.get("/v1/vault/artifacts?q=zebulon").await?;
+    assert_eq!(found["items"], json!([]), "nor is it found by its words");
+
+    // What there was, who erased it, by which rule and why; and nothing of what it said.
+    let log = served.get("/v1/governance/audit?action=artifact.purged").await?;
+    let entry = &log["items"][0];
+    let body = &entry["body"];
+    assert_eq!((&body["digest"], &body["size"]), (&artifact["latest"]["digest"], &json!(24)), "{log:#}");
+    assert_eq!((&body["rule"], &body["reason"]), (&json!("erased"), &json!("they asked for it")));
+    let export = served.authorized("GET", "/v1/governance/audit/export").send().await?.text().await?;
+    assert!(export.contains("artifact.purged") && !export.contains("Quux"));
+    let mut verifier = Verifier::new(Trusted::default());
+    export.lines().try_for_each(|line| verifier.line(line.as_bytes())).expect("it holds");
+    verifier.finish().expect("it holds to its end");
     Ok(())
 }

@@ -68,9 +68,15 @@ pub(crate) struct World {
     pub(crate) database: TestDatabase,
     folder: Arc<tempfile::TempDir>,
     lifecycle: Lifecycle,
+    with: Settings,
 }
 
-async fn open(database: &TestDatabase, folder: &Path, clock: &ManualClock) -> (App, Lifecycle) {
+async fn open(
+    database: &TestDatabase,
+    folder: &Path,
+    clock: &ManualClock,
+    with: &Settings,
+) -> (App, Lifecycle) {
     let lifecycle = Lifecycle::new();
     let shared: SharedClock = Arc::new(clock.clone());
     let environment = |name: &str| (name == "OPERATOR_KEY").then(|| "a key for tests only".to_owned());
@@ -79,7 +85,8 @@ async fn open(database: &TestDatabase, folder: &Path, clock: &ManualClock) -> (A
         database_url: Some(database.url().to_owned()),
         master_key_file: Some(master_key(folder)),
         node: Some("node-1".to_owned()),
-        ..Settings::default()
+        notify_inside: Some(vec!["127.0.0.1".parse().unwrap()]),
+        ..with.clone()
     };
     let config = Config::load(settings, &environment).unwrap();
     let store_config = StoreConfig::new(config.database_url.clone(), config.node.clone());
@@ -110,24 +117,31 @@ fn master_key(folder: &Path) -> std::path::PathBuf {
 
 impl World {
     pub(crate) async fn new(database: TestDatabase) -> Self {
+        Self::with(database, |_| {}).await
+    }
+
+    /// With other settings than the usual ones.
+    pub(crate) async fn with(database: TestDatabase, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut with = Settings::default();
+        change(&mut with);
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let clock = ManualClock::new(Timestamp::from_micros(1_900_000_000_000_000));
-        let (app, lifecycle) = open(&database, folder.path(), &clock).await;
-        Self { app, clock, database, folder, lifecycle }
+        let (app, lifecycle) = open(&database, folder.path(), &clock, &with).await;
+        Self { app, clock, database, folder, lifecycle, with }
     }
 
     /// Ends this coordinator and starts the next over the same database.
     pub(crate) async fn restart(self) -> Self {
-        let Self { app, clock, database, folder, lifecycle } = self;
+        let Self { app, clock, database, folder, lifecycle, with } = self;
         drop(app);
         lifecycle.shutdown(Duration::from_secs(5)).await;
-        let (app, lifecycle) = open(&database, folder.path(), &clock).await;
-        Self { app, clock, database, folder, lifecycle }
+        let (app, lifecycle) = open(&database, folder.path(), &clock, &with).await;
+        Self { app, clock, database, folder, lifecycle, with }
     }
 
     /// As [`Self::restart`], with another master key.
     pub(crate) async fn rotate(self) -> Self {
-        let Self { app, clock, database, folder, lifecycle } = self;
+        let Self { app, clock, database, folder, lifecycle, with } = self;
         let config = app.config.clone();
         drop(app);
         lifecycle.shutdown(Duration::from_secs(5)).await;
@@ -137,8 +151,8 @@ impl World {
         let old = keys::rotate(config, folder.path().join("third.key"), Arc::new(clock.clone())).await;
         assert!(old.unwrap_err().to_string().contains("not the one"), "the old key opens nothing any more");
         std::fs::rename(fresh, folder.path().join("master.key")).unwrap();
-        let (app, lifecycle) = open(&database, folder.path(), &clock).await;
-        Self { app, clock, database, folder, lifecycle }
+        let (app, lifecycle) = open(&database, folder.path(), &clock, &with).await;
+        Self { app, clock, database, folder, lifecycle, with }
     }
 
     pub(crate) async fn owner(&self) -> Caller {
@@ -332,6 +346,8 @@ impl Agent {
             paused: false,
             facts: Facts::default(),
             checkpoint_size: 0,
+            authority: None,
+            authorities: 0,
             sandbox_missing: std::collections::BTreeMap::new(),
             roster: 0,
         };

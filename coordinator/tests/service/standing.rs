@@ -13,6 +13,7 @@ use nexusmon_shared::message::{CoordinatorMessage, RevokedApproval};
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::time::Clock as _;
 use nexusmon_shared::trust::approval::{StandingApproval, is_closed};
+use nexusmon_shared::trust::signable::Signable as _;
 use serde_json::{Value, json};
 
 use crate::consent::{decide, sign_roster, signature};
@@ -159,6 +160,11 @@ both! {
         assert_eq!(late.summary.status.as_str(), "awaiting_approval");
         assert!(notes(&world, late.summary.id).await.contains("all are spent"));
         assert_eq!(standing::get(&world.app, asked.id).await.unwrap().status, "spent");
+        // Whoever has the log alone has the document that was signed.
+        let activated = world.written(1, |action| action == "standing.activated").await;
+        let told: StandingApproval = serde_json::from_value(serde_json::from_str::<Value>(&activated[0].body.to_string()).unwrap()["document"].clone()).unwrap();
+        assert_eq!((told.digest(), u64::from(told.uses)), (asked.digest, 3));
+        crate::rosters::verified(&world).await;
     }
 
     async fn what_is_revoked_or_narrower_covers_nothing(world) {
@@ -245,6 +251,26 @@ both! {
         assert!(covered.iter().all(|entry| entry.body.to_string().contains(&last.to_string())));
         let listed = reviews::list(&world.app, grouped, page).await.unwrap();
         assert_eq!(listed.items.iter().map(|one| (one.id, one.alike)).collect::<Vec<_>>(), [(elsewhere, 2)]);
+    }
+
+    async fn a_long_row_of_identical_runs_is_closed_by_one_decision(world) {
+        let mut agent = world.agent("a").await;
+        let owner = world.owner().await;
+        let body = json!({"goal": "nightly", "tasks": [{"id": "t", "uses": "probe.careful"}]});
+        let mut opened = Vec::new();
+        // More than one unit of work looks at.
+        for _ in 0..45 {
+            let made = world.create(body.clone()).await;
+            assert_eq!(agent.work(&world, |_, _| succeed(json!({"lines": 3}))).await, ["t"]);
+            opened.push(made.review.unwrap());
+        }
+        let last = opened.pop().unwrap();
+        let done = reviews::decide(&world.app, &owner, last, reviews::ReviewVerdict::Accept, None).await.unwrap();
+        assert_eq!((done.status.as_str(), done.alike), ("accepted", 0));
+        for id in opened {
+            assert_eq!(reviews::get(&world.app, id).await.unwrap().status, "covered");
+        }
+        world.written(44, |action| action == "review.covered").await;
     }
 
     async fn identical_runs_are_covered_until_something_changes(world) {

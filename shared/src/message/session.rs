@@ -62,6 +62,10 @@ pub struct Hello {
     pub checkpoint_size: u64,
     /// Number of the roster it has verified and keeps; 0: none.
     pub roster: u64,
+    /// SHA-256 of the public key of the authority that it trusts and has its certificate of.
+    pub authority: Option<Digest>,
+    /// How many it trusts.
+    pub authorities: u32,
 }
 
 /// The machine's own veto, told for the scheduler's information; the agent enforces it anyway.
@@ -162,6 +166,17 @@ pub enum CoordinatorMessage {
     Secret(Box<SecretAnswer>),
     /// Standing approvals that were taken back.
     RevokedStanding(Vec<RevokedApproval>),
+    /// Those in force, newest first.
+    Authorities(Vec<AuthorityNotice>),
+}
+
+/// An authority, to be believed if one that is trusted vouches for it (`pki::check_successor`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuthorityNotice {
+    /// X.509, DER.
+    pub certificate: Bytes,
+    /// Its key, signed by the one before; empty for the oldest in force.
+    pub vouched: Bytes,
 }
 
 /// One that nothing is to begin under any more.

@@ -13,6 +13,7 @@ use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
 use zeroize::Zeroizing;
 
 use super::certificate::spki_digest;
+use super::succession::Vouched;
 use super::{
     AGENT_CERTIFICATE_LIFE, AUTHORITY_LIFE, BACKDATED, PkiError, SERVER_CERTIFICATE_LIFE, SERVER_NAME, TlsKey,
 };
@@ -52,12 +53,7 @@ impl Authority {
     pub fn generate(organism: OrganismId, now: Timestamp) -> Result<Self, PkiError> {
         let making = "make the organism's certificate authority";
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(PkiError::making(making))?;
-        let mut parameters = parameters(now, AUTHORITY_LIFE)?;
-        parameters.distinguished_name = DistinguishedName::new();
-        parameters.distinguished_name.push(DnType::CommonName, format!("NEXUSMON {organism}"));
-        parameters.subject_alt_names = vec![uri(format!("spiffe://{organism}"))?];
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let parameters = of_authority(organism, now)?;
         let certificate = parameters.self_signed(&key).map_err(PkiError::making(making))?.der().clone();
         Ok(Self { organism, issuer: Issuer::new(parameters, key), certificate })
     }
@@ -118,6 +114,14 @@ impl Authority {
         Ok(ServerCredential { key: key.to_pkcs8(), issued })
     }
 
+    /// What tells whoever trusts this authority of the next one: its key, signed by this one's (RFC 4210 calls it
+    /// "new with old").
+    pub fn vouch_for(&self, next: &Self, now: Timestamp) -> Result<Vouched, PkiError> {
+        let parameters = of_authority(self.organism, now)?;
+        let vouched = self.sign(&parameters, next.issuer.key(), now + AUTHORITY_LIFE)?.chain.swap_remove(0);
+        Ok(Vouched { certificate: next.certificate.clone(), vouched: Some(vouched) })
+    }
+
     fn sign(
         &self,
         parameters: &CertificateParams,
@@ -164,6 +168,16 @@ fn requested_key(csr: &[u8]) -> Result<SubjectPublicKeyInfo, PkiError> {
         return Err(PkiError::Request("its key is not ECDSA P-256"));
     }
     Ok(key)
+}
+
+fn of_authority(organism: OrganismId, now: Timestamp) -> Result<CertificateParams, PkiError> {
+    let mut parameters = parameters(now, AUTHORITY_LIFE)?;
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, format!("NEXUSMON {organism}"));
+    parameters.subject_alt_names = vec![uri(format!("spiffe://{organism}"))?];
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(parameters)
 }
 
 /// What all certificates share: serial number, validity, usage.

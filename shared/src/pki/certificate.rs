@@ -62,7 +62,13 @@ pub fn spki_digest(certificate: &CertificateDer<'_>) -> Result<Digest, PkiError>
     Ok(Digest::of(parse(certificate)?.public_key().raw))
 }
 
-fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PkiError> {
+/// Whether the key of `authority` has signed `certificate`; says nothing of times and purposes.
+pub fn signed(authority: &CertificateDer<'_>, certificate: &CertificateDer<'_>) -> bool {
+    let (Ok(authority), Ok(certificate)) = (parse(authority), parse(certificate)) else { return false };
+    certificate.verify_signature(Some(authority.public_key())).is_ok()
+}
+
+pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PkiError> {
     match X509Certificate::from_der(der) {
         Ok(([], certificate)) => Ok(certificate),
         Ok(_) => Err(PkiError::Certificate("bytes follow it")),

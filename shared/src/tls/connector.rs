@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::client::Resumption;
+use rustls::{CertificateError, ClientConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -23,7 +23,7 @@ use super::verify::{CoordinatorVerifier, pinned};
 use super::{ConnectError, Exporters, TlsError, Wall, provider};
 use crate::digest::Digest;
 use crate::join_token::Address;
-use crate::pki::{SERVER_NAME, TlsKey};
+use crate::pki::{SERVER_NAME, TlsKey, signed};
 use crate::time::SharedClock;
 use crate::wire::ALPN;
 
@@ -39,8 +39,8 @@ const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 pub enum Trust {
     /// SHA-256 of its authority's public key, as in a join token.
     Pin(Digest),
-    /// Its authority's certificate, kept from joining.
-    Authority(CertificateDer<'static>),
+    /// Its authority's certificate, kept from joining; two while one takes the place of the other.
+    Authorities(Vec<CertificateDer<'static>>),
 }
 
 /// An agent's certificate with its key.
@@ -160,9 +160,12 @@ impl Connector {
 
     fn authority(&self, chain: &[CertificateDer<'_>]) -> Result<CertificateDer<'static>, rustls::Error> {
         match (&self.trust, chain) {
-            (Trust::Authority(authority), _) => Ok(authority.clone()),
+            (Trust::Authorities(kept), [leaf, ..]) => {
+                let found = kept.iter().find(|authority| signed(authority, leaf));
+                found.cloned().ok_or_else(|| CertificateError::UnknownIssuer.into())
+            }
             (Trust::Pin(pin), [leaf, behind @ ..]) => Ok(pinned(*pin, leaf, behind)?.clone().into_owned()),
-            (Trust::Pin(_), []) => Err(rustls::Error::NoCertificatesPresented),
+            (_, []) => Err(rustls::Error::NoCertificatesPresented),
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum TlsError {
     Certificate(#[from] PkiError),
     #[error("the certificate is of another organism, {0}")]
     OtherOrganism(OrganismId),
+    #[error("the authority of its certificate was retired meanwhile")]
+    Retired,
     #[error("the handshake failed")]
     Handshake(#[source] io::Error),
     #[error("the handshake took too long")]
@@ -51,7 +53,10 @@ pub enum ConnectError {
     Expired(Address),
     #[error("the certificate of {0} is not valid yet: is this machine's clock behind?")]
     NotYetValid(Address),
-    #[error("the certificate of {address} cannot be trusted")]
+    #[error(
+        "the certificate of {address} cannot be trusted; if its authority was changed and retired while this machine was \
+         away, run `nexusmon-agent leave` and join again with a new token"
+    )]
     Untrusted {
         address: Address,
         #[source]

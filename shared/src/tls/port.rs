@@ -10,10 +10,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
-use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -22,7 +22,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use super::{Exporters, Peer, PeerCertificate, TlsError, Wall, provider};
+use super::{Exporters, Peer, PeerCertificate, TlsError, TrustedAuthorities, Wall, provider};
 use crate::id::OrganismId;
 use crate::lifecycle::{Lifecycle, TaskError};
 use crate::pki::ServerCredential;
@@ -80,35 +80,30 @@ impl Default for AgentPortLimits {
 #[derive(Clone)]
 pub struct AgentPort {
     acceptor: TlsAcceptor,
+    authorities: Arc<TrustedAuthorities>,
     organism: OrganismId,
     limits: AgentPortLimits,
 }
 
 impl AgentPort {
-    /// Client certificates are optional, and verified against `authority` by `clock` where there is one.
+    /// Client certificates are optional, and verified against `authorities` by `clock` where there is one.
     pub fn new(
         organism: OrganismId,
-        authority: &CertificateDer<'_>,
+        authorities: Arc<TrustedAuthorities>,
         identity: Arc<ServerIdentity>,
         clock: SharedClock,
         limits: AgentPortLimits,
     ) -> Result<Self, TlsError> {
         let provider = provider();
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.clone().into_owned()).map_err(TlsError::Configuration)?;
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .allow_unauthenticated()
-            .build()
-            .map_err(TlsError::Authority)?;
         let mut config = ServerConfig::builder_with_details(provider, Arc::new(Wall(clock)))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(TlsError::Configuration)?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(authorities.clone())
             .with_cert_resolver(identity);
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Self { acceptor: Arc::new(config).into(), organism, limits })
+        Ok(Self { acceptor: Arc::new(config).into(), authorities, organism, limits })
     }
 
     /// Accepts until the shutdown begins or the stream is dropped. One slow handshake holds up no other.
@@ -181,10 +176,15 @@ impl AgentPort {
             return Err(TlsError::NotHttp2);
         }
         let certificate = session.peer_certificates().and_then(<[_]>::first);
+        let retired = match certificate {
+            Some(leaf) => Some(self.authorities.end_of(leaf).ok_or(TlsError::Retired)?),
+            None => None,
+        };
         let certificate = certificate.map(|leaf| PeerCertificate::new(leaf, self.organism)).transpose()?;
         let exporters = Exporters::of(session).map_err(TlsError::Configuration)?;
         let peer = Peer::new(remote, same_host, certificate, exporters);
-        Ok(AgentConnection { stream, peer, cut: Box::pin(hard.cancelled_owned()) })
+        let retired = retired.map(|end| Box::pin(end.cancelled_owned()));
+        Ok(AgentConnection { stream, peer, cut: Box::pin(hard.cancelled_owned()), retired })
     }
 }
 
@@ -222,6 +222,8 @@ pub struct AgentConnection {
     peer: Peer,
     /// tonic spawns a task per connection that our lifecycle does not see; this ends them with it.
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The authority behind the peer's certificate was taken away.
+    retired: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl AgentConnection {
@@ -244,7 +246,8 @@ impl AsyncRead for AgentConnection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.cut.as_mut().poll(context).is_ready() {
+        let retired = self.retired.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready());
+        if retired || self.cut.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)

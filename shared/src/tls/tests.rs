@@ -52,6 +52,7 @@ impl Enrollment for Mirror {
 
 struct Port {
     authority: Authority,
+    trusted: Arc<TrustedAuthorities>,
     identity: Arc<ServerIdentity>,
     clock: ManualClock,
     address: Address,
@@ -70,13 +71,9 @@ impl Port {
         let identity = ServerIdentity::new(credential).unwrap();
         let clock = ManualClock::new(NOW);
         let limits = AgentPortLimits { handshakes: 64, ..AgentPortLimits::default() };
-        let port = AgentPort::new(
-            ORGANISM,
-            authority.certificate(),
-            identity.clone(),
-            Arc::new(clock.clone()),
-            limits,
-        );
+        let trusted = TrustedAuthorities::new(&[authority.certificate().clone()]).unwrap();
+        let port =
+            AgentPort::new(ORGANISM, Arc::clone(&trusted), identity.clone(), Arc::new(clock.clone()), limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().into();
         let lifecycle = Lifecycle::new();
@@ -86,11 +83,11 @@ impl Port {
             let service = EnrollmentServer::new(Mirror(seen));
             tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await
         });
-        Self { authority, identity, clock, address, peers, lifecycle }
+        Self { authority, trusted, identity, clock, address, peers, lifecycle }
     }
 
     fn trust(&self) -> Trust {
-        Trust::Authority(self.authority.certificate().clone())
+        Trust::Authorities(vec![self.authority.certificate().clone()])
     }
 
     fn connector(&self, trust: Trust, credential: Option<ClientCredential>) -> Connector {
@@ -213,6 +210,52 @@ async fn a_certificate_of_another_authority_is_refused() {
 }
 
 #[tokio::test]
+async fn an_authority_is_replaced_while_the_port_serves() {
+    let mut port = Port::open().await;
+    let next = Authority::generate(ORGANISM, NOW).unwrap();
+    let connector = |authority: &Authority| port.connector(port.trust(), Some(enrolled(authority).1));
+    let (with_old, with_new) = (connector(&port.authority), connector(&next));
+    with_new.connect().await.unwrap_err();
+
+    // Both are taken.
+    port.trusted.replace(&[next.certificate().clone(), port.authority.certificate().clone()]).unwrap();
+    let mut lines = Vec::new();
+    for connector in [&with_old, &with_new] {
+        let connection = connector.connect().await.unwrap();
+        lines.push(connection.channel.clone());
+        assert!(port.seen(connection).await.certificate().is_some());
+    }
+    let without = port.connector(port.trust(), None).connect().await.unwrap();
+    lines.push(without.channel.clone());
+    port.seen(without).await;
+
+    // The old one goes: what rests on it is cut, what does not goes on.
+    port.trusted.replace(&[next.certificate().clone()]).unwrap();
+    let mut answered = Vec::new();
+    for line in lines {
+        let request = proto::ChallengeRequest { agent_id: vec![0; 16].into() };
+        answered.push(EnrollmentClient::new(line).challenge(request).await.is_ok());
+    }
+    assert_eq!(answered, [false, true, true]);
+    let error = with_old.connect().await.unwrap_err();
+    assert!(error.needs_new_certificate(), "{error:?}");
+    with_new.connect().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_may_trust_two_authorities() {
+    let port = Port::open().await;
+    let next = Authority::generate(ORGANISM, NOW).unwrap();
+    let both = Trust::Authorities(vec![next.certificate().clone(), port.authority.certificate().clone()]);
+    let connector = port.connector(both, None);
+    assert_eq!(connector.connect().await.unwrap().authority, *port.authority.certificate());
+    port.identity.replace(&next.issue_server(NOW).unwrap()).unwrap();
+    assert_eq!(connector.connect().await.unwrap().authority, *next.certificate());
+    let error = port.connector(port.trust(), None).connect().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Untrusted { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_certificate_of_another_organism_is_refused() {
     let port = Port::open().await;
     let key = port.authority.key();
@@ -289,9 +332,9 @@ async fn a_channel_never_moves_to_another_connection() {
     let identity = ServerIdentity::new(&port.authority.issue_server(NOW).unwrap()).unwrap();
     let clock = Arc::new(ManualClock::new(NOW));
     let limits = AgentPortLimits::default();
-    let incoming = AgentPort::new(ORGANISM, port.authority.certificate(), identity, clock, limits)
-        .unwrap()
-        .serve(listener, &other);
+    let trusted = TrustedAuthorities::new(&[port.authority.certificate().clone()]).unwrap();
+    let incoming =
+        AgentPort::new(ORGANISM, trusted, identity, clock, limits).unwrap().serve(listener, &other);
     let (seen, mut peers) = mpsc::unbounded_channel();
     other.spawn("server", async move {
         let service = EnrollmentServer::new(Mirror(seen));

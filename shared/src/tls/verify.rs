@@ -59,12 +59,15 @@ impl ServerCertVerifier for CoordinatorVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let authority = match &self.trust {
-            Trust::Pin(pin) => pinned(*pin, leaf, behind)?,
-            Trust::Authority(authority) => authority,
-        };
         let mut roots = RootCertStore::empty();
-        roots.add(authority.clone().into_owned())?;
+        match &self.trust {
+            Trust::Pin(pin) => roots.add(pinned(*pin, leaf, behind)?.clone().into_owned())?,
+            Trust::Authorities(kept) => {
+                for authority in kept {
+                    roots.add(authority.clone())?;
+                }
+            }
+        }
         let parsed = ParsedCertificate::try_from(leaf)?;
         verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], now, self.algorithms.all)?;
         verify_server_name(&parsed, name)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::field::{self, Read, WireError};
 use super::report::attempts;
-use super::{checkpoint, proto, secret};
+use super::{checkpoint, enrollment, proto, secret};
 use crate::message::{
     Cancel, CoordinatorMessage, Goodbye, GoodbyeCode, HaltLevel, HaltNotice, MAX_BATCH_ITEMS,
     MAX_HELD_ATTEMPTS, Welcome,
@@ -59,6 +59,7 @@ impl TryFrom<proto::CoordinatorMessage> for CoordinatorMessage {
             }
             Kind::Secret(answer) => Self::Secret(Box::new(secret::answer(answer)?)),
             Kind::RevokedStanding(told) => Self::RevokedStanding(checkpoint::revoked(told)?),
+            Kind::Authorities(told) => Self::Authorities(enrollment::authorities(told)?),
         })
     }
 }
@@ -92,6 +93,7 @@ impl From<CoordinatorMessage> for proto::CoordinatorMessage {
             Message::Roster(signed) => Kind::Roster(proto::Roster { signed }),
             Message::Secret(answer) => Kind::Secret((*answer).into()),
             Message::RevokedStanding(approvals) => Kind::RevokedStanding(checkpoint::revoked_of(&approvals)),
+            Message::Authorities(told) => Kind::Authorities(enrollment::authorities_of(told)),
         };
         Self { kind: Some(kind) }
     }

@@ -4,12 +4,29 @@ use super::field::{self, Read, WireError};
 use super::proto;
 use crate::id::{AgentId, InviteId, OrganismId};
 use crate::message::{
-    CertificateIssued, ChallengeRequest, ChallengeResponse, JoinRequest, JoinResponse, RenewRequest,
+    AuthorityNotice, CertificateIssued, ChallengeRequest, ChallengeResponse, JoinRequest, JoinResponse,
+    MAX_AUTHORITIES, MAX_AUTHORITY_BYTES, RenewRequest,
 };
 
 pub(super) const MAX_CSR_BYTES: usize = 8 * 1024;
 const MAX_CHAIN: usize = 8;
 const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
+
+pub(super) fn authorities(told: proto::Authorities) -> Read<Vec<AuthorityNotice>> {
+    field::bounded("authorities.in_force", told.in_force.len(), MAX_AUTHORITIES)?;
+    let one = |proto::Authority { certificate, vouched }| {
+        Ok(AuthorityNotice {
+            certificate: field::blob("authorities.certificate", certificate, MAX_AUTHORITY_BYTES)?,
+            vouched: field::blob("authorities.vouched", vouched, MAX_AUTHORITY_BYTES)?,
+        })
+    };
+    told.in_force.into_iter().map(one).collect()
+}
+
+pub(super) fn authorities_of(told: Vec<AuthorityNotice>) -> proto::Authorities {
+    let one = |AuthorityNotice { certificate, vouched }| proto::Authority { certificate, vouched };
+    proto::Authorities { in_force: told.into_iter().map(one).collect() }
+}
 
 impl TryFrom<proto::JoinRequest> for JoinRequest {
     type Error = WireError;

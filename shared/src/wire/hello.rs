@@ -133,6 +133,8 @@ impl TryFrom<proto::Hello> for Hello {
             checkpoint_size,
             roster_number,
             sandbox_missing,
+            authority,
+            authorities,
         } = hello;
         let capabilities = capabilities.ok_or_else(|| WireError::missing("capabilities"))?;
         Ok(Self {
@@ -150,6 +152,12 @@ impl TryFrom<proto::Hello> for Hello {
             facts: field::required("facts", facts)?,
             checkpoint_size,
             roster: roster_number,
+            authority: if authority.is_empty() {
+                None
+            } else {
+                Some(field::digest("authority", &authority)?)
+            },
+            authorities,
         })
     }
 }
@@ -183,6 +191,8 @@ impl From<Hello> for proto::Hello {
             facts,
             checkpoint_size,
             roster,
+            authority,
+            authorities,
         } = hello;
         Self {
             protocol: Some(protocol.into()),
@@ -198,6 +208,8 @@ impl From<Hello> for proto::Hello {
             facts: Some(facts.into()),
             checkpoint_size,
             roster_number: roster,
+            authority: authority.as_ref().map(field::digest_bytes).unwrap_or_default(),
+            authorities,
             sandbox_missing: sandbox_missing
                 .into_iter()
                 .map(|(level, why)| (level.as_str().to_owned(), why))

@@ -168,6 +168,8 @@ fn hello() -> impl Strategy<Value = Hello> {
                 paused,
                 facts,
                 checkpoint_size: u64::from(slots) * 7,
+                authority: (slots % 2 == 0).then(|| Digest::of(&slots.to_be_bytes())),
+                authorities: slots % 3,
                 roster,
             }
         },
@@ -304,6 +306,13 @@ fn coordinator_message() -> impl Strategy<Value = CoordinatorMessage> {
             let one =
                 |(digest, micros)| RevokedApproval { digest, expires_at: Timestamp::from_micros(micros) };
             Message::RevokedStanding(told.into_iter().map(one).collect())
+        }),
+        vec((vec(any::<u8>(), 0..40), vec(any::<u8>(), 0..40)), 0..4).prop_map(|told| {
+            let one = |(certificate, vouched): (Vec<u8>, Vec<u8>)| AuthorityNotice {
+                certificate: certificate.into(),
+                vouched: vouched.into(),
+            };
+            Message::Authorities(told.into_iter().map(one).collect())
         }),
     ]
 }

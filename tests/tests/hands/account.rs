@@ -1,6 +1,9 @@
 //! An operator's account in the wrong hands, the owner's even, but not the key in their pocket.
 
 use anyhow::{Context as _, Result};
+use nexusmon_shared::trust::approval::{Nonce, SignedDecision, Statement, Verdict};
+use nexusmon_shared::trust::ed25519::SigningKey;
+use nexusmon_shared::trust::key::{KeySignature, Proof};
 use nexusmon_tests::api::task;
 use nexusmon_tests::cluster::OPERATOR_KEY;
 use nexusmon_tests::{Cluster, Options, binaries};
@@ -34,13 +37,38 @@ async fn it_approves_nothing_grave_changes_no_policy_reads_no_secret_and_no_log_
         decision["signature"] = signature;
         decision
     };
-    let nonce = "AAAAAAAAAAAAAAAAAAAAAA";
-    let soon = waiting["approval"]["decide_by"].clone();
-    let made_up = "A".repeat(85) + "A";
-    let forged = with(json!({"key": key, "valid_until": soon, "nonce": nonce, "bytes": made_up}));
-    for body in [decision.clone(), forged] {
+    let approvals = api.list(&format!("/v1/governance/approvals?mission={mission}")).await?;
+    let to_sign = approvals.first().context("it waits for approval")?["to_sign"].clone();
+    let read = |field: &str| to_sign[field].clone();
+    let statement = Statement {
+        organism: serde_json::from_value(read("organism"))?,
+        subject: serde_json::from_value(read("subject"))?,
+        digest: serde_json::from_value(read("digest"))?,
+        mission: serde_json::from_value(read("mission"))?,
+        verdict: Verdict::Approve,
+        valid_until: serde_json::from_value(waiting["approval"]["decide_by"].clone())?,
+        nonce: Nonce::from_bytes([7; 16]),
+    };
+    let SignedDecision { statement, key: others, proof } = statement.sign(&SigningKey::from_bytes(&[7; 32]));
+    let stranger = proof.clone();
+    let Proof::Ed25519 { signature } = proof else { anyhow::bail!("a key of the command line signs so") };
+    let signature = serde_json::to_value(signature)?;
+    let given = |key: Value, bytes: Value| {
+        with(
+            json!({"key": key, "valid_until": statement.valid_until, "nonce": statement.nonce, "bytes": bytes}),
+        )
+    };
+    let made_up = "A".repeat(86);
+    for (body, wanted, code) in [
+        (decision.clone(), 400, "missing_field"),
+        (given(json!(key), json!(made_up)), 400, "bad_signature"),
+        // A good signature, by a key that is nobody's here; and in the owner's name.
+        (given(serde_json::to_value(others)?, signature.clone()), 403, "unknown_key"),
+        (given(json!(key), signature), 400, "bad_signature"),
+    ] {
         let (status, refused) = api.call(Method::POST, &approve, Some(&body)).await?;
-        assert!(status.is_client_error(), "{status} {refused:#}");
+        let found = refused["errors"][0]["code"].as_str().or(refused["code"].as_str());
+        assert_eq!((status.as_u16(), found), (wanted, Some(code)), "{refused:#}");
     }
 
     // A key of one's own is not in the roster, and a roster of one's own is nobody's.
@@ -98,15 +126,18 @@ async fn it_approves_nothing_grave_changes_no_policy_reads_no_secret_and_no_log_
         }
     }
     assert!(looked > 20, "{looked}");
-    let record = json!({"organism": roster["organism"], "old_epoch": 1, "new_epoch": 2, "size": 0, "root": "00".repeat(32)});
-    let signed = json!({"record": record, "signature": {"key": key, "bytes": made_up}});
+    let record = json!({"organism": statement.organism, "old_epoch": 1, "new_epoch": 2, "size": 0, "root": "00".repeat(32)});
+    let signed = json!({"record": record, "signature": KeySignature { key: others, proof: stranger }});
     let (status, answer) = api.call(Method::POST, RESTORES, Some(&signed)).await?;
-    assert!(status.is_client_error(), "{status} {answer:#}");
+    let found = answer["errors"][0]["code"].as_str();
+    assert_eq!((status.as_u16(), found), (400, Some("unknown_restore")), "{answer:#}");
     let restores = api.get(RESTORES).await?;
     assert_eq!(restores["items"], json!([]), "{restores:#}");
-    for path in ["/v1/governance/secrets/token", "/v1/governance/secrets/token/value"] {
+    for (path, wanted) in [("/v1/governance/secrets/token", 405), ("/v1/governance/secrets/token/value", 404)]
+    {
         let (status, answer) = api.call(Method::GET, path, None).await?;
-        assert!(status.is_client_error() && !answer.to_string().contains("Canary"), "{path}: {status}");
+        assert_eq!(status.as_u16(), wanted, "{path}: {answer:#}");
+        assert!(!answer.to_string().contains("Canary"), "{path}: {answer:#}");
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ const ROUTES: Entry[] = [
   [one(`/approve/${ID}`), { section: 'approvals', title: 'Approval', bare: true, load: () => import('../screens/Approve.svelte') }],
   [one('/schedules'), { section: 'schedules', title: 'Schedules', load: () => import('../screens/Schedules.svelte') }],
   [one('/schedules/webhooks'), { section: 'schedules', title: 'Webhooks', load: () => import('../screens/triggers/Webhooks.svelte') }],
+  [one('/schedules/events'), { section: 'schedules', title: 'Events', load: () => import('../screens/triggers/Events.svelte') }],
+  [one('/schedules/proposals'), { section: 'schedules', title: 'Proposals', load: () => import('../screens/triggers/Proposals.svelte') }],
   [one('/reviews'), { section: 'approvals', title: 'Reviews', load: () => import('../screens/Reviews.svelte') }],
   [one('/agents'), { section: 'agents', title: 'Agents', load: () => import('../screens/Agents.svelte') }],
   [one(`/agents/${ID}`), { section: 'agents', title: 'Agent', load: () => import('../screens/Agents.svelte') }],
@@ -47,6 +49,8 @@ const ROUTES: Entry[] = [
   [one('/evolution'), { section: 'evolution', title: 'Evolution', load: () => import('../screens/Evolution.svelte') }],
   [one('/cognition'), { section: 'cognition', title: 'Cognition', load: () => import('../screens/Cognition.svelte') }],
   [one('/halt'), { section: 'halt', title: 'Kill switch', load: () => import('../screens/Halt.svelte') }],
+  [one('/companion'), { section: 'companion', title: 'Companion', load: () => import('../screens/Companion.svelte') }],
+  [one('/settings/notifications'), { section: 'settings', title: 'Notifications', load: () => import('../screens/settings/Notifications.svelte') }],
   [one('/settings'), { section: 'settings', title: 'Settings', load: () => import('../screens/Settings.svelte') }],
 ];
 

@@ -68,7 +68,8 @@ class Session {
     } catch (error) {
       if (error instanceof Refused && (error.status === 401 || error.status === 403)) this.#over();
       else {
-        this.problem = said(error);
+        // That there is no answer the page says by itself.
+        this.problem = error instanceof Refused && error.status === 0 ? '' : said(error);
         this.state = 'broken';
       }
     }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ago, bytes, count, duration, short, shown, some, visible } from './text';
+import { ago, bytes, count, duration, sentence, short, shown, some, visible, withTimes } from './text';
 
 describe('text', () => {
   it('shows what hides or reorders', () => {
@@ -23,6 +23,16 @@ describe('text', () => {
     expect(ago('2030-01-01T11:59:00Z', now)).toBe('1 min ago');
     expect(ago('2030-01-01T12:00:30Z', now)).toBe('in 30 s');
     expect(ago('2030-01-01T11:59:58Z', now)).toBe('just now');
+  });
+  it('makes a sentence of what a program says', () => {
+    expect(sentence(' there is no mission `x` ')).toBe('There is no mission `x`.');
+    expect(['Done.', 'why?', 'it said “no.”', ''].map(sentence)).toEqual(['Done.', 'Why?', 'It said “no.”', '']);
+  });
+  it('writes the first moment of a text as a person does', () => {
+    const written = /^until 2[0-9] Dec 2026, \d\d:\d\d$/;
+    expect(withTimes('until 2026-12-23T06:57:32.181000Z')).toMatch(written);
+    expect(withTimes('until 2026-12-23 06:57 UTC')).toMatch(written);
+    expect(['2026-99-99T06:57:32Z', 'v2026-12-23T06:57Zulu', 'no time'].map(withTimes)).toEqual(['2026-99-99T06:57:32Z', 'v2026-12-23T06:57Zulu', 'no time']);
   });
   it('shortens lists and digests', () => {
     expect(some(['a', 'b', 'c', 'd', 'e'])).toBe('a, b, c and 2 more');

@@ -62,7 +62,30 @@ export function shortTime(time: string, now: number): string {
   const at = new Date(time);
   return at.toDateString() === new Date(now).toDateString() ? clock.format(at).slice(0, 5) : day.format(at);
 }
+/** A moment that is close by: today the time, else with its day. */
+export function nearTime(time: string, now: number): string {
+  const at = new Date(time);
+  const clocked = clock.format(at).slice(0, 5);
+  return at.toDateString() === new Date(now).toDateString() ? clocked : `${day.format(at)}, ${clocked}`;
+}
 export const millis = (time: string): string => `${clockTime(time)}.${time.slice(20, 23).padEnd(3, '0')}`;
+
+/** As a sentence: what a program says begins small and ends without a full stop. */
+export function sentence(text: string): string {
+  const trimmed = text.trim();
+  if (!trimmed) return '';
+  const begun = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  return /[.!?…:]["”’`)]?$/.test(begun) ? begun : `${begun}.`;
+}
+const minutes = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
+/** To the minute, where a second would say nothing. */
+export const minuteTime = (time: string): string => minutes.format(new Date(time));
+const STAMP = /\b(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(?:Z| UTC)(?![\w])/;
+/** The first moment in a text, as a program writes it, written as this console writes it. */
+export const withTimes = (text: string): string => text.replace(STAMP, (whole, date: string, time: string) => {
+  const read = `${date}T${time}Z`;
+  return Number.isNaN(Date.parse(read)) ? whole : minuteTime(read);
+});
 
 /** The head and tail of a digest or id. */
 export const short = (text: string, head = 8, tail = 4): string =>

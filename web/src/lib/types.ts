@@ -24,6 +24,11 @@ export type Evolution = Schemas['Evolution'];
 export type Trait = Schemas['Trait'];
 export type OrganismStatus = Schemas['OrganismStatus'];
 export type CognitionStatus = Schemas['CognitionStatus'];
+export type Beliefs = Schemas['Beliefs'];
+export type AssertedBelief = Schemas['AssertedBelief'];
+export type ErrorTaxonomy = Schemas['ErrorTaxonomy'];
+export type Remembered = Schemas['Remembered'];
+export type LearnedPlaybook = Schemas['LearnedPlaybook'];
 export type DryRun = Schemas['DryRun'];
 export type LogLine = Schemas['Line'];
 /** Something that happened, as the event stream tells it. */

@@ -23,4 +23,5 @@ export const ROOMS: Room[] = [
   { section: 'audit', title: 'Audit', short: 'Audit', icon: 'audit', keys: 'g l' },
   { section: 'evolution', title: 'Evolution', short: 'Organism', icon: 'evolution', keys: 'g e', gap: true, phone: true },
   { section: 'cognition', title: 'Cognition', short: 'Cognition', icon: 'cognition', keys: 'g c' },
+  { section: 'companion', title: 'Companion', short: 'Companion', icon: 'companion', keys: 'g o' },
 ];

@@ -18,6 +18,8 @@ export const ICONS = {
     'M8 13.5V9.5M8 9.5 4 6.5V3M8 9.5l4-3V3M8 6V2',
   cognition:
     'M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2zM8 5v3l2 1.6M5 8h.1',
+  companion:
+    'M2.5 3.5h11v7.5H8l-3 2.8V11H2.5zM5.5 6.2h5M5.5 8.4h3',
   settings:
     'M2.5 5h7M12 5h1.5M2.5 11H4M6.5 11h7M9.5 3.4v3.2M4 9.4v3.2',
   key:

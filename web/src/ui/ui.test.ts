@@ -41,9 +41,16 @@ describe('a failure', () => {
     screen.getByRole('button', { name: 'Try again' }).click();
     expect(tried).toBe(1);
     unmount();
-    render(Failure, { error: new Refused(404, { detail: 'no such mission' }), retry: () => tried++, what: 'This mission' });
+    const missing = render(Failure, { error: new Refused(404, { detail: 'no such mission' }), retry: () => tried++, what: 'This mission' });
     expect(screen.getByRole('heading').textContent).toBe('This mission does not exist');
     expect(screen.queryByRole('button')).toBeNull();
+    missing.unmount();
+  });
+  it('shows the way to where such things are, and what it was told as a sentence', () => {
+    render(Failure, { error: new Refused(404, { detail: 'there is no mission `mis_x`' }), what: 'This mission', back: ['/missions', 'To the missions'], whole: true });
+    expect(screen.getByRole('link', { name: 'To the missions' }).getAttribute('href')).toBe('/organism/missions');
+    expect(screen.getByRole('alert').textContent).toContain('There is no mission mis_x. It may have been removed');
+    expect(screen.getByText('mis_x').tagName).toBe('CODE');
   });
 });
 

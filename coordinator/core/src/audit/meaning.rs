@@ -14,7 +14,9 @@ use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::plan::Author;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
+use nexusmon_shared::trust::approval::StandingApproval;
 use nexusmon_shared::trust::checkpoint::{RestoreRecord, SignedRestore};
+use nexusmon_shared::trust::signable::Signable as _;
 use serde::Deserialize;
 
 use super::bad::Bad;
@@ -103,6 +105,9 @@ struct Activated {
     approval: String,
     digest: Digest,
     uses: u64,
+    /// What people signed. Absent in entries of versions that did not write it down.
+    #[serde(default)]
+    document: Option<Box<StandingApproval>>,
 }
 
 /// A standing approval that counts.
@@ -110,6 +115,41 @@ struct Activated {
 struct Standing {
     uses: u64,
     used: u64,
+    document: Option<Box<StandingApproval>>,
+}
+
+impl Standing {
+    /// What counts is what was signed, not what the entry says of it.
+    fn of(organism: OrganismId, activated: Activated) -> Result<Self, Bad> {
+        let Activated { digest, uses, document, .. } = activated;
+        if let Some(document) = &document {
+            let same = document.digest() == digest && u64::from(document.uses) == uses;
+            if !same || document.organism != organism || document.validate().is_err() {
+                return Err(Bad::new(
+                    "approval",
+                    "the standing approval is not the document that was signed",
+                ));
+            }
+        }
+        Ok(Self { uses, used: 0, document })
+    }
+
+    /// What the document bounds and the log can tell of one use; the rest each agent checks itself.
+    fn covers(&self, id: &str, rank: Rank, at: Timestamp) -> Result<(), Bad> {
+        let Some(document) = &self.document else { return Ok(()) };
+        if rank > document.max_rank {
+            let most = document.max_rank;
+            return Err(Bad::new(
+                "approval",
+                format!("rank {rank} work under {id}, which covers up to {most}"),
+            ));
+        }
+        if at > document.expires_at {
+            let end = document.expires_at;
+            return Err(Bad::new("approval", format!("a dispatch at {at} under {id}, which ended at {end}")));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Deserialize)]
@@ -163,9 +203,10 @@ impl Meaning {
                 self.rosters.changed(self.organism, at, body(entry)?)
             }
             "standing.activated" => {
-                let Activated { approval, digest, uses } = body(entry)?;
-                self.acts.enough(&approval, &digest)?;
-                self.standing.insert(entry.subject.to_string(), Standing { uses, used: 0 });
+                let activated: Activated = body(entry)?;
+                self.acts.enough(&activated.approval, &activated.digest)?;
+                let standing = Standing::of(self.organism, activated)?;
+                self.standing.insert(entry.subject.to_string(), standing);
                 Ok(())
             }
             "standing.revoked" => {
@@ -322,7 +363,8 @@ impl Meaning {
         if self.halted {
             return Err(Bad::new("halt", "a dispatch while the kill switch was pulled"));
         }
-        let standing = granted.standing.as_deref().map(|id| self.spend(id, granted.number)).transpose()?;
+        let standing =
+            granted.standing.as_deref().map(|id| self.spend(id, &granted, time(entry)?)).transpose()?;
         let mission = self.mission(entry)?;
         let plan = granted.plan_digest;
         if mission.plan != Some(plan) {
@@ -350,13 +392,15 @@ impl Meaning {
     }
 
     /// A use of a standing approval that counts, in turn and within what was signed.
-    fn spend(&mut self, id: &str, number: Option<u64>) -> Result<(), Bad> {
+    fn spend(&mut self, id: &str, granted: &task::Granted<'_>, at: Timestamp) -> Result<(), Bad> {
         let Some(standing) = self.standing.get_mut(id) else {
             return Err(Bad::new("approval", format!("a dispatch under {id}, which does not count")));
         };
+        standing.covers(id, granted.rank, at)?;
         standing.used += 1;
+        let number = granted.number;
         if standing.used > standing.uses || number != Some(standing.used) {
-            let Standing { uses, used } = standing;
+            let Standing { uses, used, .. } = standing;
             let reason = format!("use {number:?} of {id}, which is number {used} of {uses}");
             return Err(Bad::new("approval", reason));
         }
@@ -430,4 +474,62 @@ fn subject<T: std::str::FromStr>(entry: &Entry<'_>) -> Result<T, Bad> {
         .subject
         .parse()
         .map_err(|_| Bad::new("body", format!("`{}` is not what {} is about", entry.subject, entry.action)))
+}
+
+#[cfg(test)]
+mod tests {
+    use nexusmon_shared::selector::Selector;
+    use serde_json::json;
+
+    use super::*;
+
+    const ORGANISM: OrganismId = OrganismId::from_bits(1);
+    const END: Timestamp = Timestamp::from_micros(1_000_000);
+
+    fn document() -> StandingApproval {
+        StandingApproval {
+            organism: ORGANISM,
+            author: Author::Planner("p".to_owned()),
+            shape: Digest::of(b"shape"),
+            input_schema: json!({}),
+            selector: Selector::default(),
+            max_rank: Rank::A,
+            expires_at: END,
+            uses: 3,
+        }
+    }
+
+    fn activated(digest: Digest, uses: u64, document: Option<&StandingApproval>) -> Activated {
+        let text = json!({"approval": "apr", "digest": digest, "uses": uses, "document": document});
+        serde_json::from_value(text).unwrap()
+    }
+
+    #[test]
+    fn a_standing_approval_counts_as_it_was_signed() {
+        let signed = document();
+        let digest = signed.digest();
+        Standing::of(ORGANISM, activated(digest, 3, Some(&signed))).unwrap();
+        // Of versions that did not write it down.
+        Standing::of(ORGANISM, activated(digest, 3, None)).unwrap();
+        for (organism, digest, uses, said) in [
+            (ORGANISM, digest, 4, signed.clone()),
+            (ORGANISM, Digest::of(b"other"), 3, signed.clone()),
+            (ORGANISM, digest, 3, StandingApproval { max_rank: Rank::B, ..signed.clone() }),
+            (OrganismId::from_bits(2), digest, 3, signed.clone()),
+        ] {
+            assert!(Standing::of(organism, activated(digest, uses, Some(&said))).is_err());
+        }
+        let grave = StandingApproval { max_rank: Rank::S, ..signed };
+        assert!(Standing::of(ORGANISM, activated(grave.digest(), 3, Some(&grave))).is_err(), "never S");
+    }
+
+    #[test]
+    fn a_use_stays_within_the_document() {
+        let signed = document();
+        let standing = Standing::of(ORGANISM, activated(signed.digest(), 3, Some(&signed))).unwrap();
+        standing.covers("sta", Rank::A, END).unwrap();
+        let late = Timestamp::from_micros(END.as_micros() + 1);
+        assert!(standing.covers("sta", Rank::A, late).is_err());
+        assert!(standing.covers("sta", Rank::S, END).is_err());
+    }
 }

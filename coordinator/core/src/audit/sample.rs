@@ -181,6 +181,7 @@ impl Log<'_> {
             ceiling: None,
             verified_runs: 0,
             eligible: 1,
+            foresight: crate::policy::Foresight::default(),
         };
         let question = Question {
             about,

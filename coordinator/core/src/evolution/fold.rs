@@ -35,58 +35,78 @@ impl Organism {
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 struct Marks {
     suspended: Option<(String, Timestamp, u64)>,
     disabled: Option<PrincipalId>,
     granted: Option<(PrincipalId, Timestamp)>,
 }
 
-/// Recomputes everything from the ledger, in its order. Each mission counts once; what was taken back counts nothing,
-/// and a mission taken back cannot count again.
-pub fn fold<'a>(entries: impl IntoIterator<Item = &'a LedgerEntry>, now: Timestamp) -> Organism {
-    let mut counted: HashMap<MissionId, u64> = HashMap::new();
-    let mut taken_back: HashSet<MissionId> = HashSet::new();
-    // XP ever earned, which taking back does not lower: what a suspension counts from.
-    let mut earned = 0_u64;
-    let mut marks: BTreeMap<Trait, Marks> = BTreeMap::new();
-    for LedgerEntry { at, entry } in entries {
+/// The ledger up to some entry. Each mission counts once; what was taken back counts nothing, and a mission taken back
+/// cannot count again.
+#[derive(Debug, Clone, Default)]
+pub struct Folded {
+    counted: HashMap<MissionId, u64>,
+    taken_back: HashSet<MissionId>,
+    /// XP ever earned, which taking back does not lower: what a suspension counts from.
+    earned: u64,
+    marks: BTreeMap<Trait, Marks>,
+}
+
+impl Folded {
+    /// Takes the next entry, in the order of the ledger.
+    pub fn add(&mut self, LedgerEntry { at, entry }: &LedgerEntry) {
         match entry {
             Entry::Verified { mission, xp, .. } => {
-                if !taken_back.contains(mission) && !counted.contains_key(mission) {
-                    counted.insert(*mission, *xp);
-                    earned = earned.saturating_add(*xp);
+                if !self.taken_back.contains(mission) && !self.counted.contains_key(mission) {
+                    self.counted.insert(*mission, *xp);
+                    self.earned = self.earned.saturating_add(*xp);
                 }
             }
             Entry::TakenBack { mission, .. } => {
-                counted.remove(mission);
-                taken_back.insert(*mission);
+                self.counted.remove(mission);
+                self.taken_back.insert(*mission);
             }
             Entry::Suspended { r#trait, evidence } => {
-                marks.entry(*r#trait).or_default().suspended = Some((evidence.clone(), *at, earned));
+                let marks = self.marks.entry(*r#trait).or_default();
+                marks.suspended = Some((evidence.clone(), *at, self.earned));
+                // Whoever granted it had not seen this evidence; with it they may grant it again.
+                marks.granted = None;
             }
-            Entry::Disabled { r#trait, by } => marks.entry(*r#trait).or_default().disabled = Some(*by),
-            Entry::Enabled { r#trait, .. } => marks.entry(*r#trait).or_default().disabled = None,
+            Entry::Disabled { r#trait, by } => self.marks.entry(*r#trait).or_default().disabled = Some(*by),
+            Entry::Enabled { r#trait, .. } => self.marks.entry(*r#trait).or_default().disabled = None,
             Entry::Granted { r#trait, by, until } => {
-                marks.entry(*r#trait).or_default().granted = Some((*by, *until));
+                self.marks.entry(*r#trait).or_default().granted = Some((*by, *until));
             }
         }
     }
-    let verified = counted.len() as u64;
-    let stage = Stage::at(verified);
-    let next_stage = stage.next();
-    let view = |name: Trait| {
-        let found = marks.remove(&name).unwrap_or_default();
-        trait_view(name, stage, verified, &found, earned, now)
-    };
-    Organism {
-        stage,
-        xp: counted.values().fold(0, |sum: u64, xp| sum.saturating_add(*xp)),
-        verified,
-        next_stage,
-        missions_to_next: next_stage.map_or(0, |next| next.threshold().saturating_sub(verified)),
-        traits: Trait::ALL.into_iter().map(view).collect(),
+
+    /// What that comes to now: grants and suspensions end with time.
+    pub fn organism(&self, now: Timestamp) -> Organism {
+        let verified = self.counted.len() as u64;
+        let stage = Stage::at(verified);
+        let next_stage = stage.next();
+        let unmarked = Marks::default();
+        let view = |name: Trait| {
+            let marks = self.marks.get(&name).unwrap_or(&unmarked);
+            trait_view(name, stage, verified, marks, self.earned, now)
+        };
+        Organism {
+            stage,
+            xp: self.counted.values().fold(0, |sum: u64, xp| sum.saturating_add(*xp)),
+            verified,
+            next_stage,
+            missions_to_next: next_stage.map_or(0, |next| next.threshold().saturating_sub(verified)),
+            traits: Trait::ALL.into_iter().map(view).collect(),
+        }
     }
+}
+
+/// Recomputes everything from the ledger, in its order.
+pub fn fold<'a>(entries: impl IntoIterator<Item = &'a LedgerEntry>, now: Timestamp) -> Organism {
+    let mut folded = Folded::default();
+    entries.into_iter().for_each(|entry| folded.add(entry));
+    folded.organism(now)
 }
 
 fn trait_view(

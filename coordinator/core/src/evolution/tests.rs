@@ -78,6 +78,17 @@ fn the_operator_overrides_in_both_directions() {
     assert!(!fold(&entries, day(4)).may(Trait::SelfEvolve));
 }
 
+#[test]
+fn a_grant_ends_where_evidence_speaks_against_it() {
+    let by = PrincipalId::from_bits(1);
+    let grant = |at| LedgerEntry { at, entry: Entry::Granted { r#trait: Trait::Recall, by, until: day(9) } };
+    let suspended = Entry::Suspended { r#trait: Trait::Recall, evidence: "three failures".into() };
+    let mut entries = vec![grant(day(0)), LedgerEntry { at: day(1), entry: suspended }];
+    assert_eq!(state(&fold(&entries, day(1)), Trait::Recall), &TraitState::Locked);
+    entries.push(grant(day(2)));
+    assert!(fold(&entries, day(2)).may(Trait::Recall), "granted in the face of it");
+}
+
 fn completion() -> Completion {
     Completion {
         status: MissionStatus::Succeeded,

@@ -22,6 +22,10 @@ pub fn apply(state: &State, command: Command, now: Timestamp) -> Result<Transiti
     }
     match command {
         Command::PlanReady(gate) => plan_ready(state, gate, now),
+        Command::Plan { owner, deadline } => match state {
+            State::NeedsPlan { .. } => to(State::Planning { owner, deadline }, vec![]),
+            _ => Err(not_now(state, "not_planless", "planners are asked for a mission that needs a plan")),
+        },
         Command::NoPlan { reason } => match state {
             State::Planning { .. } => to(State::NeedsPlan { reason }, vec![]),
             _ => Err(not_now(state, "planning", "only a mission being planned can be left without a plan")),

@@ -159,6 +159,7 @@ fn command() -> impl Strategy<Value = MissionCommand> {
             MissionCommand::PlanReady(Gate { digest: digest(n), ..gate(verdict, start) })
         }),
         Just(MissionCommand::NoPlan { reason: "x".into() }),
+        Just(MissionCommand::Plan { owner: "n".into(), deadline: now() }),
         (0_u8..3, start).prop_map(|(n, start)| MissionCommand::Approve { digest: digest(n), start }),
         (0_u8..3).prop_map(|n| MissionCommand::Reject { digest: digest(n), by: by() }),
         Just(MissionCommand::Expire),

@@ -16,10 +16,10 @@ use super::{
     BoundPlan, BoundTask, Invalid, PlanFacts, PlanRequest, machines, parameters, resolve_agent, secrets,
     task_checks,
 };
-use crate::lease;
 use crate::risk::{Bound, Ranked, assess};
+use crate::{lease, sub_mission};
 
-const DEFAULT_TIMEOUT: Span = Span::from_secs(3600);
+pub(crate) const DEFAULT_TIMEOUT: Span = Span::from_secs(3600);
 const DEFAULT_BACKOFF: Span = Span::from_secs(5);
 const DEFAULT_JITTER: f64 = 0.2;
 /// Mistakes reported at once; a plan with more is answered with the first ones.
@@ -41,6 +41,7 @@ pub fn bind(request: &PlanRequest<'_>, facts: &PlanFacts<'_>) -> Result<BoundPla
         }
         task_checks::check(index, draft, known, &mut errors);
         secrets::check(index, draft, facts.secrets, &mut errors);
+        sub_mission::check(index, draft, &mut errors);
         if let Some(known) = known {
             parameters::check(index, draft, known, &mut errors);
         }

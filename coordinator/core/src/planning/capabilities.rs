@@ -9,8 +9,10 @@ use nexusmon_shared::manifest::{CapabilitySpec, Manifest};
 use nexusmon_shared::schema::Schema;
 use serde_json::{Value, json};
 
-/// Capabilities every agent brings; no plan is pinned to their version.
-pub(super) const BUILT_IN: [&str; 3] = ["shell.run", "script.run", "core.noop"];
+use crate::sub_mission;
+
+/// Capabilities every agent brings, and the one the coordinator has; no plan is pinned to their version.
+pub(super) const BUILT_IN: [&str; 4] = ["shell.run", "script.run", "core.noop", sub_mission::CAPABILITY];
 
 /// A capability with who provides it.
 #[derive(Clone)]
@@ -125,17 +127,18 @@ fn built_in() -> Vec<CapabilitySpec> {
     });
     BUILT_IN
         .into_iter()
-        .zip([Some(shell), Some(script), None])
+        .zip([Some(shell), Some(script), None, Some(sub_mission::parameters())])
         .filter_map(|(name, params)| Some(built_in_spec(name.parse().ok()?, params)))
         .collect()
 }
 
 fn built_in_spec(name: Capability, params: Option<Value>) -> CapabilitySpec {
-    let idempotent = (name.as_str() == "core.noop").then_some(true);
+    let idempotent = (name.plugin() == "core").then_some(true);
     CapabilitySpec {
         description: match name.as_str() {
             "shell.run" => "Runs a shell script in a fresh workspace",
             "script.run" => "Runs a script with an interpreter in a fresh workspace",
+            sub_mission::CAPABILITY => "Runs a playbook as a mission of its own and waits for its end",
             _ => "Does nothing: for measuring",
         }
         .to_owned(),

@@ -8,12 +8,13 @@ use nexusmon_shared::schema::Schema;
 use nexusmon_shared::trust::approval::{OpenLeafError, close_draft, close_line};
 use serde_json::{Map, Value, json};
 
+use super::follow_up::{self, FollowUp};
 use super::mission_body::parse_mission;
 use super::{BoundPlan, Invalid, MissionDraft};
 
 const MAX_DESCRIPTION_BYTES: usize = 4096;
 /// Beside those of a mission's body.
-const OWN: [&str; 3] = ["name", "description", "input_schema"];
+const OWN: [&str; 4] = ["name", "description", "input_schema", "then"];
 
 /// A playbook as people write it, every field read.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,8 @@ pub struct Playbook {
     pub input_schema: Value,
     /// The mission it makes, its inputs open.
     pub mission: MissionDraft,
+    /// What should follow a mission made from it.
+    pub then: Vec<FollowUp>,
 }
 
 /// `name` or `name@version`.
@@ -48,7 +51,7 @@ impl std::str::FromStr for PlaybookRef {
     }
 }
 
-/// Reads a playbook's body: `name`, `description`, `input_schema`, and what a mission has.
+/// Reads a playbook's body: `name`, `description`, `input_schema`, `then`, and what a mission has.
 pub fn parse_playbook(body: &Value) -> Result<Playbook, Vec<Invalid>> {
     let Some(fields) = body.as_object() else {
         return Err(vec![Invalid::new("", "wrong_type", "a playbook is a JSON object")]);
@@ -88,6 +91,7 @@ pub fn parse_playbook(body: &Value) -> Result<Playbook, Vec<Invalid>> {
     if mission.get("tasks").is_none_or(Value::is_null) {
         errors.push(Invalid::new("", "missing_field", "a playbook needs `tasks`"));
     }
+    let then = follow_up::parse(fields.get("then"), &mut errors);
     let mission = match parse_mission(&Value::Object(mission)) {
         Ok(mission) => Some(mission),
         Err(more) => {
@@ -100,7 +104,7 @@ pub fn parse_playbook(body: &Value) -> Result<Playbook, Vec<Invalid>> {
     }
     match (name, input_schema, mission) {
         (Some(name), Some(input_schema), Some(mission)) if errors.is_empty() => {
-            Ok(Playbook { name, description, input_schema, mission })
+            Ok(Playbook { name, description, input_schema, mission, then })
         }
         _ => {
             errors.truncate(super::task_body::MAX_READ_ERRORS);

@@ -44,6 +44,44 @@ impl AuthorKind {
     }
 }
 
+/// What is predicted of a plan, and how far predictions came true: for gates that want both. In coarse steps, so that
+/// questions repeat. What says nothing yet says the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Foresight {
+    /// Percent, in steps of five.
+    pub predicted_success: u32,
+    /// Predictions scored in the last thirty days: 0, 10, 20 … 100, which is "or more".
+    pub predictions_scored: u32,
+    /// Their Brier score in thousandths, in steps of ten; 1000 where nothing is scored.
+    pub brier: u32,
+}
+
+impl Default for Foresight {
+    fn default() -> Self {
+        Self { predicted_success: 0, predictions_scored: 0, brier: 1000 }
+    }
+}
+
+impl Foresight {
+    /// Of scored predictions; what one plan's is comes with [`Self::of_plan`].
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 and 1000")]
+    pub fn of(scored: u64, brier: Option<f64>) -> Self {
+        let scored = u32::try_from(scored.min(100)).unwrap_or(100) / 10 * 10;
+        let brier = brier.map_or(1000, |brier| (brier.clamp(0.0, 1.0) * 100.0).ceil() as u32 * 10);
+        Self { predicted_success: 0, predictions_scored: scored, brier }
+    }
+
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 and 100")]
+    pub fn of_plan(self, success: f64) -> Self {
+        Self { predicted_success: (success.clamp(0.0, 1.0) * 20.0).floor() as u32 * 5, ..self }
+    }
+
+    fn says_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Circumstances of a mission.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PolicyContext {
@@ -56,6 +94,9 @@ pub struct PolicyContext {
     pub verified_runs: u32,
     /// People who may approve, less the author (the author where nobody else may).
     pub eligible: u32,
+    /// Absent in questions that were asked before there was any.
+    #[serde(default, skip_serializing_if = "Foresight::says_nothing")]
+    pub foresight: Foresight,
 }
 
 impl PolicyContext {
@@ -67,6 +108,7 @@ impl PolicyContext {
             ceiling: None,
             verified_runs: 0,
             eligible: 1,
+            foresight: Foresight::default(),
         }
     }
 }
@@ -132,6 +174,9 @@ pub(super) fn context(asked: &Question) -> Option<Context> {
         ("author", RestrictedExpression::new_string(about.author.as_str().to_owned())),
         ("ceiling", rank(about.ceiling.unwrap_or(Rank::S))),
         ("verified_runs", long(about.verified_runs)),
+        ("predicted_success", long(about.foresight.predicted_success)),
+        ("predictions_scored", long(about.foresight.predictions_scored)),
+        ("brier", long(about.foresight.brier)),
     ]);
     Context::from_pairs(fields.into_iter().map(|(name, value)| (name.to_owned(), value))).ok()
 }

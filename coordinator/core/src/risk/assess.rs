@@ -11,6 +11,7 @@ use nexusmon_shared::sandbox::{Profile, Sandbox};
 use nexusmon_shared::selector::Selector;
 
 use crate::secrets::{Bindings, Using};
+use crate::sub_mission;
 
 use super::{Assessment, BlastRadius, RankReason, TaskRisk};
 
@@ -50,7 +51,7 @@ pub fn assess(tasks: &[Ranked<'_>], order: &[u32], requested: Rank) -> Assessmen
     for at in order.iter().map(|at| *at as usize) {
         let Some(task) = tasks.get(at) else { continue };
         let upstream = task.depends_on.iter().any(|before| carries.get(*before as usize) == Some(&true));
-        carries[at] = upstream || sees_host(&task.spec.sandbox);
+        carries[at] = upstream || sees_host(&task.spec.sandbox) || reaches_out(task.spec);
         risks[at] = Some(rank_one(task, upstream, handed.get(at)));
     }
     let risks: Vec<TaskRisk> = risks
@@ -110,9 +111,16 @@ fn secret_reasons(
     reasons
 }
 
+/// Whether a mission this task starts may, without people being asked, speak to the network or see a host: what it is
+/// handed counts as sent, and what it hands back as seen.
+fn reaches_out(spec: &TaskSpec) -> bool {
+    sub_mission::is_sub_mission(&spec.uses) && sub_mission::ceiling(&spec.with) >= Rank::C
+}
+
 fn rank_one(task: &Ranked<'_>, upstream: bool, handed: Option<&BTreeSet<&Name>>) -> TaskRisk {
     let Ranked { spec, declared, .. } = task;
-    let effects = spec.effects.union(declared.effects).union(implied(&spec.sandbox));
+    let mut effects = spec.effects.union(declared.effects).union(implied(&spec.sandbox));
+    effects.network |= reaches_out(spec);
     let mut reasons = Vec::new();
     let mut raise = |rank: Rank, code: &'static str, message: String| {
         if rank > Rank::E {
@@ -120,6 +128,10 @@ fn rank_one(task: &Ranked<'_>, upstream: bool, handed: Option<&BTreeSet<&Name>>)
         }
     };
     raise(declared.risk_level, "manifest", format!("`{}` declares rank {}", spec.uses, declared.risk_level));
+    if sub_mission::is_sub_mission(&spec.uses) {
+        let rank = sub_mission::ceiling(&spec.with);
+        raise(rank, "sub_mission", format!("it may start a mission of rank {rank}"));
+    }
     let has_inputs = !spec.inputs.is_empty();
     let floor = spec.sandbox.rank_floor(has_inputs);
     raise(floor, "sandbox", sandbox_words(&spec.sandbox, has_inputs));

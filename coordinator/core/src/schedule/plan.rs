@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use nexusmon_shared::id::{AgentId, MissionId};
 
+use crate::beliefs::Beta;
+
 use super::explain::explain_class;
 use super::limits::Limits;
 use super::matching::{Fit, fits};
 use super::{AgentView, Candidate, ClassId, DemandClass, Grant, LimitUse, Reason, SchedulePlan, Snapshot};
 
 /// Decides grants and reasons. Deterministic, and greedy in the candidates' order: each task goes to the fitting agent
-/// with the most free slots (ties by id), so work spreads. Every agent is matched to a class once; the rest costs the
+/// with the better record, where beliefs are used, then with the most free slots (ties by id), so work spreads. Every agent is matched to a class once; the rest costs the
 /// logarithm of the number of agents per task.
 pub fn plan(snapshot: &Snapshot) -> SchedulePlan {
     let mut answer = SchedulePlan::default();
@@ -25,8 +27,9 @@ pub fn plan(snapshot: &Snapshot) -> SchedulePlan {
     answer
 }
 
-/// Room on one agent; more free slots first, then the lower id.
-type Room = (u32, u32, Reverse<AgentId>, Reverse<usize>);
+/// Room on one agent: a free slot before one that may only be sent ahead, then the better band, then more room, then the
+/// lower id.
+type Room = (u8, u8, u32, u32, Reverse<AgentId>, Reverse<usize>);
 
 struct Round<'s> {
     snapshot: &'s Snapshot,
@@ -95,16 +98,16 @@ impl<'s> Round<'s> {
         let heap = self.fitting.entry(id).or_insert_with(|| {
             let agents = snapshot.agents.iter().enumerate();
             let fitting = agents.filter(|(_, agent)| fits(id, class, agent) == Fit::Fits);
-            fitting.map(|(at, agent)| entry(room[at], agent, at)).collect()
+            fitting.map(|(at, agent)| entry(room[at], band(snapshot, id, agent), agent, at)).collect()
         });
         loop {
-            let (slots, prefetch, _, Reverse(at)) = *heap.peek()?;
+            let (_, band, slots, prefetch, _, Reverse(at)) = *heap.peek()?;
             let agent = snapshot.agents.get(at)?;
             let (free, ahead) = room.get_mut(at)?;
             if (slots, prefetch) != (*free, *ahead) {
                 // Another class took room here since: put the entry where it belongs now.
                 heap.pop();
-                heap.push(entry((*free, *ahead), agent, at));
+                heap.push(entry((*free, *ahead), band, agent, at));
                 continue;
             }
             match (*free, *ahead) {
@@ -115,7 +118,7 @@ impl<'s> Round<'s> {
             }
             let left = (*free, *ahead);
             heap.pop();
-            heap.push(entry(left, agent, at));
+            heap.push(entry(left, band, agent, at));
             return Some(agent);
         }
     }
@@ -138,6 +141,11 @@ fn room(agent: &AgentView) -> (u32, u32) {
     (slots, agent.prefetch.min(left - slots))
 }
 
-fn entry((slots, prefetch): (u32, u32), agent: &AgentView, at: usize) -> Room {
-    (slots, prefetch, Reverse(agent.id), Reverse(at))
+fn band(snapshot: &Snapshot, class: ClassId, agent: &AgentView) -> u8 {
+    snapshot.bands.get(&class).and_then(|bands| bands.get(&agent.id)).copied().unwrap_or(Beta::BEST_BAND)
+}
+
+fn entry((slots, prefetch): (u32, u32), band: u8, agent: &AgentView, at: usize) -> Room {
+    let kind = if slots > 0 { 2 } else { u8::from(prefetch > 0) };
+    (kind, band, slots, prefetch, Reverse(agent.id), Reverse(at))
 }

@@ -61,6 +61,17 @@ fn of(tasks: u128, class: DemandClass, agents: Vec<AgentView>) -> Snapshot {
     }
 }
 
+#[test]
+fn a_better_record_comes_before_more_room_and_never_before_a_free_slot() {
+    let mut snapshot = of(4, class(), vec![agent(1, 3), agent(2, 1), agent(3, 1)]);
+    snapshot.bands = BTreeMap::from([(ClassId(1), BTreeMap::from([(AgentId::from_bits(1), 1)]))]);
+    let got: Vec<u128> = plan(&snapshot).grants.iter().map(|grant| grant.agent.to_bits()).collect();
+    assert_eq!(got, [2, 3, 1, 1], "the others first, then whoever has room");
+    snapshot.bands.clear();
+    let got: Vec<u128> = plan(&snapshot).grants.iter().map(|grant| grant.agent.to_bits()).collect();
+    assert_eq!(got, [1, 1, 1, 2], "without beliefs the least loaded");
+}
+
 fn reason(class: DemandClass, agents: Vec<AgentView>) -> Reason {
     let answer = plan(&of(1, class, agents));
     assert!(answer.grants.is_empty());

@@ -170,8 +170,12 @@ pub fn snapshot() -> impl Strategy<Value = Snapshot> {
     let classes = prop::collection::vec(class(), 1..4);
     let candidates = prop::collection::vec((0_usize..4, 0_u128..3, 0_u8..6), 0..24);
     let held = prop::option::of((0_u32..3, 1_u32..4));
-    (agents, classes, candidates, held, prop::bool::weighted(0.05), 0_u32..12).prop_map(
-        |(agents, classes, candidates, held, halted, budget_left)| Snapshot {
+    // What is believed of agents changes who is preferred, and nothing else.
+    let bands =
+        prop::collection::btree_map(0_i64..4, prop::collection::btree_map(0_u128..6, 0_u8..4, 0..6), 0..4);
+    let halted = prop::bool::weighted(0.05);
+    (agents, classes, candidates, held, halted, 0_u32..12, bands).prop_map(
+        |(agents, classes, candidates, held, halted, budget_left, bands)| Snapshot {
             halted,
             candidates: (0_u128..)
                 .zip(candidates)
@@ -191,6 +195,13 @@ pub fn snapshot() -> impl Strategy<Value = Snapshot> {
                 .collect(),
             rates: BTreeMap::new(),
             disabled: HashSet::new(),
+            bands: bands
+                .into_iter()
+                .map(|(class, of)| {
+                    let of = of.into_iter().map(|(agent, band)| (AgentId::from_bits(agent), band)).collect();
+                    (ClassId(class), of)
+                })
+                .collect(),
         },
     )
 }

@@ -4,9 +4,9 @@ use nexusmon_shared::name::Name;
 use nexusmon_shared::time::Span;
 use serde_json::{Map, Value, json};
 
-use super::mapping;
 use super::step::{CatchUp, Overlap, Rule};
 use super::timetable::Timetable;
+use super::{event_mapping, mapping};
 use crate::planning::fields::Fields;
 use crate::planning::{Invalid, MissionDraft, parse_mission};
 
@@ -14,15 +14,24 @@ const MAX_WORK_BYTES: usize = 1024 * 1024;
 /// What the inputs of a schedule's playbook may ask for.
 pub const WORK_OF_SCHEDULES: [&str; 4] = ["due", "local", "date", "name"];
 
+/// What the inputs of a trigger's playbook may ask for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Values<'a> {
+    /// `${{ trigger.… }}` of these names, as whole values.
+    LookedUp(&'a [&'a str]),
+    /// CEL over `event`.
+    OfEvent,
+}
+
 /// The body of a mission with the values of a firing left open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Work(pub Map<String, Value>);
 
 impl Work {
-    /// From `playbook` and `inputs`, or from `mission`; `known` are the values a firing has.
+    /// From `playbook` and `inputs`, or from `mission`; `values` is what a firing has.
     pub(crate) fn read(
         fields: &mut Fields<'_, '_>,
-        known: &[&str],
+        values: Values<'_>,
         errors: &mut Vec<Invalid>,
     ) -> Option<Self> {
         let (playbook, inputs, mission) =
@@ -68,7 +77,11 @@ impl Work {
             errors.push(Invalid::new(prefix, "too_large", message));
         }
         let open = body.get("inputs").and_then(Value::as_object).cloned().unwrap_or_default();
-        let wrong = mapping::check(&open, known).err().into_iter().flatten();
+        let wrong = match values {
+            Values::LookedUp(known) => mapping::check(&open, known),
+            Values::OfEvent => event_mapping::check(&open),
+        };
+        let wrong = wrong.err().into_iter().flatten();
         let wrong = wrong.chain(parse_mission(&Value::Object(body.clone())).err().into_iter().flatten());
         errors.extend(wrong.map(|one| Invalid { pointer: format!("{prefix}{}", one.pointer), ..one }));
         (errors.len() == before).then_some(Self(body))
@@ -76,9 +89,21 @@ impl Work {
 
     /// The mission of one firing: its values put into the inputs.
     pub fn filled(&self, context: &Value) -> Result<MissionDraft, Vec<Invalid>> {
+        self.with_inputs(|inputs| Ok(mapping::fill(inputs, context)))
+    }
+
+    /// The mission that an event makes: expressions of its inputs evaluated over it.
+    pub fn filled_from(&self, event: &Value) -> Result<MissionDraft, Vec<Invalid>> {
+        self.with_inputs(|inputs| event_mapping::fill(inputs, event))
+    }
+
+    fn with_inputs(
+        &self,
+        fill: impl FnOnce(&Map<String, Value>) -> Result<Map<String, Value>, Vec<Invalid>>,
+    ) -> Result<MissionDraft, Vec<Invalid>> {
         let mut body = self.0.clone();
         if let Some(Value::Object(inputs)) = body.get("inputs") {
-            let filled = mapping::fill(inputs, context);
+            let filled = fill(inputs)?;
             body.insert("inputs".to_owned(), Value::Object(filled));
         }
         parse_mission(&Value::Object(body))
@@ -113,7 +138,7 @@ pub fn parse_schedule(body: &Value) -> Result<NewSchedule, Vec<Invalid>> {
         ahead: fields.read::<Span>("ahead").unwrap_or_default(),
     };
     let paused = fields.read("paused").unwrap_or(false);
-    let work = Work::read(&mut fields, &WORK_OF_SCHEDULES, &mut of_work);
+    let work = Work::read(&mut fields, Values::LookedUp(&WORK_OF_SCHEDULES), &mut of_work);
     fields.finish(&[]);
     errors.append(&mut of_work);
     let timetable = match rule.check() {

@@ -128,7 +128,7 @@ fn read_cron(text: &str) -> Result<Cron, String> {
     })
 }
 
-fn read_zone(name: &str) -> Option<(&'static str, TimeZone)> {
+pub(crate) fn read_zone(name: &str) -> Option<(&'static str, TimeZone)> {
     if name.len() > MAX_ZONE_BYTES {
         return None;
     }

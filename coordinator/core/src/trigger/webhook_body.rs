@@ -3,7 +3,7 @@
 use nexusmon_shared::name::Name;
 use serde_json::Value;
 
-use super::schedule_body::Work;
+use super::schedule_body::{Values, Work};
 use crate::planning::Invalid;
 use crate::planning::fields::Fields;
 
@@ -63,7 +63,7 @@ pub fn parse_webhook(body: &Value) -> Result<NewWebhook, Vec<Invalid>> {
     let format: Option<Format> = fields.require("format");
     let events: Vec<String> = fields.read("events").unwrap_or_default();
     let paused = fields.read("paused").unwrap_or(false);
-    let work = Work::read(&mut fields, &WORK_OF_WEBHOOKS, &mut of_work);
+    let work = Work::read(&mut fields, Values::LookedUp(&WORK_OF_WEBHOOKS), &mut of_work);
     fields.finish(&[]);
     errors.append(&mut of_work);
     let plain =

@@ -2,6 +2,7 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
+use http::HeaderMap;
 use nexusmon_shared::id::MissionId;
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::rank::Rank;
@@ -9,6 +10,7 @@ use nexusmon_shared::rank::Rank;
 use super::shape::{self, time};
 use crate::http::Web;
 use crate::http::access::Known;
+use crate::http::idempotency;
 use crate::http::json::Json;
 use crate::http::problem::Problem;
 use crate::service::missions::bulk as service;
@@ -117,7 +119,8 @@ pub(in crate::http) struct BulkAnswer {
 /// Run, pause, resume, cancel or run again many missions
 ///
 /// First as a trial, which answers what would happen to each, and `frozen`. Then with that, for exactly those missions:
-/// one that is something else by now is left alone. Up to rank C.
+/// one that is something else by now is left alone. Up to rank C. Running them again needs an `Idempotency-Key`: without
+/// one, the same request sent twice would make every mission twice.
 #[utoipa::path(
     post, path = "/v1/engine/bulk", tag = "engine", operation_id = "missions_bulk", request_body = Bulk,
     responses((status = 200, body = BulkAnswer)),
@@ -125,6 +128,7 @@ pub(in crate::http) struct BulkAnswer {
 pub(in crate::http) async fn act(
     State(web): State<Web>,
     Known(caller): Known,
+    headers: HeaderMap,
     Json(Bulk { act, missions, dry_run, frozen }): Json<Bulk>,
 ) -> Result<Answer<BulkAnswer>, Problem> {
     let missions = missions.into_iter().map(|BulkMission { id, status }| (id, status));
@@ -148,6 +152,12 @@ pub(in crate::http) async fn act(
         let message = "is needed: try the act first (`dry_run: true`), it answers one";
         Problem::field("/frozen", "required", message)
     })?;
+    // The others change nothing a second time: each names the status it was tried with.
+    if matches!(act, BulkAct::Rerun) && !headers.contains_key(idempotency::HEADER) {
+        let message =
+            "is needed to run missions again, so that a request that is sent twice makes none twice";
+        return Err(Problem::field("Idempotency-Key", "required", message));
+    }
     let outcomes = service::act(&web.app, &caller, act.into(), missions.collect(), &frozen).await?;
     let items = outcomes.into_iter().map(Into::into).collect();
     Ok(Answer(BulkAnswer { act, dry_run: false, items, frozen: None, valid_until: None }))

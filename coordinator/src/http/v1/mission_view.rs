@@ -6,6 +6,7 @@ use nexusmon_shared::mission::{MissionFailure, MissionState};
 use nexusmon_shared::rank::Rank;
 use serde_json::{Map, Value};
 
+use super::mission_planning::MissionPlanning;
 use super::shape::{self, Author, json, maybe, time};
 use super::task_view::Task;
 use crate::service::missions as service;
@@ -118,6 +119,8 @@ pub(in crate::http) struct Mission {
     approval: Option<MissionApproval>,
     review: Option<MissionReview>,
     prediction: Option<Prediction>,
+    /// How its goal became a plan, or what would help; null where planners were never asked.
+    planning: Option<MissionPlanning>,
     xp_awarded: Option<u32>,
     priority: i32,
     #[schema(value_type = super::mission_body::Budget)]
@@ -128,6 +131,8 @@ pub(in crate::http) struct Mission {
     #[schema(value_type = Object)]
     inputs: Map<String, Value>,
     rerun_of: Option<String>,
+    /// The task this mission is, of another mission.
+    parent: Option<ParentTask>,
     created_by: String,
     created_at: String,
     /// When it begins by itself.
@@ -135,6 +140,13 @@ pub(in crate::http) struct Mission {
     started_at: Option<String>,
     deadline: Option<String>,
     finished_at: Option<String>,
+}
+
+/// A task that is a mission.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct ParentTask {
+    mission: String,
+    task_id: String,
 }
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -218,7 +230,9 @@ impl From<service::MissionView> for Mission {
             artifacts,
             approval,
             review,
+            parent,
             prediction,
+            planning,
             budget,
             start_at,
             deadline,
@@ -251,6 +265,7 @@ impl From<service::MissionView> for Mission {
             approval: approval.map(|id| MissionApproval { id: id.to_string(), digest: asked, decide_by }),
             review: review.map(|id| MissionReview { id: id.to_string() }),
             prediction: prediction.map(Into::into),
+            planning: planning.map(Into::into),
             xp_awarded: summary.xp_awarded,
             priority: summary.priority,
             budget: json(&budget),
@@ -258,6 +273,10 @@ impl From<service::MissionView> for Mission {
             metadata,
             inputs,
             rerun_of: summary.rerun_of,
+            parent: parent.map(|(mission, task)| ParentTask {
+                mission: mission.to_string(),
+                task_id: task.to_string(),
+            }),
             created_by: summary.created_by,
             created_at: summary.created_at,
             start_at: maybe(start_at),

@@ -36,6 +36,27 @@ pub(in crate::http) struct NewPlaybook {
     labels: Option<std::collections::BTreeMap<String, String>>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
+    /// What should follow a mission made from it, at most 8. The system proposes it, and begins it by itself only with
+    /// `AUTONOMOUS_CHAIN`.
+    then: Option<Vec<FollowUp>>,
+}
+
+/// What should follow.
+#[expect(dead_code, reason = "it only documents what the service reads")]
+#[derive(utoipa::ToSchema)]
+pub(in crate::http) struct FollowUp {
+    /// The end it is for: `succeeded` or `failed`.
+    on: String,
+    /// CEL over `event`: `event.mission`, `event.failure`, `event.tasks.<id>.outputs`.
+    #[schema(rename = "if")]
+    condition: Option<String>,
+    /// `name` or `name@version`.
+    playbook: String,
+    /// May hold CEL over `event`.
+    #[schema(value_type = Option<Object>)]
+    inputs: Option<Value>,
+    /// For people.
+    why: Option<String>,
 }
 
 /// One version of a playbook.

@@ -36,6 +36,8 @@ pub(in crate::http) struct Task {
     skip_reason: Option<Value>,
     /// Cancelled while nobody knows whether it happened.
     effect_unknown: bool,
+    /// The mission it began and waits for.
+    sub_mission: Option<String>,
     waiting: Option<Waiting>,
     progress: Option<Progress>,
     started_at: Option<String>,
@@ -99,6 +101,7 @@ impl From<service::TaskView> for Task {
             cause,
             skip_reason,
             effect_unknown,
+            sub_mission,
             waiting,
             progress,
             started_at,
@@ -119,6 +122,7 @@ impl From<service::TaskView> for Task {
             cause,
             skip_reason: skip_reason.as_ref().map(json),
             effect_unknown,
+            sub_mission: sub_mission.map(|id| id.to_string()),
             waiting: waiting.map(Into::into),
             progress: progress.map(|service::Progress { fraction, text }| Progress { fraction, text }),
             started_at: maybe(started_at),

@@ -43,7 +43,7 @@ pub(super) async fn invite(app: &App, caller: &Caller, invite: NewInvite) -> Res
         Some(address) => address.clone(),
         None => Address::from(app.agent_address()),
     };
-    let pin = app.keyring.authority.pin();
+    let pin = app.keyring.authorities.get().current.pin();
     let token = JoinToken::new(address, id, secret, pin, owner_key(app)).to_string();
     let row = InviteRow {
         id,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nexusmon_core::schedule::Availability;
 use nexusmon_shared::capability::Capability;
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::{Facts, SUSPECT_AFTER};
 use nexusmon_store::{AgentRow, AgentState};
 
@@ -31,6 +32,11 @@ pub(in crate::service) fn presence(app: &App, agent: nexusmon_shared::id::AgentI
 /// What the scheduler sees of an agent, by its row alone.
 pub(in crate::service) fn profile_of(agent: &AgentRow) -> crate::app::sessions::Profile {
     profile(agent, &HelloRecord::read(agent).unwrap_or_default())
+}
+
+/// Of the authority that an agent trusts and has its certificate of, as it said in its newest Hello.
+pub(in crate::service) fn authority_of(agent: &AgentRow) -> Option<Digest> {
+    HelloRecord::read(agent)?.authority
 }
 
 /// Reads all agents anew: at start, and when another node has changed some.
@@ -156,7 +162,7 @@ pub(in crate::service) fn view(
         certificate_expires_at: row.certificate_until,
         enrollment: EnrollmentView {
             identity_key: row.identity_key,
-            authority: app.keyring.authority.pin().to_string(),
+            authority: app.keyring.authorities.get().current.pin().to_string(),
             words: row.words.filter(|_| row.confirmed_at.is_none()),
             confirmed_at: row.confirmed_at,
             confirmed_by: row.confirmed_by,

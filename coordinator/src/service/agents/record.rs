@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::JournalId;
 use nexusmon_shared::manifest::Manifest;
 use nexusmon_shared::message::{Hello, LocalPolicy};
@@ -27,6 +28,9 @@ pub(in crate::service) struct HelloRecord {
     /// Number of the roster it holds; 0: none.
     #[serde(default)]
     pub roster: u64,
+    /// Of the authority that it trusts and has its certificate of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Digest>,
 }
 
 impl Default for HelloRecord {
@@ -46,6 +50,7 @@ impl Default for HelloRecord {
             },
             paused: false,
             roster: 0,
+            authority: None,
         }
     }
 }
@@ -63,6 +68,7 @@ impl HelloRecord {
             local_policy: hello.local_policy.clone(),
             paused: hello.paused,
             roster: hello.roster,
+            authority: hello.authority,
         }
     }
 

@@ -22,7 +22,7 @@ use crate::app::sessions::{Live, MOST_PREFETCH, Opened, Outgoing, Profile};
 use crate::error::{Error, Result};
 use crate::service::unit::{Actor, After, Unit, attempt_of};
 use crate::service::unlock::Over;
-use crate::service::{finish, roster, settled, standing, unlock};
+use crate::service::{authorities, finish, roster, settled, standing, unlock};
 
 /// What a Hello led to.
 struct Agreed {
@@ -54,6 +54,7 @@ pub(super) async fn open(app: &App, agent: AgentId, hello: Hello) -> Result<(Liv
         )])
     })?;
     let record = HelloRecord::of(&hello);
+    let trusted = (hello.authority, hello.authorities);
     let unit_app = app.clone();
     let input = (agent, hello, record);
     let agreed: Agreed = app
@@ -79,6 +80,7 @@ pub(super) async fn open(app: &App, agent: AgentId, hello: Hello) -> Result<(Liv
     live.hold(agreed.adopted.iter().copied());
     crate::service::halt::greet(app, &live);
     crate::service::flags::tell(app, &live);
+    authorities::greet(app, &live, trusted);
     for signed in agreed.rosters {
         live.offer(CoordinatorMessage::Roster(signed));
     }
@@ -179,7 +181,7 @@ async fn agree(
         ("agent", agent.to_string()),
         None,
         json!({"session": opened.session, "journal": hello.journal, "build": hello.build,
-            "roster": hello.roster, "held": hello.held.len(), "stale": reconciled.0.len(), "adopted": reconciled.1.len()}),
+            "roster": hello.roster, "authority": hello.authority, "held": hello.held.len(), "stale": reconciled.0.len(), "adopted": reconciled.1.len()}),
     );
     unit.tx.wake(Topic::Fleet);
     let rosters = roster::lacking(app, unit.tx, hello.roster).await?;

@@ -156,16 +156,25 @@ pub(super) fn summary(kind: ApprovalSubject, body: &Value) -> String {
         ApprovalSubject::PolicyChange => format!("another set of policies: {why}"),
         ApprovalSubject::Release => format!("release of the kill switch: {why}"),
         ApprovalSubject::TraitGrant => {
-            format!("trait {} until {}: {why}", text(&act["trait"]), text(&act["until"]))
+            format!("trait {} until {}: {why}", text(&act["trait"]), minute(&act["until"]))
         }
         ApprovalSubject::Budget => format!("other budget for {}: {why}", text(&act["mission"])),
         ApprovalSubject::Standing => format!(
             "standing approval: {} uses up to rank {} until {}",
             body["uses"],
             text(&body["max_rank"]),
-            text(&body["expires_at"])
+            minute(&body["expires_at"])
         ),
         _ => String::new(),
+    }
+}
+
+/// A moment of a document, to the minute: a line for people has no use for microseconds.
+fn minute(value: &Value) -> String {
+    let text = value.as_str().unwrap_or_default();
+    match (text.get(..16), text.ends_with('Z')) {
+        (Some(head), true) => format!("{} UTC", head.replace('T', " ")),
+        _ => text.to_owned(),
     }
 }
 
@@ -234,4 +243,20 @@ pub(super) async fn carried_out(app: &App) -> Result<()> {
     dispatch::refresh(app).await?;
     dispatch::wake(app);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_for_people_says_the_minute() {
+        let body = json!({"uses": 2, "max_rank": "A", "expires_at": "2031-12-23T06:57:32.181000Z"});
+        assert_eq!(
+            summary(ApprovalSubject::Standing, &body),
+            "standing approval: 2 uses up to rank A until 2031-12-23 06:57 UTC"
+        );
+        let act = json!({"comment": "why", "act": {"trait": "recall", "until": "soon"}});
+        assert_eq!(summary(ApprovalSubject::TraitGrant, &act), "trait recall until soon: why");
+    }
 }

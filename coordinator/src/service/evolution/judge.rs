@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use nexusmon_core::evolution::{Award, Completion, Entry, award};
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::id::MissionId;
+use nexusmon_shared::id::{MissionId, PrincipalId};
 use nexusmon_shared::plan::{Author, TaskSpec};
+use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::canonical;
 use nexusmon_store::{AwardRow, Connection, MissionRow, NewLedgerRow, ReviewState, TraceRow};
@@ -45,6 +46,7 @@ pub(in crate::service) fn judge_soon(app: &App) {
 /// Awards what has become verified: at once, once reviewed, or (A and S) a day after; an idempotent activation. Gives
 /// how many missions were counted.
 pub async fn settle(app: &App) -> Result<usize> {
+    super::uses::watch(app).await?;
     let (mut counted, mut after) = (0, None);
     loop {
         let missions = app.store.read().await?.missions_to_judge(after, BATCH).await?;
@@ -88,7 +90,7 @@ async fn judge(unit: &mut Unit<'_>, ids: &[MissionId]) -> Result<usize> {
             (Some(shape), Some(inputs)) => Some(Digest::of(format!("{shape} {inputs}").as_bytes())),
             (shape, _) => shape,
         };
-        let mut completion = completion(unit.tx, row, trace).await?;
+        let mut completion = completion(unit.tx, row, trace, unit.app.system).await?;
         if let Some(fingerprint) = fingerprint {
             let in_batch = entries.iter().any(|entry: &NewLedgerRow| entry.fingerprint == Some(fingerprint));
             completion.counted_today = in_batch || unit.tx.counted_on(fingerprint, day).await?;
@@ -102,13 +104,15 @@ async fn judge(unit: &mut Unit<'_>, ids: &[MissionId]) -> Result<usize> {
             Award::Nothing { .. } => awards.push(AwardRow { mission: row.id, xp: 0 }),
             Award::Verified { xp } => {
                 awards.push(AwardRow { mission: row.id, xp: points(xp) });
-                let entry = Entry::Verified { mission: row.id, rank: row.rank, xp, shape: row.shape };
-                entries.push(NewLedgerRow { fingerprint, ..ledger(&entry, row, points(xp), unit.now)? });
+                let rank = completion.rank;
+                let entry = Entry::Verified { mission: row.id, rank, xp, shape: row.shape };
+                entries
+                    .push(NewLedgerRow { fingerprint, ..ledger(&entry, row, rank, points(xp), unit.now)? });
                 unit.audit_mission(
                     &super::super::unit::Actor::system(),
                     "evolution.verified",
                     row.id,
-                    json!({"xp": xp, "rank": row.rank, "shape": row.shape}),
+                    json!({"xp": xp, "rank": rank, "shape": row.shape}),
                 );
             }
         }
@@ -126,7 +130,9 @@ pub(in crate::service) async fn take_back(unit: &mut Unit<'_>, row: &MissionRow,
         return Ok(());
     }
     let entry = Entry::TakenBack { mission: row.id, reason: reason.to_owned() };
-    unit.tx.append_ledger(&[ledger(&entry, row, -lost, unit.now)?]).await?;
+    let trace = unit.tx.traces(&[row.id]).await?.pop();
+    let rank = trace.and_then(|trace| trace.rank).unwrap_or(row.rank);
+    unit.tx.append_ledger(&[ledger(&entry, row, rank, -lost, unit.now)?]).await?;
     unit.audit(
         SYSTEM,
         "evolution.taken_back",
@@ -137,14 +143,15 @@ pub(in crate::service) async fn take_back(unit: &mut Unit<'_>, row: &MissionRow,
     Ok(())
 }
 
-fn ledger(entry: &Entry, row: &MissionRow, xp: i64, now: Timestamp) -> Result<NewLedgerRow> {
+/// `rank` as assessed: what was requested beyond it earned nothing.
+fn ledger(entry: &Entry, row: &MissionRow, rank: Rank, xp: i64, now: Timestamp) -> Result<NewLedgerRow> {
     let body = canonical::to_bytes(entry).map_err(Error::internal)?;
     let verified = matches!(entry, Entry::Verified { .. });
     Ok(NewLedgerRow {
         kind: if verified { "verified" } else { "taken_back" }.to_owned(),
         subject: row.id.to_string(),
         mission: Some(row.id),
-        rank: Some(row.rank),
+        rank: Some(rank),
         xp,
         fingerprint: row.shape,
         day: now.as_micros() / DAY_MICROS,
@@ -153,19 +160,33 @@ fn ledger(entry: &Entry, row: &MissionRow, xp: i64, now: Timestamp) -> Result<Ne
     })
 }
 
-async fn completion(read: &mut Connection, row: &MissionRow, trace: &TraceRow) -> Result<Completion> {
+/// Whether a person wrote it; what the system thought of itself was not.
+fn by_person(row: &MissionRow, system: PrincipalId) -> bool {
+    matches!(row.author.0, Author::Person(person) if person != system)
+}
+
+async fn completion(
+    read: &mut Connection,
+    row: &MissionRow,
+    trace: &TraceRow,
+    system: PrincipalId,
+) -> Result<Completion> {
     let review = read.review_of(row.id).await?.map(|review| review.state);
+    // People said yes to it: after the fact, or before it began.
+    let accepted =
+        matches!(review, Some(ReviewState::Accepted | ReviewState::Covered)) || row.rank.needs_approval();
     let left_something = left_something(read, row, trace).await?;
     Ok(Completion {
         status: row.status,
-        rank: row.rank,
+        // What was requested beyond it earns nothing.
+        rank: trace.rank.unwrap_or(row.rank),
         finished_at: row.finished_at.unwrap_or(row.created_at),
         executed: u32::try_from(trace.executed).unwrap_or(u32::MAX),
         left_something,
         rejected: review == Some(ReviewState::Rejected),
         reviewed: matches!(review, Some(ReviewState::Accepted | ReviewState::Covered)),
         rerun: row.rerun_of.is_some(),
-        by_person: matches!(row.author.0, Author::Person(_)),
+        by_person: accepted || by_person(row, system),
         counted_today: false,
     })
 }

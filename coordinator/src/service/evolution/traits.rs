@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::super::unit::{Actor, Unit};
 use super::super::{Caller, approvals, auth, consent};
-use super::{TraitView, organism, traits};
+use super::{TraitView, organism, traits, uses};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -112,6 +112,23 @@ async fn keep(
         Entry::Granted { r#trait, until, .. } => ("granted", "trait.granted", *r#trait, Some(*until)),
         _ => return Err(Error::internal("not an entry about a trait that people make")),
     };
+    append(unit, kind, wanted, entry).await?;
+    if kind == "disabled" {
+        unit.tx.void_pending(ApprovalSubject::TraitGrant, Some(wanted.name()), unit.now).await?;
+    }
+    let body = json!({"until": until, "comment": comment, "approval": approval});
+    unit.audit(actor.0.clone(), action, ("trait", wanted.name().to_owned()), None, body);
+    unit.tx.wake(Topic::Governance);
+    uses::hold_lost(unit).await
+}
+
+/// An entry of the ledger about a trait.
+pub(super) async fn append(
+    unit: &mut Unit<'_>,
+    kind: &'static str,
+    wanted: Trait,
+    entry: &Entry,
+) -> Result<()> {
     let row = NewLedgerRow {
         kind: kind.to_owned(),
         subject: wanted.name().to_owned(),
@@ -124,12 +141,6 @@ async fn keep(
         body: canonical::of(entry).map_err(Error::internal)?,
     };
     unit.tx.append_ledger(&[row]).await?;
-    if kind == "disabled" {
-        unit.tx.void_pending(ApprovalSubject::TraitGrant, Some(wanted.name()), unit.now).await?;
-    }
-    let body = json!({"until": until, "comment": comment, "approval": approval});
-    unit.audit(actor.0.clone(), action, ("trait", wanted.name().to_owned()), None, body);
-    unit.tx.wake(Topic::Governance);
     Ok(())
 }
 

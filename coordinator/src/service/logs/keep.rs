@@ -280,13 +280,27 @@ pub(super) async fn seal_abandoned(app: &App, log: Arc<OpenLog>) -> Result<()> {
     Ok(())
 }
 
-/// Forgets a log: rows, then bytes.
-pub(super) async fn purge(app: &App, key: AttemptRef) -> Result<()> {
-    let blobs = app.store.write("forgetting a log", move |tx| {
-        Box::pin(async move { Ok::<_, Error>(tx.delete_segments(key).await?) })
-    });
-    for blob in blobs.await? {
-        app.blobs.delete_segment(&blob).await?;
+/// Segments whose bytes are forgotten before the next are read.
+const PURGED_AT_ONCE: u32 = 500;
+
+/// Forgets a log: bytes, then rows. Without its row nobody would know of a segment's bytes any more.
+pub(super) async fn purge(app: &App, key: AttemptRef) -> Result<bool> {
+    let mut from = 0;
+    loop {
+        let some = app.store.read().await?.segments_from_byte(key, from, PURGED_AT_ONCE).await?;
+        let Some(last) = some.last() else { break };
+        from = last.start_byte + last.length;
+        for segment in &some {
+            app.blobs.delete_segment(&segment.blob).await?;
+        }
     }
-    Ok(())
+    if from == 0 {
+        return Ok(false);
+    }
+    app.store
+        .write("forgetting a log", move |tx| {
+            Box::pin(async move { Ok::<_, Error>(tx.delete_segments(key).await?) })
+        })
+        .await?;
+    Ok(true)
 }

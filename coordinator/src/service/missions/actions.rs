@@ -10,11 +10,12 @@ use super::{MissionView, Stopped};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::service::Caller;
+use crate::service::planning;
 use crate::service::transition::{self, Halted};
 use crate::service::unit::{Actor, Unit};
 
 /// `action` and why are written down; with `seen`, only while the mission is what it was then.
-pub(super) async fn act(
+pub(in crate::service) async fn act(
     app: &App,
     caller: &Caller,
     id: MissionId,
@@ -62,6 +63,11 @@ fn named(error: Error, approval: Option<Value>) -> Error {
 }
 
 pub(super) async fn run(app: &App, caller: &Caller, id: MissionId) -> Result<MissionView> {
+    let row = super::read::mission(&mut app.store.read().await?, id).await?;
+    if row.status == MissionStatus::NeedsPlan {
+        planning::again(app, caller, id).await?;
+        return super::get(app, id).await;
+    }
     act(app, caller, id, MissionCommand::Run, ("mission.started", Value::Null), None).await?;
     super::get(app, id).await
 }

@@ -4,11 +4,14 @@ mod told;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
+use nexusmon_core::evolution::Trait;
 use nexusmon_core::mission::{MissionEffect, Start};
 use nexusmon_core::planning::{BoundTask, MissionDraft};
 use nexusmon_core::policy::Verdict;
 use nexusmon_core::schedule::{ClassId, DemandClass};
+use nexusmon_core::sub_mission;
 use nexusmon_shared::id::{MissionId, TaskId};
 use nexusmon_shared::mission::MissionState;
 use nexusmon_shared::plan::Author;
@@ -27,12 +30,9 @@ use crate::app::classes;
 use crate::error::{Error, Result};
 use crate::service::unit::{Actor, After, Unit};
 use crate::service::unlock::{self, Missions};
-use crate::service::{Caller, classes as interning, dispatch, playbooks, standing};
-
-/// Why a goal alone stays without a plan, and what would help.
-pub(in crate::service) const NO_PLANNER: &str = "nothing here can turn a goal into tasks yet: no playbook matches, \
-there is no memory to recall from and no model is configured. Give the mission a plan with PUT \
-/v1/engine/missions/{id}/plan, or create it with `tasks`";
+use crate::service::{
+    Caller, Origin, classes as interning, dispatch, evolution, planning, playbooks, standing,
+};
 
 /// A mission that only has to be written.
 #[derive(Debug, Clone)]
@@ -87,7 +87,10 @@ pub(in crate::service) fn mission_row(
         Start::Manual => (nexusmon_store::Start::Manual, None),
         Start::At(at) => (nexusmon_store::Start::At, Some(at)),
     };
-    let state = MissionState::NeedsPlan { reason: NO_PLANNER.to_owned() };
+    // Without a plan planners are asked: by this very node where somebody waits for the answer, else by whoever is first.
+    let waits = !caller.origin.is_trigger() && caller.origin != Origin::System;
+    let owner = if waits { app.config.node.as_str() } else { "" };
+    let state = planning::as_state(owner, now + if waits { planning::lease(app) } else { Duration::ZERO });
     MissionRow {
         id,
         goal: draft.goal.clone(),
@@ -284,10 +287,20 @@ pub(in crate::service) async fn prepare(
     draft: Arc<MissionDraft>,
     rerun_of: Option<MissionId>,
 ) -> Result<Prepared> {
+    prepare_as(app, caller, prepare::author_of(caller), draft, rerun_of).await
+}
+
+/// As [`prepare`], where the plan is somebody else's text.
+pub(in crate::service) async fn prepare_as(
+    app: &App,
+    caller: &Caller,
+    author: Author,
+    draft: Arc<MissionDraft>,
+    rerun_of: Option<MissionId>,
+) -> Result<Prepared> {
     let (draft, made_of) = playbooks::resolve(app, draft).await?;
     let now = app.clock.now();
     let id = app.rng.with(|rng| MissionId::new(now, rng));
-    let author = prepare::author_of(caller);
     let mut row = mission_row(app, caller, id, &draft, &author, now);
     row.rerun_of = rerun_of;
     let document = DocumentRow {
@@ -316,7 +329,7 @@ pub(in crate::service) async fn prepare(
     if draft.tasks.is_none() {
         return Ok(prepared);
     }
-    let mut under = Under { made_of, only: None };
+    let mut under = Under { made_of, ..Under::default() };
     let mut judged =
         prepare::judge(app, caller, id, author.clone(), Arc::clone(&draft), under.clone()).await?;
     let mut covered = None;
@@ -448,6 +461,7 @@ fn unlock_simple(app: &App, judged: &Judged, prepared: &mut Prepared, now: Times
             && spec.for_each.is_none()
             && spec.on.same_as.is_none()
             && spec.inputs.is_empty()
+            && !sub_mission::is_sub_mission(&spec.uses)
             && !grave;
         let parameters = if simple { unlock::root_parameters(spec, &mission) } else { Ok(None) };
         match parameters {
@@ -532,6 +546,12 @@ pub(in crate::service) async fn insert(
     unit.tx.index_documents(&documents).await?;
     for prepared in batch {
         told::audit(&mut unit, prepared);
+        let row = &prepared.new.mission;
+        let covered = prepared.inputs.as_ref().is_some_and(|inputs| inputs.standing.is_some());
+        if covered && Origin::names_unasked(&row.origin) {
+            // Should the trait be gone by now, the unit that grants asks again and finds nothing approved.
+            evolution::used(&mut unit, Trait::OperatorFusion, evolution::Use::help(row.id)).await?;
+        }
         unit.after.ready.extend(prepared.ready.iter().copied());
         if prepared.new.mission.start_at.is_some() || prepared.new.mission.deadline.is_some() {
             unit.timer();
@@ -563,6 +583,9 @@ pub(in crate::service) async fn insert(
         super::super::finish::settle_missions(&mut unit, &mut missions, &touched).await?;
     }
     unit.tx.wake(nexusmon_store::Topic::Missions);
+    if batch.iter().any(|prepared| prepared.new.plan.is_none()) {
+        app.planning.wake.notify_one();
+    }
     dispatch::grant_along(&mut unit).await?;
     let created = batch
         .iter()

@@ -14,14 +14,17 @@ use crate::error::{Error, Result};
 use crate::service::dispatch::offline_views;
 use crate::service::{Caller, playbooks};
 
+const NO_PLAN: &str =
+    "a dry run judges a plan: give `tasks` or a `playbook`; planners are asked where a mission is created";
+
 pub(super) async fn dry_run(app: &App, caller: &Caller, mission: NewMission) -> Result<DryRun> {
     let (draft, made_of) = playbooks::resolve(app, mission.0).await?;
     if draft.tasks.is_none() {
-        return Err(Error::field("/tasks", "required", super::create::NO_PLANNER));
+        return Err(Error::field("/tasks", "required", NO_PLAN));
     }
     // Never stored: the digest of a dry run is nobody's.
     let id = MissionId::from_bits(0);
-    let under = prepare::Under { made_of, only: None };
+    let under = prepare::Under { made_of, ..prepare::Under::default() };
     let judged = prepare::judge(app, caller, id, prepare::author_of(caller), draft, under).await?;
     let agents = offline_views(app);
     let assessment = &judged.bound.assessment;

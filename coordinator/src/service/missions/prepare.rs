@@ -24,6 +24,7 @@ use nexusmon_shared::trust::approval;
 use nexusmon_shared::trust::plan_digest::seal;
 use serde_json::{Value, json};
 
+use super::super::planning;
 use super::super::playbooks::MadeOf;
 use super::super::{Caller, Origin, Role};
 use crate::app::App;
@@ -71,6 +72,10 @@ pub(in crate::service) struct Under {
     pub made_of: Option<Arc<MadeOf>>,
     /// Only these machines, which a standing approval names.
     pub only: Option<Selector>,
+    /// Of this shape so far; only plans by machines hang on it.
+    pub verified_runs: u32,
+    /// Found by this planner: policies see a plan by a machine, whoever its author is.
+    pub planner: Option<planning::Kind>,
 }
 
 /// Binds, ranks, seals and judges a plan.
@@ -127,15 +132,6 @@ fn judge_now(
     };
     let plan = Plan { header, tasks: bound.specs() };
     let sealed = seal(&plan).map_err(Error::internal)?;
-    let context = PolicyContext {
-        author: AuthorKind::of(&author),
-        principal: caller.principal.to_string(),
-        ceiling: caller.rank_ceiling,
-        verified_runs: 0,
-        eligible: eligible(app, &author),
-    };
-    let question = Question::of(&bound.assessment, &context);
-    let decision = policy.set.answer(&question);
     let expected: Vec<_> = bound
         .tasks
         .iter()
@@ -156,6 +152,16 @@ fn judge_now(
     };
     let prediction = predict(&expected, &app.history.of_capabilities());
     let prediction = app.history.of_shape(&shape).unwrap_or(prediction);
+    let context = PolicyContext {
+        author: under.planner.map_or_else(|| AuthorKind::of(&author), |_| AuthorKind::Planner),
+        principal: caller.principal.to_string(),
+        ceiling: caller.rank_ceiling,
+        verified_runs: under.verified_runs,
+        eligible: eligible(app, &author),
+        foresight: app.beliefs.foresight().of_plan(prediction.success),
+    };
+    let question = Question::of(&bound.assessment, &context);
+    let decision = policy.set.answer(&question);
     let leaves = sealed
         .leaves
         .into_iter()

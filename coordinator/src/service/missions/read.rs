@@ -12,6 +12,7 @@ use super::{ArtifactRef, EngineStats, MissionFilter, MissionSummary, MissionView
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::service::dispatch::offline_views;
+use crate::service::planning::planning_of;
 use crate::service::{Page, PageRequest};
 
 /// Tasks shown with a mission.
@@ -45,7 +46,9 @@ pub(super) async fn get(app: &App, id: MissionId) -> Result<MissionView> {
     view.artifacts = artifacts(&mut read, id).await?;
     view.approval = read.pending_approvals_of(&[id]).await?.first().map(|approval| approval.id);
     view.review = read.review_of(id).await?.map(|review| review.id);
+    view.parent = read.sub_mission(id).await?.map(|link| (link.parent, link.task));
     view.prediction = read.prediction_of(id).await?.as_ref().map(views::prediction);
+    view.planning = planning_of(&mut read, id).await?;
     Ok(view)
 }
 

@@ -9,13 +9,14 @@ use nexusmon_shared::mission::{MissionState, ResumeTo};
 use nexusmon_shared::plan::TaskDraft;
 use nexusmon_shared::rank::Rank;
 use nexusmon_store::MissionRow;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::prepare::{self, Judged};
 use super::{MissionView, create};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::service::Caller;
+use crate::service::playbooks::MadeOf;
 use crate::service::transition;
 use crate::service::unit::{Actor, Unit};
 
@@ -48,7 +49,7 @@ pub(super) async fn replace(
                 check_version(&row, if_match)?;
                 check_state(&row)?;
                 row.author = nexusmon_store::Json(author);
-                put(&mut unit, &actor, row, &judged).await?;
+                put(&mut unit, &actor, row, &judged, None, Value::Null).await?;
                 unit.finish().await
             })
         })
@@ -58,7 +59,15 @@ pub(super) async fn replace(
     super::get(app, id).await
 }
 
-async fn put(unit: &mut Unit<'_>, actor: &Actor, mut row: MissionRow, judged: &Judged) -> Result<()> {
+/// Writes a judged plan for a locked mission; `about` goes into the audit trail beside it.
+pub(in crate::service) async fn put(
+    unit: &mut Unit<'_>,
+    actor: &Actor,
+    mut row: MissionRow,
+    judged: &Judged,
+    made_of: Option<&MadeOf>,
+    about: Value,
+) -> Result<()> {
     let before = row.plan_digest;
     let gate = prepare::gate(judged, start_of(&row), false);
     let transition = nexusmon_core::mission::apply(&row.state.0, MissionCommand::PlanReady(gate), unit.now)?;
@@ -67,6 +76,9 @@ async fn put(unit: &mut Unit<'_>, actor: &Actor, mut row: MissionRow, judged: &J
     let rows = create::plan_rows_in(unit, &row, judged, row.plan_revision, &ids).await?;
     unit.tx.replace_plan(row.id, &rows.plan, &rows.tasks, &rows.edges).await?;
     unit.tx.forget_mission_inputs(row.id).await?;
+    if let Some(made_of) = made_of {
+        unit.tx.insert_mission_inputs(&[made_of.row(row.id, judged, None)?]).await?;
+    }
     row.rank = prepare::rank(judged);
     row.shape = Some(judged.shape);
     row.plan_digest = Some(judged.sealed.digest);
@@ -74,15 +86,18 @@ async fn put(unit: &mut Unit<'_>, actor: &Actor, mut row: MissionRow, judged: &J
     row.tasks_open = row.tasks_total;
     let prediction = create::prediction_row(&row, judged, &ids, unit.now);
     unit.tx.insert_predictions(&[prediction]).await?;
-    unit.audit_mission(
-        actor,
-        "mission.planned",
-        row.id,
-        json!({"from": row.status.as_str(), "to": transition.state.status().as_str(), "rank": row.rank,
+    let mut body = json!({"from": row.status.as_str(), "to": transition.state.status().as_str(), "rank": row.rank,
             "plan_digest": row.plan_digest, "replaces": before, "revision": row.plan_revision,
             "policies": judged.decision.policies, "judged": prepare::recorded(judged),
-            "author": row.author.0}),
-    );
+            "author": row.author.0});
+    if let (Some(made_of), Some(body)) = (made_of, body.as_object_mut()) {
+        body.insert("playbook".to_owned(), json!(made_of.reference()));
+        body.insert("inputs_digest".to_owned(), json!(made_of.inputs_digest));
+    }
+    if let (Value::Object(about), Some(body)) = (about, body.as_object_mut()) {
+        body.extend(about);
+    }
+    unit.audit_mission(actor, "mission.planned", row.id, body);
     transition::enter(unit, &mut row, transition.state, transition.effects, Some(&judged.decision.policies))
         .await
         .map(drop)
@@ -98,7 +113,9 @@ fn check_version(row: &MissionRow, if_match: Option<u64>) -> Result<()> {
 
 fn check_state(row: &MissionRow) -> Result<()> {
     match &row.state.0 {
-        MissionState::NeedsPlan { .. }
+        // Whoever has a plan need not wait for a planner's.
+        MissionState::Planning { .. }
+        | MissionState::NeedsPlan { .. }
         | MissionState::AwaitingApproval { .. }
         | MissionState::Paused {
             resume_to: ResumeTo::NeedsPlan { .. } | ResumeTo::AwaitingApproval { .. },
@@ -123,7 +140,7 @@ fn start_of(row: &MissionRow) -> Start {
 }
 
 /// The mission's own fields with other tasks.
-pub(super) fn draft_of(row: &MissionRow, tasks: Vec<TaskDraft>) -> MissionDraft {
+pub(in crate::service) fn draft_of(row: &MissionRow, tasks: Vec<TaskDraft>) -> MissionDraft {
     MissionDraft {
         goal: row.goal.clone(),
         tasks: Some(tasks),

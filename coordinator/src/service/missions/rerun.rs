@@ -77,7 +77,11 @@ pub(in crate::service) fn draft_again(row: &MissionRow, leaves: &[String]) -> Re
 
 /// The leaf as somebody would write it; every default is spelled out.
 fn draft(leaf: &str) -> Result<TaskDraft> {
-    let spec: TaskSpec = serde_json::from_str(leaf).map_err(Error::internal)?;
+    Ok(draft_of_spec(serde_json::from_str(leaf).map_err(Error::internal)?))
+}
+
+/// As somebody would write it; every default is spelled out.
+pub(in crate::service) fn draft_of_spec(spec: TaskSpec) -> TaskDraft {
     let TaskSpec {
         id,
         uses,
@@ -100,7 +104,7 @@ fn draft(leaf: &str) -> Result<TaskDraft> {
         accept,
     } = spec;
     let on_causes = (!retry.on.is_empty()).then_some(retry.on);
-    Ok(TaskDraft {
+    TaskDraft {
         id,
         uses,
         with,
@@ -125,7 +129,7 @@ fn draft(leaf: &str) -> Result<TaskDraft> {
         effects,
         limits,
         accept,
-    })
+    }
 }
 
 /// An earlier task that need not run again.

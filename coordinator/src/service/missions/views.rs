@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use nexusmon_core::sub_mission;
 use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::id::TaskId;
 use nexusmon_shared::mission::{MissionState, ResumeTo};
 use nexusmon_shared::plan::PlanHeader;
-use nexusmon_store::{Connection, MissionRow, PlanRow, PredictionRow, TaskRow};
-use serde_json::{Map, Value};
+use nexusmon_shared::task::TaskStatus;
+use nexusmon_store::{ChildMission, Connection, MissionRow, PlanRow, PredictionRow, TaskRow};
+use serde_json::{Map, Value, json};
 
 use super::waiting::{self, About};
 use super::{Created, MissionSummary, MissionView, PlanView, PredictionView, Progress, TaskCounts, TaskView};
@@ -88,7 +90,9 @@ pub(super) fn bare(row: &MissionRow) -> MissionView {
         artifacts: Vec::new(),
         approval: None,
         review: None,
+        parent: None,
         prediction: None,
+        planning: None,
         budget: row.budget.0,
         start_at: row.start_at,
         deadline: row.deadline,
@@ -150,9 +154,7 @@ pub(super) fn task_view(
     let news = if live { known() } else { None };
     let started = news.as_ref().and_then(|news| news.started_at);
     let status = match row.state {
-        nexusmon_shared::task::TaskStatus::Leased if started.is_some() => {
-            nexusmon_shared::task::TaskStatus::Running
-        }
+        TaskStatus::Leased if started.is_some() => TaskStatus::Running,
         status => status,
     };
     TaskView {
@@ -171,6 +173,7 @@ pub(super) fn task_view(
         cause: row.cause.as_ref().map(|cause| cause.0.clone()),
         skip_reason: row.skip_reason,
         effect_unknown: row.effect_unknown,
+        sub_mission: None,
         waiting,
         progress: news
             .filter(|news| news.fraction.is_some() || !news.text.is_empty())
@@ -212,7 +215,33 @@ pub(in crate::service) async fn task_views(
         let why = explainer.explain(&About { row, open_needs: &open });
         views.push(task_view(app, row, needs, why));
     }
+    name_sub_missions(read, &rows, &mut views).await?;
     Ok(views)
+}
+
+/// Names the missions that tasks began: such a task runs while its mission does.
+async fn name_sub_missions(read: &mut Connection, rows: &[TaskRow], views: &mut [TaskView]) -> Result<()> {
+    let tasks: Vec<TaskId> =
+        rows.iter().filter(|row| sub_mission::is_sub_mission(&row.uses)).map(|row| row.id).collect();
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let children = read.children_of(&tasks).await?;
+    let children: HashMap<TaskId, ChildMission> =
+        children.into_iter().map(|child| (child.task, child)).collect();
+    for (row, view) in rows.iter().zip(views) {
+        let Some(child) = children.get(&row.id) else { continue };
+        view.sub_mission = Some(child.mission);
+        if row.state == TaskStatus::Pending {
+            view.status = TaskStatus::Running;
+            view.waiting = Some(super::Waiting {
+                reason: "sub_mission".to_owned(),
+                detail: json!({"mission": child.mission, "status": child.status.as_str()}),
+                text: format!("its mission {} is {}", child.mission, child.status.as_str()),
+            });
+        }
+    }
+    Ok(())
 }
 
 #[derive(serde::Deserialize)]

@@ -146,6 +146,7 @@ async fn judge(
         ceiling,
         verified_runs: 0,
         eligible: missions::eligible(app, &row.author.0),
+        foresight: app.beliefs.foresight(),
     };
     let (draft, secrets) = (Arc::new(draft), app.secrets.get());
     let work = move || {

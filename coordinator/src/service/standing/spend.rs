@@ -105,8 +105,8 @@ async fn prepare(
     made: &MissionInputsRow,
     roster: &Roster,
 ) -> Result<Option<Prepared>> {
-    let origin = if mission.created_by == unit.app.system { Origin::System } else { Origin::Api };
-    if !may(unit.tx, origin, unit.now).await? {
+    let unasked = mission.created_by == unit.app.system || Origin::names_unasked(&mission.origin);
+    if !may(unit.tx, unasked, unit.now).await? {
         return Ok(None);
     }
     let inputs: Map<String, Value> = serde_json::from_str(&made.inputs).map_err(Error::internal)?;

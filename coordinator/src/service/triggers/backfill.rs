@@ -83,6 +83,7 @@ pub async fn backfill(app: &App, caller: &Caller, id: TriggerId, wish: Backfill)
             skip_while_running: false,
             step: None,
             passed_over: 0,
+            of_event: None,
         };
         match fire::fire(app, row.clone(), occasion).await? {
             Fired::Mission(mission) => (one.result, one.mission) = ("fired", Some(mission)),

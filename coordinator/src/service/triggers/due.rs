@@ -1,6 +1,8 @@
 //! Schedules that are due: looked at every second by whoever has the duty.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicI64;
 
 use nexusmon_core::mission::Start;
 use nexusmon_core::trigger::{Clockwork, Overlap, Rule, Step, Timetable, next_step};
@@ -22,18 +24,24 @@ const SKEW: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The latest time this node's wall clock has shown: one that was set back is noticed, and at the first look nobody knows.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(Mutex<Option<Timestamp>>);
+pub(crate) struct Seen {
+    latest: Mutex<Option<Timestamp>>,
+    /// Up to where this node has looked at what happened.
+    pub(super) through: AtomicI64,
+    /// What could not be done at the look before, and how often it was tried.
+    pub(super) tried: Mutex<HashMap<String, u32>>,
+}
 
 impl Seen {
     /// Whether the clock was set back since the look before.
     fn look(&self, now: Timestamp) -> bool {
-        let mut latest = self.0.lock().expect("no holder panics");
+        let mut latest = self.latest.lock().expect("no holder panics");
         latest.replace(now).is_none_or(|latest| latest > now + SKEW)
     }
 
     /// What was to be done was not: the next look is a first one.
     fn forget(&self) {
-        *self.0.lock().expect("no holder panics") = None;
+        *self.latest.lock().expect("no holder panics") = None;
     }
 }
 
@@ -44,8 +52,8 @@ pub struct Looked {
     pub more: bool,
 }
 
-/// One activation; idempotent.
-pub async fn look(app: &App) -> Result<Looked> {
+/// Schedules that are due.
+pub(super) async fn look(app: &App) -> Result<Looked> {
     let now = app.clock.now();
     // Where the clock was set back, what is due next lies further ahead than it should.
     let all = app.triggers.look(now);
@@ -122,6 +130,7 @@ async fn one(app: &App, mut row: TriggerRow) -> Result<(usize, bool)> {
                     skip_while_running: rule.overlap == Overlap::Skip,
                     step,
                     passed_over,
+                    of_event: None,
                 };
                 match fire::fire(app, row.clone(), wanted).await? {
                     Fired::Changed => return Ok((fired, false)),

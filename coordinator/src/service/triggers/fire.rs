@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use nexusmon_core::mission::Start;
-use nexusmon_core::trigger::Work;
+use nexusmon_core::trigger::{EventRule, Work};
 use nexusmon_shared::id::{FiringId, MissionId};
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{FiringResult, FiringRow, TriggerKind, TriggerRow, TriggerState, Tx};
 use serde_json::{Value, json};
 
+use super::super::chains;
 use super::super::missions::{Prepared, insert_prepared, prepare_mission};
 use super::super::unit::{After, SYSTEM, Unit};
 use super::acting;
+use super::limits::{self, Limits};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -31,6 +33,23 @@ pub(super) struct Occasion {
     /// Schedules: decided through, and when the next step is due.
     pub step: Option<(Timestamp, Option<Timestamp>)>,
     pub passed_over: usize,
+    pub of_event: Option<OfEvent>,
+}
+
+/// What an event adds to an occasion.
+#[derive(Debug, Clone)]
+pub(super) struct OfEvent {
+    /// The audit sequence number that tells of it.
+    pub seq: i64,
+    /// When it happened.
+    pub at: Timestamp,
+    pub rule: EventRule,
+    /// The mission it happened to.
+    pub parent: Option<MissionId>,
+    /// Why, in words.
+    pub why: String,
+    /// The condition could not be evaluated.
+    pub doubt: Option<String>,
 }
 
 /// What came of it.
@@ -45,6 +64,7 @@ pub(super) enum Fired {
     Changed,
 }
 
+#[derive(Clone)]
 struct Plan {
     row: TriggerRow,
     occasion: Occasion,
@@ -56,8 +76,10 @@ struct Plan {
 
 /// Fires once. Errors are the coordinator's own; what the trigger is to blame for becomes a failed firing.
 pub(super) async fn fire(app: &App, row: TriggerRow, occasion: Occasion) -> Result<Fired> {
+    let doubt = occasion.of_event.as_ref().and_then(|event| event.doubt.clone());
     let (prepared, pause) = match acting(app, &row).await? {
         Err(why) => (Err(why), true),
+        Ok(_) if doubt.is_some() => (Err(short(&doubt.unwrap_or_default())), false),
         Ok(caller) => match prepared(app, &caller, &row, &occasion).await {
             Ok(prepared) => (Ok(Arc::new(prepared)), false),
             Err(error) if error.status() >= 500 => return Err(error),
@@ -65,19 +87,28 @@ pub(super) async fn fire(app: &App, row: TriggerRow, occasion: Occasion) -> Resu
         },
     };
     let id = app.rng.with(|rng| FiringId::new(app.clock.now(), rng));
-    let unit_app = app.clone();
     let plan = Plan { row, occasion, id, prepared, pause };
-    let (fired, after) = app
-        .store
-        .write_with("triggers.fire", plan, move |tx, plan| {
-            let app = unit_app.clone();
-            Box::pin(async move { write(&app, tx, plan).await })
-        })
-        .await?;
+    let (fired, after) = match written(app, plan.clone()).await {
+        // Refused once more whenever it is tried: that is a failed firing, too.
+        Err(error) if error.status() < 500 && plan.prepared.is_ok() => {
+            written(app, Plan { prepared: Err(short(&error.to_string())), ..plan }).await?
+        }
+        answer => answer?,
+    };
     for after in after {
         after.run_and_send(app).await;
     }
     Ok(fired)
+}
+
+async fn written(app: &App, plan: Plan) -> Result<(Fired, Vec<After>)> {
+    let unit_app = app.clone();
+    app.store
+        .write_with("triggers.fire", plan, move |tx, plan| {
+            let app = unit_app.clone();
+            Box::pin(async move { write(&app, tx, plan).await })
+        })
+        .await
 }
 
 async fn prepared(
@@ -87,7 +118,10 @@ async fn prepared(
     occasion: &Occasion,
 ) -> Result<Prepared> {
     let work = Work(serde_json::from_str(&row.work).map_err(Error::internal)?);
-    let mut draft = work.filled(&occasion.context)?;
+    let mut draft = match occasion.of_event {
+        Some(_) => work.filled_from(&occasion.context)?,
+        None => work.filled(&occasion.context)?,
+    };
     draft.start = occasion.start;
     let about = json!({"id": row.id, "kind": row.kind, "name": row.name, "occasion": occasion.name});
     draft.metadata.insert("trigger".to_owned(), about);
@@ -106,11 +140,16 @@ async fn write(app: &App, tx: &mut Tx, plan: &Plan) -> Result<(Fired, Vec<After>
         let active = occasion.by_hand || current.state == TriggerState::Active;
         // Of several looks at once the first is right.
         let step = occasion.step.is_none() || current.decided_through == row.decided_through;
-        current.version == row.version && active && step
+        let concerned = occasion.of_event.as_ref().is_none_or(|event| concerns(current, event.seq, event.at));
+        current.version == row.version && active && step && concerned
     };
     let Some(mut current) = current.filter(same) else {
         return Ok((Fired::Changed, vec![unit.finish().await?]));
     };
+    let mut limits = Limits::default();
+    if let Some(event) = &occasion.of_event {
+        limits = limits::look(&mut unit, &current, event).await?;
+    }
     let busy = match current.last_mission.filter(|_| occasion.skip_while_running) {
         Some(last) => {
             let found = unit.tx.missions(&[last]).await?;
@@ -118,7 +157,11 @@ async fn write(app: &App, tx: &mut Tx, plan: &Plan) -> Result<(Fired, Vec<After>
         }
         None => None,
     };
+    let held_back = limits.pause.clone().or_else(|| limits.skip.clone());
     let (mut fired, result, reason, mission) = match (busy, prepared) {
+        _ if held_back.is_some() => {
+            (Fired::Skipped(held_back.clone().unwrap_or_default()), FiringResult::Skipped, held_back, None)
+        }
         (Some(last), _) => {
             let why = format!("{last} still runs");
             (Fired::Skipped(why.clone()), FiringResult::Skipped, Some(why), None)
@@ -151,7 +194,8 @@ async fn write(app: &App, tx: &mut Tx, plan: &Plan) -> Result<(Fired, Vec<After>
     if let Fired::Mission(mission) = &fired {
         current.last_mission = Some(*mission);
     }
-    if *pause && fired != Fired::Already {
+    let pause = *pause || limits.pause.is_some();
+    if pause && fired != Fired::Already {
         current.state = TriggerState::Paused;
         current.next_at = None;
         current.reason.clone_from(&reason);
@@ -161,16 +205,32 @@ async fn write(app: &App, tx: &mut Tx, plan: &Plan) -> Result<(Fired, Vec<After>
         let body = json!({"occasion": occasion.name, "result": result, "reason": reason, "mission": mission,
             "due": occasion.due, "passed_over": occasion.passed_over});
         unit.audit(SYSTEM, "trigger.fired", (row.kind.as_str(), row.id.to_string()), mission, body);
-        if *pause {
-            let subject = (row.kind.as_str(), row.id.to_string());
-            unit.audit(SYSTEM, "trigger.paused", subject, None, json!({"reason": reason}));
+        let subject = (row.kind.as_str(), row.id.to_string());
+        if pause {
+            unit.audit(SYSTEM, "trigger.paused", subject.clone(), None, json!({"reason": reason}));
         }
+        if limits.alert {
+            let alert =
+                format!("the trigger `{}` is paused: {}", row.name, reason.as_deref().unwrap_or("a loop"));
+            unit.audit(SYSTEM, "alert.raised", subject, None, json!({"alert": alert}));
+        }
+    }
+    if let (Fired::Mission(mission), Some(event), Some(depth)) = (&fired, &occasion.of_event, limits.depth) {
+        let from =
+            chains::CameFrom { parent: event.parent, depth, by: row.id.to_string(), why: event.why.clone() };
+        chains::link(&mut unit, *mission, from).await?;
     }
     let mut after = vec![unit.finish().await?];
     if let (Fired::Mission(_), Ok(prepared)) = (&fired, prepared) {
         after.push(insert_prepared(app, tx, std::slice::from_ref(prepared)).await?.1);
     }
     Ok((fired, after))
+}
+
+/// Whether what happened came after the trigger was kept, changed or resumed. Entries of the log may be numbered a while
+/// after their commit: the number alone says too little.
+pub(super) fn concerns(row: &TriggerRow, seq: i64, at: Timestamp) -> bool {
+    row.since < seq && row.changed_at <= at
 }
 
 fn short(text: &str) -> String {

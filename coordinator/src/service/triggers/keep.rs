@@ -1,10 +1,13 @@
 //! What keeping a trigger is, of whatever kind: made, changed, paused, removed, each written down.
 
+use nexusmon_core::planning::PlaybookRef;
+use nexusmon_core::trigger::Work;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::TriggerId;
 use nexusmon_store::{StoreError, TriggerKind, TriggerRow, TriggerState};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::super::playbooks;
 use super::super::unit::{Actor, Unit};
 use super::{Caller, known};
 use crate::app::App;
@@ -29,6 +32,13 @@ pub(super) async fn create(app: &App, caller: &Caller, acts: Acts, row: TriggerR
             let app = unit_app.clone();
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
+                let mut row = row.clone();
+                if row.kind == TriggerKind::Event {
+                    // What was written down before does not concern it.
+                    row.since = unit.tx.newest_seq().await?;
+                    row.changed_at = unit.now;
+                }
+                let row = &row;
                 if unit.tx.trigger_count(acts.kind).await? >= MOST {
                     let detail = format!("there are {MOST} of them already: remove one first");
                     return Err(Error::conflict("too_many", detail));
@@ -64,6 +74,10 @@ pub(super) async fn edit(
                     return Err(Error::PreconditionFailed { current: row.version.to_string() });
                 }
                 change(&mut row)?;
+                if kind == TriggerKind::Event {
+                    // Changed or resumed, it listens from here on.
+                    row.since = unit.tx.newest_seq().await?;
+                }
                 row.version += 1;
                 row.changed_at = unit.now;
                 unit.tx.update_trigger(&row).await.map_err(|error| taken(&row, error))?;
@@ -129,4 +143,29 @@ fn noted(unit: &mut Unit<'_>, actor: &Actor, row: &TriggerRow, action: &'static 
     let body = json!({"name": row.name, "state": row.state, "rule": rule,
         "work": Digest::of(row.work.as_bytes())});
     unit.audit(actor.0.clone(), action, (row.kind.as_str(), row.id.to_string()), None, body);
+}
+
+/// The playbook is there, takes inputs of these names, and gets every one that it requires.
+pub(super) async fn check_inputs(app: &App, work: &Work) -> Result<()> {
+    let Some(playbook) = work.0.get("playbook").and_then(Value::as_str) else { return Ok(()) };
+    let wanted: PlaybookRef =
+        playbook.parse().map_err(|message: String| Error::field("/playbook", "wrong_value", message))?;
+    let (_, playbook) = playbooks::usable(app, &wanted).await?;
+    let inputs = work.0.get("inputs").and_then(Value::as_object);
+    let schema = &playbook.input_schema;
+    let closed = schema["additionalProperties"] == json!(false);
+    for name in inputs.into_iter().flat_map(Map::keys) {
+        if closed && schema["properties"].get(name).is_none() {
+            let message = format!("the playbook has no input `{name}`");
+            return Err(Error::field(format!("/inputs/{name}"), "unknown_input", message));
+        }
+    }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let given = inputs.is_some_and(|inputs| inputs.contains_key(name));
+        if !given && schema["properties"][name].get("default").is_none() {
+            let message = format!("the playbook requires `{name}`: give it a value or map one to it");
+            return Err(Error::field("/inputs", "missing_input", message));
+        }
+    }
+    Ok(())
 }

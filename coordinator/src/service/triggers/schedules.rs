@@ -145,6 +145,8 @@ fn row_of(id: TriggerId, new: &NewSchedule, caller: &Caller, now: Timestamp) -> 
         last_mission: None,
         sealed: None,
         version: 1,
+        since: 0,
+        keyed_at: None,
     };
     row.next_at = first_look(&row, now)?;
     Ok(row)

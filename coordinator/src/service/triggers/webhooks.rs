@@ -9,8 +9,7 @@ pub mod fuzzing;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nexusmon_core::mission::Start;
-use nexusmon_core::planning::PlaybookRef;
-use nexusmon_core::trigger::{Format, HookRule, NewWebhook, Work, parse_webhook};
+use nexusmon_core::trigger::{Format, HookRule, NewWebhook, parse_webhook};
 use nexusmon_shared::id::{MissionId, PrincipalId, TriggerId};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::time::Timestamp;
@@ -20,7 +19,6 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::super::missions::no_nul;
-use super::super::playbooks;
 use super::fire::{self, Fired, Occasion};
 use super::keep::{self, Acts};
 use super::{Caller, FiringView, Page, PageRequest, known};
@@ -93,7 +91,7 @@ pub async fn create(app: &App, caller: &Caller, body: &Value) -> Result<NewlyKey
     let now = app.clock.now();
     let id = app.rng.with(|rng| TriggerId::new(now, rng));
     let (secret, sealed) = make_key(app, id);
-    let row = TriggerRow { sealed: Some(sealed), ..row_of(id, &new, caller, now)? };
+    let row = TriggerRow { sealed: Some(sealed), keyed_at: Some(now), ..row_of(id, &new, caller, now)? };
     let row = keep::create(app, caller, ACTS, row).await?;
     Ok(NewlyKeyed { webhook: view(row)?, secret })
 }
@@ -102,9 +100,10 @@ pub async fn create(app: &App, caller: &Caller, body: &Value) -> Result<NewlyKey
 /// the caller's from then on.
 pub async fn rotate(app: &App, caller: &Caller, id: TriggerId) -> Result<NewlyKeyed> {
     let (secret, sealed) = make_key(app, id);
-    let principal = caller.principal;
+    let (principal, now) = (caller.principal, app.clock.now());
     let row = keep::edit(app, caller, KIND, id, None, "webhook.rotated", move |row| {
         row.sealed = Some(sealed.clone());
+        row.keyed_at = Some(now);
         row.owner = principal;
         Ok(())
     })
@@ -131,33 +130,8 @@ fn open_key(app: &App, row: &TriggerRow) -> Result<Zeroizing<String>> {
 async fn read(app: &App, body: &Value) -> Result<NewWebhook> {
     let new = parse_webhook(body)?;
     no_nul(&body.to_string().replace("\\u0000", "\0"), "")?;
-    check_inputs(app, &new.work).await?;
+    keep::check_inputs(app, &new.work).await?;
     Ok(new)
-}
-
-/// The playbook is there, takes inputs of these names, and gets every one that it requires.
-async fn check_inputs(app: &App, work: &Work) -> Result<()> {
-    let Some(playbook) = work.0.get("playbook").and_then(Value::as_str) else { return Ok(()) };
-    let wanted: PlaybookRef =
-        playbook.parse().map_err(|message: String| Error::field("/playbook", "wrong_value", message))?;
-    let (_, playbook) = playbooks::usable(app, &wanted).await?;
-    let inputs = work.0.get("inputs").and_then(Value::as_object);
-    let schema = &playbook.input_schema;
-    let closed = schema["additionalProperties"] == json!(false);
-    for name in inputs.into_iter().flat_map(Map::keys) {
-        if closed && schema["properties"].get(name).is_none() {
-            let message = format!("the playbook has no input `{name}`");
-            return Err(Error::field(format!("/inputs/{name}"), "unknown_input", message));
-        }
-    }
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        let given = inputs.is_some_and(|inputs| inputs.contains_key(name));
-        if !given && schema["properties"][name].get("default").is_none() {
-            let message = format!("the playbook requires `{name}`: give it a value or map one to it");
-            return Err(Error::field("/inputs", "missing_input", message));
-        }
-    }
-    Ok(())
 }
 
 fn row_of(id: TriggerId, new: &NewWebhook, caller: &Caller, now: Timestamp) -> Result<TriggerRow> {
@@ -177,6 +151,8 @@ fn row_of(id: TriggerId, new: &NewWebhook, caller: &Caller, now: Timestamp) -> R
         last_mission: None,
         sealed: None,
         version: 1,
+        since: 0,
+        keyed_at: None,
     })
 }
 
@@ -194,6 +170,7 @@ pub async fn change(
             created_at: row.created_at,
             last_mission: row.last_mission,
             sealed: row.sealed.take(),
+            keyed_at: row.keyed_at,
             version: row.version,
             ..next.clone()
         };
@@ -294,6 +271,7 @@ pub async fn receive<'h>(
         skip_while_running: false,
         step: None,
         passed_over: 0,
+        of_event: None,
     };
     // A mission's preparation is not free: one that counted before costs no more than a look.
     // One that made nothing may be sent again, once the reason is out of the way.

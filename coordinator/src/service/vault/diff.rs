@@ -97,7 +97,7 @@ enum Edit {
     Insert,
 }
 
-fn unified(old_name: &str, new_name: &str, old: &str, new: &str) -> String {
+pub(in crate::service) fn unified(old_name: &str, new_name: &str, old: &str, new: &str) -> String {
     let old: Vec<&str> = old.lines().collect();
     let new: Vec<&str> = new.lines().collect();
     let script = if old.len() + new.len() > MOST_LINES { None } else { edits(&old, &new) };

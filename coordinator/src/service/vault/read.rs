@@ -136,7 +136,7 @@ pub(super) fn not_purged(row: &VersionRow) -> Result<()> {
         return Err(Error::conflict(
             "purged",
             format!(
-                "retention removed the bytes of this version ({} bytes, digest {})",
+                "the bytes of this version are gone, by retention or because somebody erased them ({} bytes, digest {})",
                 row.size, row.digest
             ),
         ));

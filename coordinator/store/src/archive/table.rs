@@ -44,7 +44,10 @@ struct Found {
 pub(super) async fn discover(link: &mut Link) -> Result<Vec<Table>, StoreError> {
     let mut found = BTreeMap::<String, Found>::new();
     for (table, column, kind, place) in described(link).await.map_err(|error| StoreError::of(DOING, error))? {
-        if NOT_KEPT.contains(&table.as_str()) || table.starts_with("documents_text") {
+        if NOT_KEPT.contains(&table.as_str())
+            || table.starts_with("documents_text")
+            || table.starts_with("memories_text")
+        {
             continue;
         }
         // On PostgreSQL the order of commits is given by a number of its own.

@@ -61,9 +61,15 @@ impl Tx {
             "task_edges WHERE mission IN (SELECT value FROM [rows])",
             "plans WHERE mission IN (SELECT value FROM [rows])",
             "mission_inputs WHERE mission IN (SELECT value FROM [rows])",
+            "chain_links WHERE mission IN (SELECT value FROM [rows])",
+            "proposals WHERE parent IN (SELECT value FROM [rows])",
+            "plannings WHERE mission IN (SELECT value FROM [rows])",
+            "sub_missions WHERE parent IN (SELECT value FROM [rows])",
+            "trait_uses WHERE mission IN (SELECT value FROM [rows])",
             "predictions WHERE mission IN (SELECT value FROM [rows])",
             "documents WHERE kind = 'mission' AND subject IN (SELECT value FROM [rows])",
         );
+        self.unremember(ids).await?;
         let gone = sql!(
             "DELETE FROM missions WHERE id IN (SELECT value FROM [rows]) RETURNING id AS value",
             Value<MissionId>

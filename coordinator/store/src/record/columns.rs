@@ -212,6 +212,12 @@ parsed!(
     id::PushId,
     id::TriggerId,
     id::FiringId,
+    id::MemoryId,
+    id::BeliefId,
+    id::ChannelId,
+    id::RuleId,
+    id::NotificationId,
+    id::ProposalId,
 );
 
 macro_rules! spoken {

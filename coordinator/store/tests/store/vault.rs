@@ -12,7 +12,7 @@ use nexusmon_store::{
 
 use crate::fixtures::*;
 
-fn new_version(n: u128, name: &str, bytes: &[u8]) -> NewVersion {
+pub(crate) fn new_version(n: u128, name: &str, bytes: &[u8]) -> NewVersion {
     NewVersion {
         series: ArtifactRow {
             id: ArtifactId::from_bits(n),
@@ -51,7 +51,7 @@ fn new_version(n: u128, name: &str, bytes: &[u8]) -> NewVersion {
     }
 }
 
-async fn add(store: &Store, new: Vec<NewVersion>) -> Vec<VersionRow> {
+pub(crate) async fn add(store: &Store, new: Vec<NewVersion>) -> Vec<VersionRow> {
     store
         .write_with("adding", new, |tx, new| Box::pin(async move { tx.add_versions(new).await }))
         .await

@@ -25,7 +25,7 @@ pub(super) struct Target {
 
 /// Each input takes milliseconds: signatures are checked.
 pub(super) const COSTLY: [&str; 1] = ["audit-export"];
-pub(super) const COUNT: u32 = 30;
+pub(super) const COUNT: u32 = 33;
 
 /// Every parser of bytes that come from outside.
 pub(super) const TARGETS: [Target; COUNT as usize] = [
@@ -69,13 +69,62 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
     Target { name: "provenance", seeds: provenances, run: provenance },
     Target { name: "secret-binding", seeds: bindings, run: secret_binding },
     Target { name: "schedule", seeds: schedules, run: schedule },
+    Target { name: "model-answer", seeds: answers, run: answer },
     Target {
         name: "webhook-call",
         seeds: calls,
         run: nexusmon_coordinator::service::triggers::webhooks::fuzzing::delivery,
     },
+    Target { name: "notification", seeds: notifications, run: notification },
+    Target { name: "companion-question", seeds: questions, run: question },
     Target { name: "names-and-times", seeds: names, run: names_and_times },
 ];
+
+fn notifications() -> Vec<Vec<u8>> {
+    let rule = json!({"kinds": ["approval", "failure"], "rank": "B", "labels": {"team": "web"}, "digest": "30m",
+        "quiet": {"from": "22:00", "to": "07:00", "time_zone": "Europe/Berlin"},
+        "escalate": {"after": "15m", "channel": "chn_01jzzzzzzzzzzzzzzzzzzzzzzz"}});
+    let replies = "250-mail.example greets\r\n250-AUTH PLAIN LOGIN\r\n250 STARTTLS\r\n".to_owned();
+    [rule.to_string(), replies, "nexusmon@example.org".to_owned()]
+        .into_iter()
+        .map(String::into_bytes)
+        .collect()
+}
+
+/// Rules of notifications, and what a mail server says.
+fn notification(bytes: &[u8]) -> bool {
+    let rule = serde_json::from_slice::<nexusmon_core::notification::Rule>(bytes).ok();
+    let followed = rule.is_some_and(|rule| {
+        let at = Timestamp::from_micros(1_900_000_000_000_000);
+        rule.check().is_ok() && rule.due(at).at >= at
+    });
+    nexusmon_coordinator::outward::fuzz(bytes) || followed
+}
+
+fn questions() -> Vec<Vec<u8>> {
+    let asked = [
+        "why is mis_01jzzzzzzzzzzzzzzzzzzzzzzz waiting?",
+        "what changed in 3 hours",
+        "draft a mission that counts",
+        "compare mis_01jzzzzzzzzzzzzzzzzzzzzzzz with this",
+        "what is new since 2031-05-01?",
+    ];
+    asked.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// Questions to the companion: every text is one, if only one without an answer.
+fn question(bytes: &[u8]) -> bool {
+    use nexusmon_core::companion::{Intent, read};
+    let now = Timestamp::from_micros(1_900_000_000_000_000);
+    match read(&String::from_utf8_lossy(bytes), now) {
+        Intent::Unknown => false,
+        Intent::ChangedSince(since) => {
+            assert!(since <= now, "the future has changed");
+            true
+        }
+        _ => true,
+    }
+}
 
 fn schedules() -> Vec<Vec<u8>> {
     let body = json!({"name": "nightly", "cron": "30 3 * * 1-5", "time_zone": "Europe/Berlin", "jitter": "5m",
@@ -109,6 +158,26 @@ fn schedule(bytes: &[u8]) -> bool {
     }
     let _ = Timetable::parse("@daily", &text);
     taken
+}
+
+fn answers() -> Vec<Vec<u8>> {
+    let plan = json!({"answer": "plan", "summary": "s", "tasks": [{"id": "t", "uses": "shell.run", "with": {"script": "x"}}]});
+    let used = json!({"type": "tool_use", "name": "plan", "input": plan});
+    let chosen = json!({"message": {"content": plan.to_string()}, "finish_reason": "stop"});
+    let bodies = [
+        json!({"content": [used], "stop_reason": "tool_use", "usage": {"input_tokens": 1}}),
+        json!({"choices": [chosen], "usage": {"completion_tokens": 2}}),
+        json!({"message": {"content": format!("```json\n{plan}\n```")}, "done_reason": "stop", "eval_count": 3}),
+    ];
+    bodies.iter().map(|body| body.to_string().into_bytes()).collect()
+}
+
+/// What a model's endpoint says, and what it hands in; the words of a goal that matches nothing.
+fn answer(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = (planning::match_playbook(&text, &[]), planning::changes(&text, "count the boxes"));
+    let handed = nexusmon_coordinator::models::fuzz(bytes);
+    handed.iter().any(|value| planning::parse_answer(value).is_ok())
 }
 
 fn calls() -> Vec<Vec<u8>> {

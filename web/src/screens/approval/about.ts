@@ -1,8 +1,10 @@
 // What an approval is about, read from the plan itself.
 import { api, ok } from '$lib/api';
-import { plural, shown, some } from '$lib/text';
+import { minuteTime, plural, shown, some } from '$lib/text';
 import type { Approval, DryRun, Mission, Rank, TaskDetail } from '$lib/types';
 import { RANKS } from '$lib/types';
+import { summaryOf } from '$lib/summary';
+import { boundsOf, type Bounds } from '../governance/standing';
 
 export interface About {
   approval: Approval;
@@ -60,9 +62,20 @@ const SANDBOXES: Record<string, string> = {
   strict: 'in a sandbox without network',
 };
 
+/** The bounds of a standing approval that is asked for, as far as they can be read. */
+export function standingOf(approval: Approval): (Bounds & { uses: number; until: string }) | null {
+  if (approval.subject_kind !== 'standing_approval') return null;
+  const { uses, expires_at: until } = (approval.proposal ?? {}) as { uses?: unknown; expires_at?: unknown };
+  const bounds = boundsOf(approval.proposal);
+  if (typeof uses !== 'number' || typeof until !== 'string' || Number.isNaN(Date.parse(until)) || bounds.machines.length === 0) return null;
+  return { ...bounds, uses, until };
+}
+
 /** One sentence of what will happen. */
 export function sentence({ approval, mission, tasks, judged }: About): string {
-  if (!mission || approval.proposal) return `If enough people approve, this is done at once: ${shown(approval.summary, 600)}.`;
+  const ahead = standingOf(approval);
+  if (ahead) return `If enough people approve, work of exactly this shape starts up to ${plural(ahead.uses, 'time')} on ${plural(ahead.machines.length, 'machine')} at rank ${ahead.rank} or below, until ${minuteTime(ahead.until)}, and nobody is asked again.`;
+  if (!mission || approval.proposal) return `If enough people approve, this is done at once: ${summaryOf(approval)}.`;
   const grave = tasks.filter((task) => task.rank === approval.rank);
   const names = some(grave.map((task) => shown(task.id, 60)));
   const machines = judged ? some(judged.blast_radius.machines.map((each) => shown(each, 60))) : '';

@@ -8,9 +8,9 @@ export const who = (id: string): string => (id.length > 20 ? `${id.slice(0, 4)}â
 
 /** What the log knows people and machines to do; any other word can be typed. */
 export const ACTIONS = [
-  'agent.capabilities', 'agent.connected', 'agent.drained', 'agent.enrolled', 'agent.halt_acknowledged', 'agent.offline', 'agent.online', 'agent.paused', 'agent.quarantined', 'agent.revoked',
+  'agent.capabilities', 'agent.connected', 'agent.drained', 'agent.enrolled', 'agent.halt_acknowledged', 'agent.lost', 'agent.offline', 'agent.online', 'agent.paused', 'agent.quarantined', 'agent.revoked',
   'alert.raised', 'approval.decided', 'approval.expired', 'approval.requested', 'artifact.reviewed', 'audit.cosigned', 'capability.disabled', 'capability.enabled', 'evolution.verified',
-  'halt.pulled', 'halt.released', 'invite.created', 'mission.approved', 'mission.cancelled', 'mission.completed', 'mission.created', 'mission.planned', 'mission.rejected', 'mission.started',
+  'halt.pulled', 'halt.released', 'invite.created', 'mission.approved', 'mission.cancelled', 'mission.completed', 'mission.created', 'mission.planned', 'mission.rejected', 'mission.started', 'notification.failed',
   'policy.changed', 'principal.changed', 'principal.created', 'principal.revoked', 'rate.removed', 'rate.set', 'review.decided', 'review.opened', 'roster.changed', 'session.closed', 'session.opened',
   'task.granted', 'task.resolved', 'task.settled', 'task.stale_report', 'task.started',
 ] as const;

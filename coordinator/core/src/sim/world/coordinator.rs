@@ -123,6 +123,7 @@ impl World {
             limits: BTreeMap::new(),
             rates: BTreeMap::new(),
             disabled: HashSet::new(),
+            bands: BTreeMap::new(),
             halted: false,
         }
     }

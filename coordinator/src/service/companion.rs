@@ -1,0 +1,116 @@
+//! The companion: answers about live state, with links to what each sentence rests on. It reads and says; it does nothing.
+//!
+//! What answers is an [`Engine`]; it is given [`Eyes`] and a place to put its words, and nothing else. The one there is
+//! answers without a model. One that asks a model is given the same eyes.
+
+mod answers;
+mod eyes;
+mod found;
+
+use std::pin::Pin;
+
+use futures::Stream;
+use nexusmon_core::companion::LONGEST;
+use nexusmon_core::evolution::Trait;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{Caller, evolution};
+use crate::app::App;
+use crate::error::{Error, Result};
+use answers::Deterministic;
+use eyes::Eyes;
+
+/// Parts of an answer that wait for the reader.
+const AHEAD: usize = 32;
+
+/// What a sentence rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Citation {
+    /// `mission`, `task`, `artifact`, `approval`, `review`, `audit`, `agent`, `schedule`.
+    pub kind: &'static str,
+    pub id: String,
+    /// Outside text, for people: a goal, a name.
+    pub title: String,
+    /// Where it is in the console.
+    pub href: String,
+}
+
+/// A piece of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    Said {
+        text: String,
+        citations: Vec<Citation>,
+    },
+    /// A mission's body for the operator to look at, change and send, or not.
+    Draft {
+        mission: Value,
+        text: String,
+    },
+}
+
+/// A question, and what the asker looks at while asking.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub text: String,
+    /// The id of a mission.
+    pub about: Option<String>,
+}
+
+/// Where an engine puts its words.
+#[derive(Debug, Clone)]
+struct Voice(mpsc::Sender<Result<Part>>);
+
+impl Voice {
+    async fn say(&self, text: impl Into<String>, citations: Vec<Citation>) {
+        // Whoever asked may have gone away.
+        let _ = self.0.send(Ok(Part::Said { text: text.into(), citations })).await;
+    }
+
+    async fn draft(&self, mission: Value, text: impl Into<String>) {
+        let _ = self.0.send(Ok(Part::Draft { mission, text: text.into() })).await;
+    }
+}
+
+/// What answers questions. It sees through `eyes` alone.
+trait Engine: Send + Sync {
+    fn answer<'a>(
+        &'a self,
+        question: &'a Question,
+        eyes: &'a Eyes,
+        voice: &'a Voice,
+    ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+}
+
+/// Answers a question; the parts come as they are found.
+pub async fn ask(
+    app: &App,
+    caller: &Caller,
+    question: Question,
+) -> Result<impl Stream<Item = Result<Part>> + Send + 'static + use<>> {
+    if question.text.trim().is_empty() || question.text.chars().count() > LONGEST {
+        let message = format!("must be 1 to {LONGEST} characters");
+        return Err(Error::field("/text", "invalid_value", message));
+    }
+    let mut read = app.store.read().await?;
+    if !evolution::may(&mut read, Trait::Companion, app.clock.now()).await? {
+        let detail = "the companion is a trait of the system (COMPANION): it is earned at AWAKENING by verified missions, or \
+                      granted by the owner, and it may be suspended or switched off; GET /v1/nexusmon/evolution says which";
+        return Err(Error::conflict("trait_locked", detail).with("trait", "COMPANION"));
+    }
+    drop(read);
+    let eyes = Eyes::of(app, caller);
+    let (sender, parts) = mpsc::channel(AHEAD);
+    let store = app.store.clone();
+    app.lifecycle.spawn_quiet("companion.answer", async move {
+        let voice = Voice(sender);
+        // Whatever an engine tries: no unit of work begins in here.
+        let done = store.reading(Deterministic.answer(&question, &eyes, &voice)).await;
+        if let Err(error) = done {
+            let _ = voice.0.send(Err(error)).await;
+        }
+        Ok::<_, Error>(())
+    });
+    Ok(tokio_stream::wrappers::ReceiverStream::new(parts))
+}

@@ -1,0 +1,153 @@
+//! What planners may do: read. They are given this and nothing else.
+
+use std::sync::{Arc, Mutex};
+
+use nexusmon_core::evolution::Trait;
+use nexusmon_core::planning::{MissionDraft, Offer, Playbook, parse_playbook};
+use nexusmon_store::PlaybookRow;
+
+use super::super::memory::{self, Recalled};
+use super::super::playbooks::{self, MadeOf};
+use super::super::{evolution, missions};
+use crate::app::App;
+use crate::error::Result;
+use crate::models::{Ask, Model, NoAnswer, Said, Spent};
+
+/// Playbooks that are looked at.
+const MOST_PLAYBOOKS: u32 = 200;
+const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
+
+pub(super) struct Reading<'a> {
+    app: &'a App,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) const fn of(app: &'a App) -> Self {
+        Self { app }
+    }
+
+    /// The newest version of each playbook that may be used; what cannot be read any more is left out.
+    pub(super) async fn playbooks(&self) -> Result<Vec<(PlaybookRow, Playbook)>> {
+        let mut read = self.app.store.read().await?;
+        let page = nexusmon_store::PageRequest::first(MOST_PLAYBOOKS);
+        let rows = read.playbook_list(&page).await?.items;
+        let parsed = rows.into_iter().filter_map(|row| {
+            let body = serde_json::from_str(&row.body).ok()?;
+            let playbook = parse_playbook(&body).ok()?;
+            Some((row, playbook))
+        });
+        Ok(parsed.collect())
+    }
+
+    /// A draft with its playbook put in its place.
+    pub(super) async fn resolve(
+        &self,
+        draft: MissionDraft,
+    ) -> Result<(Arc<MissionDraft>, Option<Arc<MadeOf>>)> {
+        playbooks::resolve(self.app, Arc::new(draft)).await
+    }
+
+    pub(super) async fn may(&self, wanted: Trait) -> Result<bool> {
+        evolution::may(&mut self.app.store.read().await?, wanted, self.app.clock.now()).await
+    }
+
+    /// Missions with goals like this one; none without RECALL.
+    pub(super) async fn similar(&self, goal: &str, limit: u32) -> Result<Vec<Recalled>> {
+        memory::similar(self.app, &mut self.app.store.read().await?, goal, limit).await
+    }
+
+    /// A version of a playbook that may still be used.
+    pub(super) async fn playbook(&self, name: &str, version: i64) -> Result<Option<PlaybookRow>> {
+        let Ok(name) = name.parse() else { return Ok(None) };
+        let found = self.app.store.read().await?.playbook(&name, Some(version)).await?;
+        Ok(found.filter(|row| row.retired_at.is_none()))
+    }
+
+    /// Capabilities that some machine really offers now, built-in ones where there is a machine at all.
+    pub(super) fn offers(&self) -> Vec<Offer> {
+        let fleet = self.app.fleet.get();
+        let known =
+            fleet.catalog.iter().filter(|(name, _)| name.plugin() != "core" && !fleet.views.is_empty());
+        known
+            .map(|(name, known)| Offer {
+                name: name.to_string(),
+                description: known.spec.description.clone(),
+                params: known.spec.params.clone(),
+            })
+            .collect()
+    }
+
+    pub(super) fn model(&self) -> Option<&Model> {
+        self.app.model.as_ref()
+    }
+
+    /// Asks the model within the budget of the day; the inner `Err` says why it was not, or gave nothing. What it may have
+    /// cost stays set aside until the second is dropped.
+    pub(super) async fn ask(
+        &self,
+        model: &Model,
+        ask: &Ask<'_>,
+    ) -> Result<(std::result::Result<Said, Unasked>, Option<Arc<Held>>)> {
+        let now = self.app.clock.now();
+        let midnight = nexusmon_shared::time::Timestamp::from_micros(
+            now.as_micros().div_euclid(DAY_MICROS) * DAY_MICROS,
+        );
+        let spent = self.app.store.read().await?.planning_spent(midnight).await?;
+        let (tokens, cost) =
+            (u64::try_from(spent.tokens).unwrap_or(0), u64::try_from(spent.cost).unwrap_or(0));
+        let most = model.at_most(ask);
+        {
+            let mut reserved = self.app.planning.reserved.lock().expect("no holder panics");
+            let (limit, paid) = (model.config.daily_tokens, model.config.daily_cost);
+            if tokens + reserved.tokens() + most.tokens() > limit {
+                let text =
+                    format!("asking would go over the budget of {limit} tokens a day ({tokens} are spent)");
+                return Ok((Err(Unasked::Budget(text)), None));
+            }
+            if cost + reserved.cost + most.cost > paid {
+                let usd = |micro: u64| micro as f64 / 1e6;
+                let text = format!(
+                    "asking would go over the budget of ${:.2} a day (${:.4} are spent)",
+                    usd(paid),
+                    usd(cost)
+                );
+                return Ok((Err(Unasked::Budget(text)), None));
+            }
+            reserved.add(most);
+        }
+        let held = Arc::new(Held { reserved: Arc::clone(&self.app.planning.reserved), most });
+        Ok((model.ask(ask).await.map_err(Unasked::NoAnswer), Some(held)))
+    }
+
+    /// The mission's own fields with other tasks.
+    pub(super) fn draft(
+        row: &nexusmon_store::MissionRow,
+        tasks: Vec<nexusmon_shared::plan::TaskDraft>,
+    ) -> MissionDraft {
+        missions::draft_of(row, tasks)
+    }
+}
+
+/// Why there is no answer of the model.
+#[derive(Debug)]
+pub(super) enum Unasked {
+    Budget(String),
+    NoAnswer(NoAnswer),
+}
+
+/// Gives back what was set aside, also where nobody waits for the answer any more.
+#[derive(Debug)]
+pub(super) struct Held {
+    reserved: Arc<Mutex<Spent>>,
+    most: Spent,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut reserved = self.reserved.lock().expect("no holder panics");
+        reserved.calls = reserved.calls.saturating_sub(self.most.calls);
+        reserved.tokens_in = reserved.tokens_in.saturating_sub(self.most.tokens_in);
+        reserved.tokens_out = reserved.tokens_out.saturating_sub(self.most.tokens_out);
+        reserved.cost = reserved.cost.saturating_sub(self.most.cost);
+    }
+}

@@ -1,0 +1,179 @@
+//! Follow-ups that playbooks name: proposed while the system may not, begun where it may, within bounds; told as one story.
+
+use std::time::Duration;
+
+use nexusmon_coordinator::service::chains::{self, ProposalView, StartedBy};
+use nexusmon_coordinator::service::evolution::{self, TraitChange};
+use nexusmon_coordinator::service::{PageRequest, playbooks, triggers};
+use nexusmon_shared::id::MissionId;
+use nexusmon_shared::time::Clock as _;
+use nexusmon_store::ProposalState;
+use serde_json::{Value, json};
+
+use crate::harness::{World, both, exit, succeed};
+
+async fn grant(world: &World) {
+    let change = TraitChange::Grant { until: world.clock.now() + Duration::from_hours(24 * 30) };
+    let person = world.logged_in().await;
+    evolution::change_trait(&world.app, &person, "AUTONOMOUS_CHAIN", change, "to try".to_owned())
+        .await
+        .unwrap();
+}
+
+async fn look(world: &World) -> usize {
+    // What is made at the same moment has no order.
+    world.clock.advance(Duration::from_millis(2));
+    triggers::look(&world.app).await.unwrap().fired
+}
+
+async fn proposals(world: &World) -> Vec<ProposalView> {
+    chains::list(&world.app, None, PageRequest::default()).await.unwrap().items
+}
+
+/// `fetch`, which says that `count` follows with what it fetched, and `mend` if it fails.
+async fn keep(world: &World) {
+    let owner = world.owner().await;
+    let schema = |name: &str| json!({"properties": {name: {"type": "integer"}}, "required": [name]});
+    let put = async |body: Value| playbooks::create(&world.app, &owner, body).await.unwrap();
+    put(json!({"name": "count", "goal": "count ${{ inputs.lines }}", "input_schema": schema("lines"),
+        "tasks": [{"id": "c", "uses": "probe.run", "with": {"n": "${{ inputs.lines }}"}}]}))
+    .await;
+    put(json!({"name": "mend", "goal": "mend ${{ inputs.code }}", "input_schema": schema("code"),
+        "tasks": [{"id": "m", "uses": "probe.run"}],
+        "then": [{"on": "succeeded", "playbook": "fetch", "inputs": {"what": "${{ event.mission.inputs.code }}"}}]})).await;
+    put(json!({"name": "fetch", "goal": "fetch ${{ inputs.what }}", "input_schema": schema("what"),
+    "tasks": [{"id": "f", "uses": "probe.run", "with": {"n": "${{ inputs.what }}"}}],
+    "then": [
+        {"on": "succeeded", "if": "event.tasks.f.outputs.lines > 0", "playbook": "count",
+         "inputs": {"lines": "${{ event.tasks.f.outputs.lines }}"}, "why": "what was fetched is counted"},
+        {"on": "failed", "playbook": "mend", "inputs": {"code": "${{ event.failure.cause.code }}"}},
+    ]}))
+    .await;
+}
+
+async fn fetch(world: &World, what: u32) -> MissionId {
+    world.create(json!({"playbook": "fetch", "inputs": {"what": what}})).await.summary.id
+}
+
+both! {
+    async fn locked_it_is_only_proposed_and_a_person_may_begin_it(world) {
+        let mut agent = world.agent("a").await;
+        keep(&world).await;
+        let root = fetch(&world, 1).await;
+        agent.work(&world, |_, _| succeed(json!({"lines": 3}))).await;
+        assert_eq!(look(&world).await, 0);
+        assert_eq!(look(&world).await, 0);
+        let found = proposals(&world).await;
+        assert_eq!(found.len(), 1, "an end is looked at once");
+        assert_eq!((found[0].state, found[0].parent, found[0].playbook.as_str()), (ProposalState::Proposed, root, "count"));
+        assert!(found[0].reason.as_ref().unwrap().contains("AUTONOMOUS_CHAIN"), "{:?}", found[0].reason);
+        assert!(found[0].why.contains("what was fetched is counted"), "{}", found[0].why);
+        let person = world.logged_in().await;
+        let begun = chains::start(&world.app, &person, found[0].id).await.unwrap();
+        let mission = world.mission(begun.mission.unwrap()).await;
+        assert_eq!((mission.summary.goal.as_str(), begun.state), ("count 3", ProposalState::Started));
+        assert_eq!(chains::start(&world.app, &person, found[0].id).await.unwrap_err().code(), "decided");
+        assert_eq!(chains::dismiss(&world.app, &person, found[0].id).await.unwrap_err().code(), "decided");
+        let story = chains::story(&world.app, root).await.unwrap();
+        assert_eq!((story.items.len(), &story.items[1].started_by), (2, &StartedBy::Proposal(person.principal)));
+        // Nothing was fetched: nothing follows.
+        fetch(&world, 2).await;
+        agent.work(&world, |_, _| succeed(json!({"lines": 0}))).await;
+        look(&world).await;
+        assert_eq!(proposals(&world).await.len(), 1);
+        fetch(&world, 3).await;
+        agent.work(&world, |_, _| succeed(json!({"lines": 9}))).await;
+        look(&world).await;
+        let dismissed = chains::dismiss(&world.app, &person, proposals(&world).await[0].id).await.unwrap();
+        assert_eq!((dismissed.state, dismissed.mission), (ProposalState::Dismissed, None));
+        let told = world.written(1, |action| action == "chain.dismissed").await;
+        assert_eq!(told[0].actor, person.principal.to_string());
+    }
+
+    async fn earned_it_begins_within_its_bounds_and_is_told_as_one_story(world) {
+        let mut agent = world.agent("a").await;
+        keep(&world).await;
+        grant(&world).await;
+        let root = fetch(&world, 7).await;
+        agent.work(&world, |_, _| exit(7)).await;
+        assert_eq!(look(&world).await, 1);
+        let (id, _) = agent.vanish().await;
+        let world = world.restart().await;
+        assert_eq!(look(&world).await, 0, "a restart begins nothing twice");
+        let mut agent = crate::harness::Agent::connect(&world, id, 2, Vec::new()).await;
+        // Mended, fetched again, counted: three links, of which each says why.
+        for outputs in [json!({}), json!({"lines": 2})] {
+            agent.work(&world, |_, _| succeed(outputs.clone())).await;
+            assert_eq!(look(&world).await, 1);
+        }
+        agent.work(&world, |_, _| succeed(json!({}))).await;
+        assert_eq!(look(&world).await, 0);
+        let story = chains::story(&world.app, root).await.unwrap();
+        let goals: Vec<_> = story.items.iter().map(|item| (item.goal.as_str(), item.depth)).collect();
+        assert_eq!(goals, [("fetch 7", 0), ("mend 7", 1), ("fetch 7", 2), ("count 2", 3)]);
+        assert!(story.items[1..].iter().all(|item| item.started_by == StartedBy::Nexusmon && item.why.is_some()));
+        let mission = world.mission(story.items[1].mission).await;
+        assert_eq!((mission.summary.origin.as_str(), &mission.metadata["follows"]), ("system", &json!(root)));
+        assert_eq!(world.written(3, |action| action == "trait.used").await.len(), 3);
+        // Switched off, the path is closed again.
+        let owner = world.logged_in().await;
+        evolution::change_trait(&world.app, &owner, "AUTONOMOUS_CHAIN", TraitChange::Disable, String::new()).await.unwrap();
+        fetch(&world, 8).await;
+        agent.work(&world, |_, _| exit(8)).await;
+        assert_eq!(look(&world).await, 0);
+        assert_eq!(proposals(&world).await[0].state, ProposalState::Proposed);
+    }
+
+    async fn what_runs_in_a_circle_is_cut_by_its_depth_and_by_its_sameness(world) {
+        let mut agent = world.agent("a").await;
+        keep(&world).await;
+        grant(&world).await;
+        // Fetching fails, mending succeeds, and so on without end.
+        let root = fetch(&world, 5).await;
+        for _ in 0..6 {
+            agent.work(&world, |task, _| if task.id.as_str() == "f" { exit(5) } else { succeed(json!({})) }).await;
+            look(&world).await;
+        }
+        let story = chains::story(&world.app, root).await.unwrap();
+        assert_eq!(story.items.len(), 1 + usize::try_from(chains::MAX_DEPTH).unwrap());
+        let cut = story.proposals.last().unwrap();
+        assert_eq!(cut.state, ProposalState::Proposed);
+        assert!(cut.reason.as_ref().unwrap().contains("4. link"), "{:?}", cut.reason);
+        // The same beginning again and again ends in the same way: that is evidence against the trait.
+        let owner = world.owner().await;
+        for body in [json!({"name": "tell", "goal": "tell", "tasks": [{"id": "t", "uses": "probe.run"}]}),
+            json!({"name": "ask", "goal": "ask", "tasks": [{"id": "q", "uses": "probe.run"}], "then": [{"on": "failed", "playbook": "tell"}]})] {
+            playbooks::create(&world.app, &owner, body).await.unwrap();
+        }
+        for round in 0..12 {
+            world.create(json!({"playbook": "ask"})).await;
+            agent.work(&world, |_, _| exit(1)).await;
+            assert_eq!(look(&world).await, usize::from(round < 11), "round {round}");
+            agent.work(&world, |_, _| succeed(json!({}))).await;
+        }
+        let alerts = world.written(1, |action| action == "alert.raised").await;
+        assert!(alerts[0].body.to_string().contains("runs in a circle"), "{:?}", alerts[0].body);
+        let told = world.written(1, |action| action == "trait.suspended").await;
+        assert!(told[0].body.to_string().contains("ask@1"), "{:?}", told[0].body);
+        assert!(proposals(&world).await[0].reason.as_ref().unwrap().contains("looks like a loop"));
+    }
+
+    async fn what_is_graver_or_cannot_be_made_is_not_begun(world) {
+        let mut agent = world.agent("a").await;
+        let owner = world.owner().await;
+        grant(&world).await;
+        playbooks::create(&world.app, &owner, json!({"name": "grave", "goal": "grave", "tasks": [{"id": "g", "uses": "probe.careful"}]})).await.unwrap();
+        let then = json!([{"on": "succeeded", "playbook": "grave"}, {"on": "succeeded", "playbook": "nowhere"},
+            {"on": "succeeded", "if": "event.tasks.x.outputs.y > 1", "playbook": "grave"}]);
+        playbooks::create(&world.app, &owner, json!({"name": "light", "goal": "light", "tasks": [{"id": "l", "uses": "probe.run"}], "then": then})).await.unwrap();
+        let root = world.create(json!({"playbook": "light"})).await.summary.id;
+        agent.work(&world, |_, _| succeed(json!({}))).await;
+        assert_eq!(look(&world).await, 0);
+        let found = chains::story(&world.app, root).await.unwrap().proposals;
+        let told: Vec<_> = found.iter().map(|one| (one.state, one.reason.clone().unwrap_or_default())).collect();
+        assert_eq!(told.len(), 3);
+        assert!(told[0].0 == ProposalState::Proposed && told[0].1.contains("rank C"), "{told:?}");
+        assert!(told[1].0 == ProposalState::Failed && told[1].1.contains("nowhere"), "{told:?}");
+        assert!(told[2].0 == ProposalState::Failed && told[2].1.starts_with("`if`"), "{told:?}");
+    }
+}

@@ -1,0 +1,184 @@
+//! Endpoints that are down, slow, lying or over budget: nothing hangs, and each answer says what happened.
+
+use std::time::Duration;
+
+use nexusmon_coordinator::config::{ModelKind, Settings};
+use nexusmon_coordinator::service::{cognition, missions, planning};
+use nexusmon_store::testing::TestDatabase;
+use serde_json::json;
+
+use super::scripted::{Does, Scripted};
+use super::{World, planning_of, shell, state, steps, thinking};
+
+/// A coordinator with one machine, and its model.
+async fn start(kind: ModelKind, change: impl FnOnce(&mut Settings)) -> (World, Scripted) {
+    let model = Scripted::start().await;
+    let world = thinking(TestDatabase::sqlite().unwrap(), &model, kind, change).await;
+    world.agent("a").await.live.set_credit(0);
+    (world, model)
+}
+
+/// What the model's step says of a goal.
+async fn said(world: &World, goal: &str) -> (String, String, u64) {
+    let view = state(world, goal).await;
+    let step = planning_of(&view).steps.last().unwrap().clone();
+    assert_eq!(step.planner, "model");
+    if step.outcome != "planned" {
+        assert_eq!(view.summary.status.as_str(), "needs_plan");
+        assert!(view.reason.unwrap().contains(&step.said), "the reason names it");
+    }
+    (step.outcome, step.said, step.tokens)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_down_is_left_alone_and_tried_again() {
+    let (world, model) = start(ModelKind::Openai, |_| {}).await;
+    let down = || Does::Says(503, r#"{"error": {"message": "overloaded"}}"#.to_owned());
+    model.will([down(), down(), down()]);
+    for goal in ["goal one", "goal two", "goal three"] {
+        let (outcome, text, _) = said(&world, goal).await;
+        assert_eq!(outcome, "failed");
+        assert!(text.contains("503") && text.contains("overloaded"), "{text}");
+    }
+    let (outcome, text, tokens) = said(&world, "goal four").await;
+    assert_eq!((outcome.as_str(), tokens), ("barred", 0));
+    assert!(text.contains("left alone for another 60 s"), "{text}");
+    assert_eq!(model.asked().len(), 3, "the fourth goal did not bother it");
+    world.clock.advance(Duration::from_secs(61));
+    model.will([Does::Answers(shell("true"))]);
+    assert_eq!(said(&world, "goal five").await.0, "planned");
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_not_there_is_said_to_be() {
+    let (world, model) = start(ModelKind::Ollama, |_| {}).await;
+    model.stop().await;
+    let (outcome, text, _) = said(&world, "anything").await;
+    assert_eq!(outcome, "failed");
+    assert!(text.contains("was not reached") || text.contains("broke off"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_slow_is_not_waited_for() {
+    let (world, model) = start(ModelKind::Anthropic, |settings| settings.model.seconds = Some(1)).await;
+    model.will([Does::Hangs]);
+    let (outcome, text, tokens) = said(&world, "anything").await;
+    assert_eq!(outcome, "failed");
+    assert!(text.contains("did not answer within 1 s"), "{text}");
+    assert!(tokens > 0, "what was sent counts");
+    // Whoever asks again starts anew.
+    let id = missions::list(
+        &world.app,
+        missions::MissionFilter::default(),
+        nexusmon_coordinator::service::PageRequest::default(),
+    )
+    .await
+    .unwrap()
+    .items[0]
+        .id;
+    model.will([Does::Answers(shell("true"))]);
+    let owner = world.owner().await;
+    let again = missions::run(&world.app, &owner, id).await.unwrap();
+    assert_eq!(again.summary.status.as_str(), "planning");
+    planning::work(&world.app).await.unwrap();
+    let view = world.mission(id).await;
+    assert_eq!(view.summary.status.as_str(), "running");
+    assert_eq!(steps(&view).len(), 6, "every round is kept");
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_lies_about_its_tokens_does_not_get_more_of_them() {
+    let (world, model) = start(ModelKind::Openai, |_| {}).await;
+    model.will([Does::Lies(shell("true"))]);
+    let (outcome, _, tokens) = said(&world, "anything").await;
+    assert_eq!(outcome, "planned");
+    assert!(tokens > 100, "{tokens} are fewer than the question alone takes");
+    model.will([Does::Says(200, format!("{{\"x\": \"{}\"}}", "y".repeat(2_000_000)))]);
+    let (outcome, text, _) = said(&world, "anything longer").await;
+    assert_eq!(outcome, "failed");
+    assert!(text.contains("more than 1048576 bytes"), "{text}");
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_budget_it_is_not_asked() {
+    let (world, model) = start(ModelKind::Anthropic, |settings| {
+        settings.model.daily_tokens = Some(12_000);
+        settings.model.answer_tokens = Some(64);
+    })
+    .await;
+    let mut planned = 0;
+    let barred = loop {
+        model.will([Does::Answers(shell("true"))]);
+        let (outcome, text, _) = said(&world, &format!("anything {planned}")).await;
+        if outcome != "planned" {
+            break text;
+        }
+        planned += 1;
+        assert!(planned < 20, "the budget never ends");
+    };
+    assert!(planned > 0, "{barred}");
+    assert!(barred.contains("budget of 12000 tokens a day"), "{barred}");
+    assert_eq!(model.asked().len(), planned);
+    // The next day begins with nothing spent.
+    world.clock.advance(Duration::from_hours(24));
+    assert_eq!(said(&world, "anything tomorrow").await.0, "planned");
+    model.stop().await;
+
+    let (world, model) = start(ModelKind::Anthropic, |settings| settings.model.daily_usd = Some(0.0)).await;
+    let (outcome, text, _) = said(&world, "anything").await;
+    assert_eq!(outcome, "barred");
+    assert!(text.contains("$0.00 a day"), "{text}");
+    assert_eq!(model.asked().len(), 0);
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_goal_stated_twice_is_paid_for_once_and_the_numbers_are_kept() {
+    let (world, model) = start(ModelKind::Anthropic, |_| {}).await;
+    model.will([Does::Answers(shell("true"))]);
+    let first = state(&world, "count the stars").await;
+    let second = state(&world, "count the stars").await;
+    let of = |view: &missions::MissionView| {
+        let step = planning_of(view).steps.last().unwrap().clone();
+        (step.cached, step.calls, step.tokens, step.prompt.unwrap(), step.model.unwrap())
+    };
+    assert_eq!(of(&first), (false, 1, 1020, "plan.v1".to_owned(), "anthropic/test".to_owned()));
+    assert_eq!(of(&second), (true, 0, 0, "plan.v1".to_owned(), "anthropic/test".to_owned()));
+    let planners = cognition::status(&world.app).await.unwrap().planner;
+    let kinds: Vec<(&str, u64, u64, u64)> =
+        planners.iter().map(|one| (one.kind.as_str(), one.asked, one.planned, one.fell_through)).collect();
+    assert_eq!(kinds, [("playbook", 2, 0, 2), ("memory", 2, 0, 2), ("model", 2, 2, 0)]);
+    let model_numbers = &planners[2];
+    assert_eq!((model_numbers.calls, model_numbers.tokens_in, model_numbers.tokens_out), (1, 900, 120));
+    assert!((model_numbers.cost_usd - 0.0045).abs() < 1e-9, "{}", model_numbers.cost_usd);
+    assert_eq!(model_numbers.cached, 1);
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_goal_whose_planner_crashed_is_planned_by_the_next() {
+    let (world, model) = start(ModelKind::Anthropic, |_| {}).await;
+    model.will([Does::Hangs]);
+    let made = world.create(json!({"goal": "survive"})).await;
+    assert_eq!(made.summary.status.as_str(), "planning");
+    {
+        // It has taken the goal and asks; then it is gone.
+        let mut working = Box::pin(planning::work(&world.app));
+        while model.asked().is_empty() {
+            let pause = tokio::time::timeout(Duration::from_millis(20), &mut working).await;
+            assert!(pause.is_err(), "the model hangs");
+        }
+    }
+    let world = world.restart().await;
+    planning::work(&world.app).await.unwrap();
+    assert_eq!(world.status(made.summary.id).await, "planning", "it is still somebody's");
+    world.clock.advance(Duration::from_mins(3));
+    world.agent("b").await.live.set_credit(0);
+    model.will([Does::Answers(shell("true"))]);
+    planning::work(&world.app).await.unwrap();
+    assert_eq!(world.status(made.summary.id).await, "running");
+    model.stop().await;
+}

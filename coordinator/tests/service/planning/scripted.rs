@@ -1,0 +1,105 @@
+//! A model's endpoint that answers what a test tells it to, in the wire format it is asked in.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use nexusmon_shared::lifecycle::Lifecycle;
+use serde_json::{Value, json};
+
+/// What it does when it is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum Does {
+    /// Hands in this answer.
+    Answers(Value),
+    /// As `Answers`, and says it took no tokens at all.
+    Lies(Value),
+    /// This status with this body.
+    Says(u16, String),
+    /// Writes to the end of the tokens it has.
+    IsCutOff,
+    /// Never answers.
+    Hangs,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Script {
+    todo: Arc<Mutex<VecDeque<Does>>>,
+    asked: Arc<Mutex<Vec<Value>>>,
+}
+
+pub(crate) struct Scripted {
+    pub(crate) url: String,
+    script: Script,
+    lifecycle: Lifecycle,
+}
+
+impl Scripted {
+    pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let script = Script::default();
+        let lifecycle = Lifecycle::new();
+        let router = Router::new().fallback(answer).with_state(script.clone());
+        lifecycle.spawn("scripted model", async move { axum::serve(listener, router).await });
+        Self { url, script, lifecycle }
+    }
+
+    pub(crate) fn will(&self, does: impl IntoIterator<Item = Does>) {
+        self.script.todo.lock().unwrap().extend(does);
+    }
+
+    /// What it was asked since the last look.
+    pub(crate) fn asked(&self) -> Vec<Value> {
+        std::mem::take(&mut self.script.asked.lock().unwrap())
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.script.todo.lock().unwrap().len()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.lifecycle.shutdown(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+async fn answer(State(script): State<Script>, uri: Uri, body: Bytes) -> Response {
+    let asked: Value = serde_json::from_slice(&body).unwrap();
+    script.asked.lock().unwrap().push(asked);
+    let next = script.todo.lock().unwrap().pop_front();
+    match next {
+        Some(Does::Answers(value)) => {
+            axum::Json(wrapped(uri.path(), &value, false, (900, 120))).into_response()
+        }
+        Some(Does::Lies(value)) => axum::Json(wrapped(uri.path(), &value, false, (0, 0))).into_response(),
+        Some(Does::IsCutOff) => {
+            axum::Json(wrapped(uri.path(), &json!({}), true, (900, 4096))).into_response()
+        }
+        Some(Does::Says(status, text)) => (StatusCode::from_u16(status).unwrap(), text).into_response(),
+        Some(Does::Hangs) => std::future::pending().await,
+        None => (StatusCode::INTERNAL_SERVER_ERROR, "nothing is left in the script").into_response(),
+    }
+}
+
+fn wrapped(path: &str, value: &Value, cut: bool, (tokens_in, tokens_out): (u64, u64)) -> Value {
+    match path {
+        "/v1/messages" => json!({
+            "type": "message", "role": "assistant", "stop_reason": if cut { "max_tokens" } else { "tool_use" },
+            "content": [{"type": "text", "text": "Here it is."}, {"type": "tool_use", "id": "t1", "name": "plan", "input": value}],
+            "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out}}),
+        "/chat/completions" => json!({
+            "object": "chat.completion",
+            "choices": [{"index": 0, "finish_reason": if cut { "length" } else { "stop" },
+                "message": {"role": "assistant", "content": value.to_string()}}],
+            "usage": {"prompt_tokens": tokens_in, "completion_tokens": tokens_out}}),
+        "/api/chat" => json!({
+            "message": {"role": "assistant", "content": format!("```json\n{value}\n```")}, "done": true,
+            "done_reason": if cut { "length" } else { "stop" },
+            "prompt_eval_count": tokens_in, "eval_count": tokens_out}),
+        other => panic!("nobody asks {other}"),
+    }
+}

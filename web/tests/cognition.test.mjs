@@ -1,0 +1,55 @@
+// What the organism knows of itself: memory that is searched and forgotten, beliefs that fall, failures by day.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { seenEverywhere, start } from './system.mjs';
+
+let system;
+const shell = (goal, script) => ({ goal, tasks: [{ id: 'do', uses: 'shell.run', retry: { max: 0 }, with: { script } }] });
+before(async () => {
+  system = await start();
+  const good = await system.api('POST', '/v1/engine/missions', shell('weigh the parcels', 'printf \'{"grams": 3}\' > $NEXUSMON_OUTPUTS'));
+  const bad = await system.api('POST', '/v1/engine/missions', shell('lose the parcels', 'exit 3'));
+  await system.until(good.id, 'succeeded');
+  await system.until(bad.id, 'failed');
+  const believe = (statement, rests_on = []) => system.api('POST', '/v1/cognition/beliefs', { statement, confidence: 0.8, rests_on, evidence: [{ kind: 'mission', id: good.id }] });
+  const ground = await believe('the scales are true');
+  const above = await believe('no parcel is too heavy', [ground.id]);
+  await believe('the lift holds', [above.id]);
+  await system.api('POST', `/v1/cognition/beliefs/${ground.id}/revisions`, { status: 'contradicted', comment: 'they were never set' });
+  // Learned in the background, behind the audit log.
+  for (let held = 0; held < 2; held = (await system.api('GET', '/v1/cognition/memory?q=parcels&kind=mission')).items.length) await new Promise((resolve) => setTimeout(resolve, 200));
+});
+after(() => system?.end());
+const desk = { viewport: { width: 1440, height: 900 }, colorScheme: 'dark', reducedMotion: 'reduce' };
+
+test('cognition shows its records as pictures and as tables', async () => {
+  const context = await system.browser.newContext(desk);
+  const { page, errors } = await system.open(context, '/organism/cognition');
+  const graph = page.getByRole('region', { name: 'Asserted beliefs', exact: true });
+  await graph.locator('g.fallen').waitFor();
+  assert.equal(await graph.locator('g.doubted').count(), 2, 'whatever rests on the fallen one');
+  await page.getByRole('region', { name: 'Errors' }).getByText('exit status').waitFor();
+  await seenEverywhere(page, 'cognition-graph', 'g.fallen');
+  await graph.getByRole('button', { name: 'As a table' }).click();
+  await graph.getByText('in doubt').first().waitFor();
+  await page.getByRole('region', { name: 'Errors' }).getByRole('button', { name: 'As a table' }).click();
+  await seenEverywhere(page, 'cognition-tables', 'text=in doubt');
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test('memory is searched by its address, and what is forgotten is gone', async () => {
+  const context = await system.browser.newContext(desk);
+  const { page, errors } = await system.open(context, '/organism/cognition?q=parcels');
+  const memory = page.getByRole('region', { name: 'Memory' });
+  const lost = memory.getByRole('listitem').filter({ hasText: 'lose the parcels' });
+  await lost.waitFor();
+  await memory.getByRole('listitem').filter({ hasText: 'weigh the parcels' }).waitFor();
+  await lost.getByRole('button', { name: 'Forget' }).click();
+  await lost.waitFor({ state: 'detached' });
+  assert.equal((await system.api('GET', '/v1/cognition/memory?q=lose')).items.length, 0);
+  await memory.getByRole('searchbox').fill('xylophones');
+  await memory.getByText('Nothing remembered has these words').waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+});
