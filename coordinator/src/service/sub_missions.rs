@@ -58,6 +58,8 @@ pub(super) async fn wait(unit: &mut Unit<'_>, row: &mut TaskRow) -> Result<()> {
 
 /// Begins what may begin and settles what is over; an idempotent activation.
 pub async fn look(app: &App) -> Result<()> {
+    // One after the other: who asked while another looked finds everything done.
+    let _turn = app.sub_missions.turn.lock().await;
     // Before the question: what is told from here on is not lost.
     app.sub_missions.any.store(true, Ordering::Release);
     loop {
@@ -127,11 +129,12 @@ pub struct Seen {
     soon: AtomicBool,
     /// Some task waits for a mission of its own. Most of the time none does, and the end of a mission is nobody's news.
     any: AtomicBool,
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { soon: AtomicBool::new(false), any: AtomicBool::new(true) }
+        Self { soon: AtomicBool::new(false), any: AtomicBool::new(true), turn: Default::default() }
     }
 }
 
