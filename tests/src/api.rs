@@ -116,6 +116,24 @@ impl Api {
         Ok(response.bytes().await?.to_vec())
     }
 
+    /// What a task printed, once all of it is there: its report may come first.
+    pub async fn sealed_log(&self, task: &str) -> Result<String> {
+        let url = format!("{}/v1/engine/tasks/{task}/log", self.url);
+        let waiting = async {
+            let mut pace = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                pace.tick().await;
+                let request =
+                    self.http.get(&url).bearer_auth(self.token().await?).header("accept", "text/plain");
+                let response = request.send().await?.error_for_status()?;
+                if response.headers().get("x-log-sealed").is_some_and(|sealed| sealed == "true") {
+                    return Ok(response.text().await?);
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.context("the log is not sealed")?
+    }
+
     /// Uploads bytes as an artifact of the organism.
     pub async fn upload(&self, name: &str, body: reqwest::Body) -> Result<Value> {
         let url = format!("{}/v1/vault/artifacts?name={name}", self.url);

@@ -8,8 +8,8 @@ use nexusmon_store::testing::PostgresDatabase;
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::binaries;
 use crate::process::Process;
+use crate::{binaries, ports};
 
 /// The key every test logs in with.
 pub const OPERATOR_KEY: &str = "operator-key-of-the-tests";
@@ -83,8 +83,8 @@ impl Cluster {
             api: Api::new("http://127.0.0.1:0", OPERATOR_KEY),
             agents: Vec::new(),
             coordinator: None,
-            http: "127.0.0.1:0".to_owned(),
-            grpc: format!("{}:0", options.listen),
+            http: ports::free_address()?,
+            grpc: format!("{}:{}", options.listen, ports::free_at(&[])?),
             options,
             database,
             environment: Vec::new(),

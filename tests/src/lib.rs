@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod events;
 pub mod nodes;
 pub mod object_store;
+pub mod ports;
 pub mod process;
 #[cfg(feature = "planted")]
 pub mod prove;

@@ -14,6 +14,7 @@ use crate::balancer::Balancer;
 use crate::binaries;
 use crate::cluster::{Agent, OPERATOR_KEY};
 use crate::object_store::ObjectStore;
+use crate::ports;
 use crate::process::Process;
 
 /// One coordinator.
@@ -57,8 +58,9 @@ impl Nodes {
             ("RUST_LOG".to_owned(), "info".to_owned()),
         ];
         environment.extend(objects.environment());
-        let mut nodes: Vec<Node> =
-            (1..=count).map(|number| Node::new(number, folder.path(), environment.clone())).collect();
+        let mut nodes: Vec<Node> = (1..=count)
+            .map(|number| Node::new(number, folder.path(), environment.clone()))
+            .collect::<Result<_>>()?;
         // All at once, on an empty database: they sort it out among themselves.
         futures::future::try_join_all(nodes.iter_mut().map(Node::start)).await?;
         http.serve(nodes.iter().map(|node| node.http).collect());
@@ -97,18 +99,18 @@ impl Nodes {
 }
 
 impl Node {
-    fn new(number: usize, folder: &Path, environment: Vec<(String, String)>) -> Self {
+    fn new(number: usize, folder: &Path, environment: Vec<(String, String)>) -> Result<Self> {
         let name = format!("node-{number}");
-        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self {
-            api: Api::new("http://127.0.0.1:0", OPERATOR_KEY),
-            http: anywhere,
-            grpc: anywhere,
+        let http = ports::free_address()?;
+        Ok(Self {
+            api: Api::new(&format!("http://{http}"), OPERATOR_KEY),
+            http: http.parse()?,
+            grpc: ports::free_address()?.parse()?,
             folder: folder.join(&name),
             name,
             environment,
             process: None,
-        }
+        })
     }
 
     /// The second time on the addresses of the first.
@@ -159,7 +161,7 @@ impl Node {
 
     /// A further one beside this, not started; with the same settings.
     #[must_use]
-    pub fn sibling(&self, number: usize) -> Self {
+    pub fn sibling(&self, number: usize) -> Result<Self> {
         let folder = self.folder.parent().unwrap_or(&self.folder);
         Self::new(number, folder, self.environment.clone())
     }

@@ -7,17 +7,27 @@ use anyhow::Result;
 use nexusmon_tests::{Cluster, Options};
 use serde_json::{Value, json};
 
-/// Tasks that each append their name to a file of the host; `idempotent` as said.
+/// Tasks that each append their name to a file of the host, `idempotent` as said, and go on as [`let_through`] says.
 fn effects(ledger: &Path, count: usize, idempotent: bool) -> Value {
     let tasks: Vec<_> = (0..count)
         .map(|number| {
             let line = format!("t{number}");
             json!({"id": line, "uses": "shell.run", "idempotent": idempotent, "timeout": "60s",
                 "sandbox": {"profile": "user", "paths": [{"path": ledger.parent(), "write": true}]},
-                "with": {"script": format!("printf '{line}\\n' >> {}; sleep 0.2", ledger.display())}})
+                "with": {"script": format!(r#"
+                    printf '{line}\n' >> {0}
+                    mine=$(grep -n '^{line}$' {0} | tail -1 | cut -d: -f1)
+                    while [ "$mine" -gt "$(cat {0}.through)" ]; do sleep 0.05; done"#, ledger.display())}})
         })
         .collect();
     json!({"goal": "leave a trace each", "tasks": tasks})
+}
+
+/// So many lines of the ledger belong to tasks that may end; what comes later is running when the plug is pulled.
+fn let_through(ledger: &Path, count: u64) -> Result<()> {
+    let (written, path) = (ledger.with_extension("new"), ledger.with_extension("through"));
+    std::fs::write(&written, count.to_string())?;
+    Ok(std::fs::rename(written, path)?)
 }
 
 fn counted(ledger: &Path) -> BTreeMap<String, usize> {
@@ -44,11 +54,13 @@ async fn coordinator_dies(postgres: bool) -> Result<()> {
     let mut cluster = Cluster::start(Options { postgres, agents: 2, ..Options::default() }).await?;
     let shared = tempfile::tempdir()?;
     let ledger = shared.path().join("ledger");
+    let_through(&ledger, 4)?;
     let mission = cluster.api.create(effects(&ledger, 40, false)).await?;
-    for ended in [4, 12, 20] {
+    for (ended, next) in [(4, 12), (12, 20), (20, 40)] {
         started(&cluster, &mission, ended).await?;
         cluster.kill_coordinator().await?;
         cluster.start_coordinator().await?;
+        let_through(&ledger, next)?;
     }
     let done = cluster.api.finished(&mission).await?;
     assert_eq!(done["status"], "succeeded", "agents finish and deliver what they hold: {done:#}");
@@ -62,9 +74,11 @@ async fn agent_dies(postgres: bool) -> Result<()> {
     let mut cluster = Cluster::start(Options { postgres, agents: 1, ..Options::default() }).await?;
     let shared = tempfile::tempdir()?;
     let ledger = shared.path().join("ledger");
+    let_through(&ledger, 4)?;
     let mission = cluster.api.create(effects(&ledger, 24, false)).await?;
     started(&cluster, &mission, 4).await?;
     cluster.agents[0].kill().await?;
+    let_through(&ledger, 24)?;
     cluster.agents[0].start()?;
     // What was running is uncertain, never silently repeated; the rest goes on.
     let settled = cluster
@@ -97,9 +111,11 @@ async fn idempotent_work_is_done_again(postgres: bool) -> Result<()> {
     let mut cluster = Cluster::start(Options { postgres, agents: 1, ..Options::default() }).await?;
     let shared = tempfile::tempdir()?;
     let ledger = shared.path().join("ledger");
+    let_through(&ledger, 4)?;
     let mission = cluster.api.create(effects(&ledger, 24, true)).await?;
     started(&cluster, &mission, 4).await?;
     cluster.agents[0].kill().await?;
+    let_through(&ledger, 1000)?;
     cluster.agents[0].start()?;
     let done = cluster.api.finished(&mission).await?;
     assert_eq!(done["status"], "succeeded", "{done:#}");

@@ -49,7 +49,7 @@ async fn the_kill_switch_stops_everything_and_lets_it_go_on() -> Result<()> {
     cluster.api.until(&format!("/v1/fleet/agents/{away_name}"), "gone", gone).await?;
 
     let url = cluster.api.url.clone();
-    let out = command(&url, &["halt", "--stop", "--reason", "smoke", "--json"]).await?;
+    let out = command(&url, &["halt", "--stop", "--reason", "smoke", "--wait", "60", "--json"]).await?;
     let state: Value = serde_json::from_str(&out)?;
     assert_eq!((&state["level"], &state["reason"]), (&json!("stop"), &json!("smoke")));
     assert_eq!(

@@ -116,7 +116,7 @@ type Refusal<'a> = (&'a [(&'a str, &'a str)], i32, &'a str);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_coordinator_that_does_not_fit_refuses_to_start() -> Result<()> {
     let cluster = Nodes::start(1).await?;
-    let other = cluster.nodes[0].sibling(2);
+    let other = cluster.nodes[0].sibling(2)?;
     let wrong_key = "7a".repeat(32);
     let cases: [Refusal<'_>; 5] = [
         (&[("NEXUSMON_MASTER_KEY", &wrong_key)], 6, "not the one this database was made with"),

@@ -200,7 +200,7 @@ async fn a_coordinator_starts_from_secret_files_and_port() -> Result<()> {
         "running it again changes nothing"
     );
 
-    let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let free = nexusmon_tests::ports::free_at(&[])?;
     let path = |name: &str| secrets.join(name).to_string_lossy().into_owned();
     let environment: Vec<(String, String)> = [
         ("NEXUSMON_DATA_DIR", folder.path().join("data").to_string_lossy().into_owned()),

@@ -1,7 +1,7 @@
 //! What people do with the system, from the outside, through the released binaries.
 
 use anyhow::Result;
-use nexusmon_tests::api::task;
+use nexusmon_tests::api::{PATIENCE, task};
 use nexusmon_tests::process::Process;
 use nexusmon_tests::{Cluster, Options, binaries};
 use serde_json::{Value, json};
@@ -17,8 +17,7 @@ fn counting() -> Value {
 }
 
 async fn log_of(cluster: &Cluster, task: &Value) -> Result<String> {
-    let path = format!("/v1/engine/tasks/{}/log", task["task_id"].as_str().unwrap_or_default());
-    Ok(String::from_utf8(cluster.api.bytes(&path, "text/plain").await?)?)
+    cluster.api.sealed_log(task["task_id"].as_str().unwrap_or_default()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,14 +165,25 @@ async fn a_python_plugin_adds_a_capability_while_the_agent_runs() -> Result<()> 
             offers("greeter.hello") && offers("butler.hello")
         })
         .await?;
-    let listed = std::process::Command::new(binaries::path("nexusmon-agent"))
-        .args(["plugin", "list", "--json", "--data-dir"])
-        .arg(&cluster.agents[0].folder)
-        .output()?;
-    let listed: Value = serde_json::from_slice(&listed.stdout)?;
-    let states: Vec<_> =
-        listed["items"].as_array().into_iter().flatten().map(|item| &item["state"]).collect();
-    assert_eq!(states, ["offered", "offered"], "{listed:#}");
+    // The agent's own list is written beside the telling.
+    let listed = async {
+        let mut pace = tokio::time::interval(std::time::Duration::from_millis(100));
+        loop {
+            pace.tick().await;
+            let listed = tokio::process::Command::new(binaries::path("nexusmon-agent"))
+                .args(["plugin", "list", "--json", "--data-dir"])
+                .arg(&cluster.agents[0].folder)
+                .output()
+                .await?;
+            let listed: Value = serde_json::from_slice(&listed.stdout)?;
+            let states: Vec<_> =
+                listed["items"].as_array().into_iter().flatten().map(|item| &item["state"]).collect();
+            if states == ["offered", "offered"] {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, listed).await??;
     let mission = |name: &str, who: Value| {
         let greet = json!({"id": "a", "uses": format!("{name}.hello"), "with": {"who": who}});
         json!({"goal": "greet", "tasks": [greet]})

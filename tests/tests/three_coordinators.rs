@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use nexusmon_tests::binaries;
 
 const SECTION: &str = "Three coordinators on one machine";
@@ -23,14 +23,7 @@ fn script() -> Result<String> {
 
 /// A port from which all that are counted from it are free.
 fn base() -> Result<u16> {
-    let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    for _ in 0..100 {
-        let base = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        if base < 65_000 && [0, 1, 10, 11, 20, 21, 30, 31, 40, 41].iter().all(|offset| free(base + offset)) {
-            return Ok(base);
-        }
-    }
-    bail!("no ten free ports")
+    nexusmon_tests::ports::free_at(&[1, 10, 11, 20, 21, 30, 31, 40, 41])
 }
 
 fn program_in_path(name: &str) -> Option<std::path::PathBuf> {

@@ -187,6 +187,8 @@ test('the whole log is a link to plain text', async () => {
   const { page } = await system.open(context, `/organism/missions/${id}?tab=log`);
   const link = page.getByRole('link', { name: /Plain text/ }).first();
   await link.waitFor();
+  // The report that it succeeded may be there before the last of the log.
+  await page.getByText('two').first().waitFor();
   const [download] = await Promise.all([page.waitForEvent('download'), link.click()]);
   const chunks = [];
   for await (const chunk of await download.createReadStream()) chunks.push(chunk);

@@ -20,6 +20,20 @@ const flags = [
 /** Text that tries to be more than text. */
 export const hostile = '<img src=x onerror="document.title=\'owned\'"> \u202Egnp.exe \u001b[31m';
 
+/** A port below those the kernel gives out by itself: nobody else takes it while the coordinator starts anew. */
+let turn = process.pid * 97;
+async function port() {
+  const candidate = 10_000 + (turn++ % 22_000);
+  const probe = createServer();
+  const free = await new Promise((resolve) => {
+    probe.once('error', () => resolve(false));
+    probe.listen(candidate, '127.0.0.1', () => resolve(true));
+  });
+  if (!free) return port();
+  await new Promise((resolve) => probe.close(resolve));
+  return candidate;
+}
+
 export async function start({ env: more = {}, text = false } = {}) {
   await mkdir(pictures, { recursive: true });
   const home = await mkdtemp(path.join(tmpdir(), 'nexusmon-page-'));
@@ -49,7 +63,7 @@ export async function start({ env: more = {}, text = false } = {}) {
     up.kill('SIGTERM');
     await ended;
   }
-  const ready = await raise(place('127.0.0.1:0', '127.0.0.1:0'));
+  const ready = await raise(place(`127.0.0.1:${await port()}`, `127.0.0.1:${await port()}`));
   const ask = (method, route, body, token) => fetch(ready.http + route, {
     method,
     headers: { ...(token && { authorization: `Bearer ${token}` }), 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() },

@@ -1,6 +1,6 @@
 //! A coordinator that does what a test tells it: the real TLS and the real protocol, nothing behind them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -80,6 +80,9 @@ pub(crate) struct FakeSession {
     pub(crate) hello: Hello,
     to_agent: mpsc::Sender<Result<proto::CoordinatorMessage, Status>>,
     from_agent: mpsc::Receiver<AgentMessage>,
+    /// Told, and not asked for yet: several things come in one message.
+    begun: VecDeque<AttemptRef>,
+    ended: VecDeque<Report>,
     pub(crate) session: u64,
 }
 
@@ -163,40 +166,39 @@ impl FakeSession {
         self.send(CoordinatorMessage::Welcome(Box::new(welcome))).await;
     }
 
-    /// The next message; none when the agent has closed the stream.
-    pub(crate) async fn receive(&mut self) -> Option<AgentMessage> {
-        within(self.from_agent.recv()).await
-    }
-
-    /// The next message `wanted` picks something out of.
+    /// The next message `wanted` picks something out of. What has started and ended meanwhile is kept.
     pub(crate) async fn until<T>(&mut self, mut wanted: impl FnMut(AgentMessage) -> Option<T>) -> T {
-        loop {
-            let message = self.receive().await.expect("the agent closed the stream");
-            if let Some(found) = wanted(message) {
-                return found;
+        within(async {
+            loop {
+                let message = self.from_agent.recv().await.expect("the agent closed the stream");
+                if let AgentMessage::Events(events) = &message {
+                    self.begun.extend(events.started.iter().map(|started| started.attempt));
+                    self.ended.extend(events.finished.iter().cloned());
+                }
+                if let Some(found) = wanted(message) {
+                    return found;
+                }
             }
-        }
-    }
-
-    /// Reports until there are `count`.
-    pub(crate) async fn reports(&mut self, count: usize) -> Vec<Report> {
-        let mut reports = Vec::new();
-        while reports.len() < count {
-            let more = self.until(|message| match message {
-                AgentMessage::Events(events) if !events.finished.is_empty() => Some(events.finished),
-                _ => None,
-            });
-            reports.extend(more.await);
-        }
-        reports
-    }
-
-    pub(crate) async fn started(&mut self) -> AttemptRef {
-        self.until(|message| match message {
-            AgentMessage::Events(events) => events.started.first().map(|started| started.attempt),
-            _ => None,
         })
         .await
+    }
+
+    /// The next `count` reports.
+    pub(crate) async fn reports(&mut self, count: usize) -> Vec<Report> {
+        while self.ended.len() < count {
+            self.until(|message| matches!(message, AgentMessage::Events(_)).then_some(())).await;
+        }
+        self.ended.drain(..count).collect()
+    }
+
+    /// The next attempt that has begun.
+    pub(crate) async fn started(&mut self) -> AttemptRef {
+        loop {
+            if let Some(begun) = self.begun.pop_front() {
+                return begun;
+            }
+            self.until(|message| matches!(message, AgentMessage::Events(_)).then_some(())).await;
+        }
     }
 
     /// Breaks the line.
@@ -296,7 +298,14 @@ impl Session for Fake {
             state.counter += 1;
             state.counter
         };
-        let opened = FakeSession { hello: *hello, to_agent, from_agent, session };
+        let opened = FakeSession {
+            hello: *hello,
+            to_agent,
+            from_agent,
+            begun: VecDeque::new(),
+            ended: VecDeque::new(),
+            session,
+        };
         let fake = self.clone();
         self.0.lifecycle.spawn_quiet("session", async move {
             while let Some(message) = incoming.message().await? {

@@ -51,7 +51,8 @@ async fn after_a_crash_started_work_is_unknown_and_reports_are_kept() {
     session.send(CoordinatorMessage::Ack((0..4).map(|index| attempt(index, 1)).collect())).await;
     session.send(plan.notice()).await;
     session.send(orders(session.session, vec![plan.order(1, 1), plan.order(3, 2)])).await;
-    assert_eq!(session.started().await, attempt(3, 2), "the old order is not news");
+    while session.started().await != attempt(3, 2) {}
+    assert_eq!(actor.worker.seen().executed, [attempt(3, 2)], "the old order is not news");
     actor.kill().await;
     drop(session);
     let actor = stage.agent(finishes).await;

@@ -91,7 +91,7 @@ async fn slots_bound_what_runs_and_recall_gives_back_the_rest() {
     session.welcome(Vec::new()).await;
     session.send(plan.notice()).await;
     session.send(orders(session.session, (0..4).map(|index| plan.order(index, 1)).collect())).await;
-    session.started().await;
+    assert_eq!([session.started().await, session.started().await], [attempt(0, 1), attempt(1, 1)]);
     session.send(CoordinatorMessage::Recall(Vec::new())).await;
     let mut returned = session.reports(2).await;
     returned.sort_by_key(|report| report.attempt);
@@ -165,7 +165,7 @@ async fn without_renewal_repeatable_work_ends_and_other_work_may_finish() {
     session
         .send(orders(session.session, vec![repeatable.order(0, 1), once.order(1, 1), repeatable.order(2, 1)]))
         .await;
-    session.started().await;
+    assert_eq!([session.started().await, session.started().await], [attempt(0, 1), attempt(1, 1)]);
     // Heartbeats are never answered: the lease counts from the Hello.
     stage.clock.advance(Duration::from_secs(26));
     let mut ended = session.reports(2).await;

@@ -21,6 +21,8 @@ const PLANNING_PERIOD: Duration = Duration::from_secs(5);
 const TRIGGER_PERIOD: Duration = Duration::from_secs(1);
 /// Nobody waits for it; what it writes, others wait for.
 const MEMORY_PERIOD: Duration = Duration::from_secs(2);
+/// So many times as long as it took it rests, however much there is to remember: a tenth of the writer at most.
+const MEMORY_REST: u32 = 9;
 /// How long a trait that opened or closed may stay unseen by the scheduler.
 const BELIEF_PERIOD: Duration = Duration::from_secs(1);
 const LOG_PERIOD: Duration = Duration::from_millis(500);
@@ -98,10 +100,10 @@ pub fn standard(app: &App) -> Vec<Activation> {
             Ok(Next::Period)
         }),
         of(app, "memory", MEMORY_PERIOD, |app| async move {
+            let began = app.clock.now();
             let done = app.store.on_duty("memory", memory::learn(&app)).await?.transpose()?;
-            // While others write it takes its time.
-            let more = done.is_some_and(|done| done.more) && app.store.queued() == 0;
-            Ok(if more { Next::AtOnce } else { Next::Period })
+            let more = done.is_some_and(|done| done.more);
+            Ok(if more { Next::Within(app.clock.now().since(began) * MEMORY_REST) } else { Next::Period })
         }),
         of(app, "sub-missions", SUB_MISSION_PERIOD, |app| async move {
             app.store.on_duty(sub_missions::DUTY, Box::pin(sub_missions::look(&app))).await?.transpose()?;

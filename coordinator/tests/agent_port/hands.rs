@@ -149,7 +149,8 @@ async fn whatever_it_sends_the_coordinator_goes_on() {
         let mut session = thief.session().await;
         let _ = session.out.send(message).await;
         // Answered, ignored or cut off; a new session opens all the same.
-        session.offer_credit(1).await;
+        let heartbeat = AgentMessage::Heartbeat(Heartbeat { number: 1, credit: 1, ..Heartbeat::default() });
+        let _ = session.out.send(heartbeat.into()).await;
         drop(session.next().await);
     }
     let mut session = thief.session().await;

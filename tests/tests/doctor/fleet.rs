@@ -81,7 +81,8 @@ async fn versions_and_clocks_that_differ() -> Result<()> {
 async fn serve(listener: TcpListener) -> Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
-        answer(stream).await?;
+        // A connection that breaks is its client's affair.
+        let _ = answer(stream).await;
     }
 }
 

@@ -11,8 +11,7 @@ use tokio::process::Command;
 
 /// A port on which nothing listens.
 pub(crate) fn nowhere() -> String {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    free.local_addr().expect("it has an address").to_string()
+    nexusmon_tests::ports::free_address().expect("a port is free")
 }
 
 /// What is examined: a program with arguments and an environment of its own.

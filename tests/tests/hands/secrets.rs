@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use nexusmon_tests::api::task;
+use nexusmon_tests::api::{PATIENCE, task};
 use nexusmon_tests::{Cluster, Options};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -59,8 +59,7 @@ async fn a_secret_is_set_used_rotated_and_never_seen_again() -> Result<()> {
     assert_eq!((&used["status"], &used["rank"]), (&json!("succeeded"), &json!("C")), "{used:#}");
     assert_eq!(used["task"]["outputs"]["length"], FIRST.len(), "{used:#}");
     let id = used["task"]["task_id"].as_str().context("an id")?;
-    let log = cluster.api.bytes(&format!("/v1/engine/tasks/{id}/log"), "text/plain").await?;
-    let log = String::from_utf8(log)?;
+    let log = cluster.api.sealed_log(id).await?;
     assert_eq!(log.matches("***").count(), 3, "{log}");
     assert!(!log.contains("Canary"), "{log}");
     let mission = used["mission"].as_str().context("an id")?;
@@ -93,6 +92,17 @@ async fn a_secret_is_set_used_rotated_and_never_seen_again() -> Result<()> {
     let again = outputs(&cluster, PRINTS).await?;
     assert_eq!(again["task"]["outputs"]["length"], SECOND.len(), "{again:#}");
 
+    // Workspaces are removed beside what comes next; a machine that is lost removes nothing any more.
+    let removed = async {
+        let mut pace = tokio::time::interval(std::time::Duration::from_millis(20));
+        for (agent, value) in cluster.agents.iter().flat_map(|agent| [(agent, FIRST), (agent, SECOND)]) {
+            while !files_with(&agent.folder.join("work"), value)?.is_empty() {
+                pace.tick().await;
+            }
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PATIENCE, removed).await??;
     // A machine is lost: what it knows is what has to be changed.
     let revoked = cluster.commanded(&["agent", "revoke", "agent-1", "--yes"]).await?;
     assert!(revoked.contains("api-token (v2)") && revoked.contains("nexusmon secret set"), "{revoked}");

@@ -39,11 +39,14 @@ fn hex(value: &str) -> String {
 
 fn visit(folder: &Path, look: &mut impl FnMut(&Path, &[u8])) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        // Sockets and links are not kept; files may go while they are looked at.
+        let Ok(path) = entry.map(|entry| entry.path()) else { continue };
+        // Sockets and links are not kept; files and folders may go while they are looked at.
         let Ok(kind) = std::fs::symlink_metadata(&path) else { continue };
         if kind.is_dir() {
-            visit(&path, look)?;
+            match visit(&path, look) {
+                Err(_) if !path.exists() => {}
+                other => other?,
+            }
         } else if kind.is_file()
             && let Ok(bytes) = std::fs::read(&path)
         {
