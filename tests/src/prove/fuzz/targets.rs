@@ -204,7 +204,7 @@ fn bindings() -> Vec<Vec<u8>> {
 }
 
 fn secret_binding(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<nexusmon_core::secrets::Binding>(bytes)
+    serde_json::from_slice::<nexusmon_shared::binding::Binding>(bytes)
         .is_ok_and(|binding| binding.check().is_ok() && !binding.scope().is_empty())
 }
 
