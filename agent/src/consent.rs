@@ -178,6 +178,12 @@ impl Standing {
             mission: plan.header.mission,
             item_index: order.item_index,
             rank,
+            agent: self.agent,
+            playbook: plan
+                .header
+                .playbook
+                .as_deref()
+                .map(|text| text.split('@').next().unwrap_or(text).to_owned()),
             parameters,
             inputs: Vec::new(),
             timeout: spec.timeout.0,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::id::MissionId;
+use nexusmon_shared::id::{AgentId, MissionId};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::outcome::Ending;
 use nexusmon_shared::plan::TaskSpec;
@@ -37,6 +37,9 @@ pub struct Job {
     pub item_index: Option<u32>,
     /// As the agent computed it, or as stated where that is higher.
     pub rank: Rank,
+    /// This machine, and the playbook its plan was made of: what secrets are bound to.
+    pub agent: AgentId,
+    pub playbook: Option<String>,
     /// The evaluated `with`.
     pub parameters: Map<String, Value>,
     pub inputs: Vec<JobInput>,

@@ -14,7 +14,7 @@ use nexusmon_agent::run::{Exit, Job};
 use nexusmon_agent::spool::Spool;
 use nexusmon_agent::worker::{Hooks, LogSpool, cancellation};
 use nexusmon_shared::attempt::{AttemptRef, Fence};
-use nexusmon_shared::id::{MissionId, TaskId};
+use nexusmon_shared::id::{AgentId, MissionId, TaskId};
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::outcome::{Cause, Ending};
 use nexusmon_shared::plan::TaskSpec;
@@ -96,6 +96,8 @@ fn job(number: u64, sandbox: Value, with: Value, artifacts: &[&str]) -> Job {
         spec: Arc::new(spec),
         item_index: None,
         rank: Rank::E,
+        agent: AgentId::from_bits(1),
+        playbook: None,
         inputs: Vec::new(),
         timeout: Duration::from_secs(20),
         offline: Duration::ZERO,

@@ -46,3 +46,5 @@ mod sub_missions;
 mod traits;
 #[path = "service/triggers.rs"]
 mod triggers;
+#[path = "service/words.rs"]
+mod words;

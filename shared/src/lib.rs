@@ -4,6 +4,7 @@
 //! This crate knows nothing of databases, HTTP or processes.
 
 pub mod attempt;
+pub mod binding;
 pub mod capability;
 pub mod digest;
 pub mod doctor;

@@ -13,6 +13,7 @@ pub mod enrollment;
 pub mod key;
 pub mod merkle;
 pub mod note;
+pub mod opening;
 pub mod owner_key;
 pub mod passkey;
 pub mod phrase;

@@ -185,6 +185,36 @@ test('a secret is set, used, bound, rotated and removed, and nowhere to be read'
   await context.close();
 });
 
+test('what work would be handed, to whom that went before, and how many reviews are alike, is said where one decides', async () => {
+  const [agent] = (await system.api('GET', '/v1/fleet/agents')).items;
+  await system.api('PUT', '/v1/governance/secrets/build-key', { value: 'correct-horse-battery-2', binding: { agents: [agent.id] } });
+  const script = { script: 'wc -c < "$NEXUSMON_SECRETS/build-key"' };
+  const inside = { goal: 'count the key', tasks: [{ id: 'a', uses: 'shell.run', on: { agent: agent.name }, secrets: [{ name: 'build-key', env: 'BUILD_KEY' }], with: script }] };
+  const context = await system.browser.newContext(desk);
+  const { page, errors } = await system.open(context, '/organism/missions/new');
+  await page.getByRole('textbox', { name: /Plan as YAML/ }).fill(JSON.stringify(inside));
+  const dry = page.getByRole('complementary', { name: 'Before it is sent' });
+  await dry.getByText('build-key: handed to nobody yet').waitFor();
+  for (let run = 0; run < 2; run += 1) {
+    const mission = await system.api('POST', '/v1/engine/missions', inside);
+    assert.equal((await system.until(mission.id, 'succeeded', 'failed', 'awaiting_approval')).status, 'succeeded');
+  }
+  await dry.getByText(`build-key: handed to ${agent.name} (v1) before`).waitFor();
+  // Without a machine it could go anywhere: that waits, and says the same.
+  const outside = await system.api('POST', '/v1/engine/missions', { ...inside, tasks: [{ ...inside.tasks[0], on: {} }] });
+  await page.goto(`${system.origin}/organism/approvals/${outside.approval.id}`);
+  const article = page.getByRole('article', { name: /^Approval/ });
+  await article.getByText(`build-key: handed to ${agent.name} (v1) before`).waitFor();
+  await page.goto(`${system.origin}/organism/reviews`);
+  const alike = page.getByRole('listitem').filter({ hasText: 'count the key' });
+  await alike.first().getByText('1 more review of identical work: accepting closes those that verified').waitFor();
+  assert.equal(await alike.count(), 2);
+  await system.api('POST', `/v1/engine/missions/${outside.id}/cancel`);
+  await system.api('DELETE', '/v1/governance/secrets/build-key');
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
 // Last: from here on there is a roster.
 test('a standing approval is asked for, signed by a passkey, spent, nearly fits, and is revoked', async () => {
   const context = await system.browser.newContext(desk);

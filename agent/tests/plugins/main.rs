@@ -19,7 +19,7 @@ use nexusmon_agent::run::{Exit, Job};
 use nexusmon_agent::spool::Spool;
 use nexusmon_agent::worker::{CancelToken, Canceller, Hooks, LogSpool as _, cancellation};
 use nexusmon_shared::attempt::{AttemptRef, Fence};
-use nexusmon_shared::id::{MissionId, TaskId};
+use nexusmon_shared::id::{AgentId, MissionId, TaskId};
 use nexusmon_shared::lifecycle::{Lifecycle, Shutdown};
 use nexusmon_shared::outcome::{Cause, Ending};
 use nexusmon_shared::rank::Rank;
@@ -159,6 +159,8 @@ impl Host {
             mission: MissionId::from_bits(1),
             item_index: None,
             rank: Rank::A,
+            agent: AgentId::from_bits(1),
+            playbook: None,
             parameters: spec.with.clone(),
             inputs: Vec::new(),
             timeout: spec.timeout.0,

@@ -11,7 +11,7 @@ use nexusmon_agent::run::{Exit, Job};
 use nexusmon_agent::spool::Spool;
 use nexusmon_agent::worker::{CancelToken, Canceller, Hooks, LogSpool, cancellation};
 use nexusmon_shared::attempt::{AttemptRef, Fence};
-use nexusmon_shared::id::{MissionId, TaskId};
+use nexusmon_shared::id::{AgentId, MissionId, TaskId};
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::rank::Rank;
@@ -113,6 +113,8 @@ pub(crate) fn job(number: u64, uses: &str, sandbox: Value, with: Value, artifact
         spec: Arc::new(spec),
         item_index: None,
         rank: Rank::E,
+        agent: AgentId::from_bits(1),
+        playbook: None,
         inputs: Vec::new(),
         timeout: Duration::from_secs(300),
         offline: Duration::ZERO,

@@ -25,7 +25,6 @@ pub mod rates;
 pub mod retry;
 pub mod risk;
 pub mod schedule;
-pub mod secrets;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;
 pub mod sub_mission;

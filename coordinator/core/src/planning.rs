@@ -25,6 +25,7 @@ pub mod words;
 
 use std::collections::{BTreeMap, HashMap};
 
+use nexusmon_shared::binding::Bindings;
 use nexusmon_shared::id::AgentId;
 use nexusmon_shared::plan::{Budget, TaskDraft, TaskSpec};
 use nexusmon_shared::rank::Rank;
@@ -45,7 +46,6 @@ pub use unbuilt::refuse_unbuilt;
 
 use crate::risk::Assessment;
 use crate::schedule::AgentView;
-use crate::secrets::Bindings;
 
 /// One thing wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

@@ -23,6 +23,8 @@ pub struct Event {
     pub mission: Option<MissionId>,
     pub at: Timestamp,
     pub body: Value,
+    /// Places in the body (RFC 6901) of words that were erased.
+    pub erased: Vec<String>,
 }
 
 /// Which events a subscriber wants.

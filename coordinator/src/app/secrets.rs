@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, RwLock};
 
-use nexusmon_core::secrets::Bindings;
+use nexusmon_shared::binding::Bindings;
 
 #[derive(Debug, Default)]
 pub struct Secrets(RwLock<Arc<Bindings>>);

@@ -140,6 +140,8 @@ fn tell(verified: &Verified, json: bool) {
         restores,
         restores_signed,
         unjudged,
+        words,
+        words_erased,
     } = verified;
     let owner_key = owner_key.map(|key| key.to_string());
     if json {
@@ -149,7 +151,8 @@ fn tell(verified: &Verified, json: bool) {
             "witnesses_apart": witnesses_apart, "dispatches": dispatches, "completions": completions,
             "verdicts": verdicts, "signatures": signatures, "unsigned": unsigned, "owner_key": owner_key,
             "owner_key_was_known": owner_key_was_known, "restores": restores,
-            "restores_signed": restores_signed, "unjudged": unjudged}));
+            "restores_signed": restores_signed, "unjudged": unjudged, "words": words,
+            "words_erased": words_erased}));
         return;
     }
     println!("holds: {entries} entries of {organism} under {checkpoints} signed heads");
@@ -166,6 +169,11 @@ fn tell(verified: &Verified, json: bool) {
                 "compare that with `nexusmon key show` on the owner's machine, or give it with --owner-key"
             );
         }
+    }
+    if *words > 0 {
+        println!(
+            "{words} values were sealed; {words_erased} of them erased since, the rest is what was sealed"
+        );
     }
     if *restores > 0 {
         println!("restored from a backup {restores} times, {restores_signed} of them signed by the owner");

@@ -288,6 +288,7 @@ pub(super) fn tell(app: &App, kind: &str, agent: AgentId, body: Value) {
         mission: None,
         at: app.clock.now(),
         body,
+        erased: Vec::new(),
     };
     super::news::publish(app, event);
 }

@@ -5,6 +5,7 @@ mod proof;
 mod publish;
 mod restores;
 mod witness;
+mod words;
 
 use std::sync::{Mutex, RwLock};
 
@@ -15,7 +16,7 @@ use serde_json::Value;
 
 use super::{Page, PageRequest};
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 pub use export::export;
 pub(super) use export::log_key;
@@ -24,6 +25,7 @@ pub use publish::{publish, thin};
 pub use restores::{restores, sign_restore};
 pub(crate) use witness::greet;
 pub use witness::{CheckpointView, WitnessView, ask_witnesses, checkpoint, cosigned};
+pub(in crate::service) use words::{Shown, among, part, shown, version_of};
 
 /// What this node knows of the tree without asking the database.
 #[derive(Debug, Default)]
@@ -47,6 +49,10 @@ pub struct AuditView {
     pub subject: String,
     pub mission: Option<MissionId>,
     pub body: Value,
+    /// Commitments to the words in it, by their places (RFC 6901); those of erased words, too.
+    pub sealed: serde_json::Map<String, Value>,
+    /// Places of words that were erased.
+    pub erased: Vec<String>,
     pub digest: Digest,
 }
 
@@ -64,13 +70,15 @@ pub async fn list(app: &App, filter: AuditFilter, page: PageRequest) -> Result<P
     let AuditFilter { actor, action, subject, mission, since } = filter;
     let filter = nexusmon_store::AuditFilter { actor, action, subject, mission, since };
     let request = nexusmon_store::PageRequest { limit: page.limit()?, cursor: page.cursor };
-    let rows = app.store.read().await?.audit_list(&filter, &request).await?;
-    let items = rows.items.into_iter().map(view).collect::<Result<_>>()?;
+    let mut read = app.store.read().await?;
+    let rows = read.audit_list(&filter, &request).await?;
+    let shown = shown(&mut read, &rows.items).await?;
+    let items = rows.items.into_iter().zip(shown).map(|(row, shown)| view(row, shown)).collect();
     Ok(Page { items, next_cursor: rows.next_cursor })
 }
 
-pub(super) fn view(row: nexusmon_store::AuditRow) -> Result<AuditView> {
-    Ok(AuditView {
+fn view(row: nexusmon_store::AuditRow, shown: Shown) -> AuditView {
+    AuditView {
         seq: row.seq,
         id: row.id,
         at: row.at,
@@ -79,7 +87,9 @@ pub(super) fn view(row: nexusmon_store::AuditRow) -> Result<AuditView> {
         subject_kind: row.subject_kind,
         subject: row.subject,
         mission: row.mission,
-        body: serde_json::from_str(&row.body).map_err(Error::internal)?,
+        body: shown.body,
+        sealed: shown.unsealed.sealed,
+        erased: shown.unsealed.erased,
         digest: row.digest,
-    })
+    }
 }

@@ -8,6 +8,7 @@ use futures::stream::{self, BoxStream};
 use nexusmon_store::AuditRow;
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use super::audit::{self, Shown};
 use crate::app::App;
 use crate::app::events::{Event, EventFilter};
 use crate::error::Result;
@@ -101,11 +102,12 @@ impl Subscription {
             }
             None => read.audit_after(self.told, PAGE).await?,
         };
+        let shown = audit::shown(&mut read, &rows).await?;
         drop(read);
         self.behind = rows.len() == PAGE as usize;
-        for row in rows {
+        for (row, shown) in rows.into_iter().zip(shown) {
             self.told = self.told.max(row.seq);
-            let event = Arc::new(event(row));
+            let event = Arc::new(event(row, shown));
             if self.filter.accepts(&event) {
                 self.queued.push_back(event);
             }
@@ -114,7 +116,7 @@ impl Subscription {
     }
 }
 
-fn event(row: AuditRow) -> Event {
+fn event(row: AuditRow, shown: Shown) -> Event {
     Event {
         seq: Some(row.seq),
         kind: row.action,
@@ -123,7 +125,8 @@ fn event(row: AuditRow) -> Event {
         subject: row.subject,
         mission: row.mission,
         at: row.at,
-        body: serde_json::from_str(&row.body).unwrap_or_default(),
+        body: shown.body,
+        erased: shown.unsealed.erased,
     }
 }
 
@@ -149,16 +152,12 @@ pub async fn relay(app: App) -> Result<()> {
         }
         while told < target {
             let waiting = u32::try_from(target - told).unwrap_or(PAGE).min(PAGE);
-            let rows = match app.store.read().await {
-                Ok(mut read) => read.audit_after(told, waiting).await,
-                Err(error) => Err(error),
-            };
-            match rows {
-                Ok(rows) if rows.is_empty() => break,
-                Ok(rows) => {
-                    for row in rows {
-                        told = row.seq;
-                        app.events.publish(event(row));
+            match newer(&app, told, waiting).await {
+                Ok(events) if events.is_empty() => break,
+                Ok(events) => {
+                    for event in events {
+                        told = event.seq.unwrap_or(told);
+                        app.events.publish(event);
                     }
                 }
                 Err(error) => {
@@ -168,4 +167,11 @@ pub async fn relay(app: App) -> Result<()> {
             }
         }
     }
+}
+
+async fn newer(app: &App, told: i64, limit: u32) -> Result<Vec<Event>> {
+    let mut read = app.store.read().await?;
+    let rows = read.audit_after(told, limit).await?;
+    let shown = audit::shown(&mut read, &rows).await?;
+    Ok(rows.into_iter().zip(shown).map(|(row, shown)| event(row, shown)).collect())
 }

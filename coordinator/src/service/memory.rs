@@ -14,9 +14,9 @@ use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{FoundMemory, MemoryKind, MemoryUse};
 use serde_json::json;
 
-use super::Caller;
 use super::beliefs::day;
 use super::unit::{Actor, Unit};
+use super::{Caller, audit};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -164,8 +164,15 @@ pub async fn forget(app: &App, caller: &Caller, id: MemoryId) -> Result<()> {
                 let found = found.ok_or_else(|| Error::not_found("memory", *id))?;
                 let now = unit.now;
                 let gone = unit.tx.forget_memory(*id, now).await?;
+                // Nor does the audit trail go on saying it.
+                let words = match found.mission {
+                    Some(mission) => unit.tx.openings_of_mission(mission).await?,
+                    None => Vec::new(),
+                };
+                let words = audit::among(words, &[&found.title, &found.body]);
+                let words = unit.tx.erase_openings(&words).await?;
                 // What it said is not written down again here.
-                let body = json!({"kind": found.kind.as_str(), "texts": gone});
+                let body = json!({"kind": found.kind.as_str(), "texts": gone, "words_erased": words});
                 unit.audit(
                     actor.0.clone(),
                     "memory.forgotten",

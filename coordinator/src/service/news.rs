@@ -27,7 +27,8 @@ struct Line {
 /// Publishes here and tells other nodes.
 pub(super) fn publish(app: &App, event: Event) {
     if app.store.nodes() > 1 {
-        let Event { seq: _, kind, actor, subject_kind, subject, mission, at, body } = event.clone();
+        let Event { seq: _, kind, actor, subject_kind, subject, mission, at, body, erased: _ } =
+            event.clone();
         let line = Line { kind, actor, subject_kind, subject, mission, at, body };
         if let Ok(line) = serde_json::to_string(&line) {
             app.store.tell(&line);
@@ -70,7 +71,9 @@ fn take(app: &App, line: &Arc<str>) {
         });
     }
     let Line { kind, actor, subject_kind, subject, mission, at, body } = line;
-    app.events.publish(Event { seq: None, kind, actor, subject_kind, subject, mission, at, body });
+    let event =
+        Event { seq: None, kind, actor, subject_kind, subject, mission, at, body, erased: Vec::new() };
+    app.events.publish(event);
 }
 
 fn attempt(line: &Line) -> Option<AttemptRef> {

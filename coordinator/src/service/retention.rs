@@ -106,7 +106,9 @@ async fn forget_missions(app: &App, before: Timestamp) -> Result<usize> {
                     let gone = unit.tx.forget_missions(ids).await?;
                     let count = gone.len();
                     if count > 0 {
-                        let body = json!({"missions": gone, "rule": rule});
+                        // What people said about them goes, too; the entries that it stood beside stay.
+                        let words = unit.tx.erase_openings_of(&gone).await?;
+                        let body = json!({"missions": gone, "rule": rule, "words_erased": words});
                         let subject = ("organism", app.organism.to_string());
                         unit.audit(SYSTEM, "missions.forgotten", subject, None, body);
                     }

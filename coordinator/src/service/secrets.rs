@@ -6,7 +6,7 @@ mod deliver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use nexusmon_core::secrets::{Binding, Bindings};
+use nexusmon_shared::binding::{Binding, Bindings};
 use nexusmon_shared::id::{AgentId, PrincipalId};
 use nexusmon_shared::masking;
 use nexusmon_shared::name::Name;

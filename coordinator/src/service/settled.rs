@@ -319,7 +319,13 @@ fn past_attempt(
 
 /// The second of the two entries of an attempt's life: how it ended and what the task is now.
 pub(super) fn audit_settled(unit: &mut Unit<'_>, row: &TaskRow, actor: &Actor, report: Option<&Report>) {
+    let words = row.cause.is_some() || report.is_some_and(|report| !report.artifacts.is_empty());
     let body = match settled_body(row, report) {
+        // Names of artifacts and what failed programs said go beside the entry; most tasks have neither.
+        Ok(body) if words => {
+            let text = body.finish();
+            serde_json::from_str::<Value>(&text).map_or(Body::Canonical(text), Body::Tree)
+        }
         Ok(body) => Body::from(body),
         Err(error) => {
             // Nothing in a row or a report has no canonical form; should it, the entry still says what it can.

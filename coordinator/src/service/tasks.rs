@@ -228,6 +228,7 @@ fn tell(app: &App, agent: AgentId, kind: &str, attempt: &AttemptRef, mut body: V
         mission: app.running.mission(attempt.task),
         at: app.clock.now(),
         body,
+        erased: Vec::new(),
     };
     super::news::publish(app, event);
 }

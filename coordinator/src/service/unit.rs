@@ -85,7 +85,7 @@ impl<'a> Unit<'a> {
         }
     }
 
-    /// Writes down what is done here.
+    /// Writes down what is done here; the words in it stand beside the entry, where they can be erased.
     pub(super) fn audit(
         &mut self,
         actor: impl Into<Cow<'static, str>>,
@@ -94,14 +94,16 @@ impl<'a> Unit<'a> {
         mission: Option<MissionId>,
         body: impl Into<Body>,
     ) {
+        let actor = actor.into();
+        let body = super::audit::part(&actor, (subject.0, &subject.1), body.into(), &mut self.rng);
         self.audit.push(AuditEntry {
             at: self.now,
-            actor: actor.into(),
+            actor,
             action: action.into(),
             subject_kind: subject.0.into(),
             subject: subject.1,
             mission,
-            body: body.into(),
+            body,
         });
     }
 

@@ -13,6 +13,7 @@ use serde_json::Value as JsonValue;
 use crate::connection::Connection;
 use crate::dialect::{insert, sql};
 use crate::error::StoreError;
+use crate::openings::{Beside, OpeningRow};
 use crate::page::{Filter, Page, PageRequest};
 use crate::record::{args, record, write_text};
 
@@ -34,6 +35,12 @@ pub struct AuditEntry {
 pub enum Body {
     Tree(JsonValue),
     Canonical(String),
+    /// With what opens the words it sealed, and what they go with beside their mission.
+    Parted {
+        tree: JsonValue,
+        about: String,
+        beside: Vec<Beside>,
+    },
 }
 
 impl From<JsonValue> for Body {
@@ -118,13 +125,25 @@ pub fn numbered(row: AuditRow) -> (i64, String, Digest) {
 }
 
 impl AuditEntry {
-    /// The row, with its digest.
-    pub(crate) fn seal(self, id: AuditId) -> Result<WaitingAuditRow, StoreError> {
+    /// The row, with its digest, and what stands beside it.
+    pub(crate) fn seal(self, id: AuditId) -> Result<(WaitingAuditRow, Vec<OpeningRow>), StoreError> {
+        let text = |tree: &JsonValue| {
+            nexusmon_shared::trust::canonical::of_value(tree).map_err(|error| StoreError::Corrupt {
+                column: "audit.body".to_owned(),
+                reason: error.to_string(),
+            })
+        };
+        let (mut openings, mission) = (Vec::new(), self.mission);
         let body = match self.body {
             Body::Canonical(text) => text,
-            Body::Tree(tree) => nexusmon_shared::trust::canonical::of_value(&tree).map_err(|error| {
-                StoreError::Corrupt { column: "audit.body".to_owned(), reason: error.to_string() }
-            })?,
+            Body::Tree(tree) => text(&tree)?,
+            Body::Parted { tree, about, beside } => {
+                openings.extend(beside.into_iter().map(|Beside { place, key, value }| {
+                    let about = about.clone();
+                    OpeningRow { entry: id, place, mission, about, key, value }
+                }));
+                text(&tree)?
+            }
         };
         let mut row = WaitingAuditRow {
             id,
@@ -138,7 +157,7 @@ impl AuditEntry {
             digest: Digest::from_bytes([0; 32]),
         };
         row.digest = Digest::of(canonical(&row).as_bytes());
-        Ok(row)
+        Ok((row, openings))
     }
 }
 
@@ -244,7 +263,7 @@ mod tests {
             mission: None,
             body: body.clone().into(),
         };
-        let row = entry.clone().seal(AuditId::from_bits(7)).unwrap();
+        let (row, _) = entry.clone().seal(AuditId::from_bits(7)).unwrap();
         let value = serde_json::json!({
             "at": entry.at.to_string(), "actor": entry.actor, "action": entry.action, "subject_kind": entry.subject_kind,
             "subject": entry.subject, "mission": null, "body": body, "id": row.id.to_string(),

@@ -33,6 +33,7 @@ mod migrate;
 mod missions;
 mod notices;
 mod notifications;
+mod openings;
 mod organism;
 mod page;
 mod passkeys;
@@ -107,6 +108,7 @@ pub use missions::{
 };
 pub use notices::{NoticeKind, NoticeRow};
 pub use notifications::{ChannelKind, ChannelRow, NotificationRow, NotificationState, RuleRow, WaitingCount};
+pub use openings::{Beside, OpeningRow};
 pub use organism::{Halt, KeyRow, Organism, SettingRow};
 pub use page::{MAX_PAGE, Page, PageRequest};
 pub use passkeys::{OutsideIdentityRow, PasskeyRow};

@@ -118,7 +118,8 @@ impl Postgres {
             if let Some(rider) = rider {
                 rode = rider.board(&mut tx, &collected.audit).await?;
             }
-            tx.append_waiting_audit(&collected.audit).await
+            tx.append_waiting_audit(&collected.audit).await?;
+            tx.append_openings(&collected.openings).await
         };
         if let Err(error) = written.await {
             return Err(Failure { error: error.into(), retry: tx.connection.retry });

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use crate::audit::{AuditEntry, WaitingAuditRow};
 use crate::connection::{Connection, Link};
 use crate::error::StoreError;
+use crate::openings::OpeningRow;
 use crate::rider::Rider;
 use crate::topic::{Topic, Topics};
 
@@ -23,6 +24,7 @@ pub struct Tx {
     clock: SharedClock,
     ids: Arc<AuditIds>,
     audit: Vec<WaitingAuditRow>,
+    openings: Vec<OpeningRow>,
     topics: Topics,
     /// This unit has seen that nothing is halted, and holds it so.
     pub(crate) unhalted: bool,
@@ -32,12 +34,15 @@ pub struct Tx {
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
     pub(crate) audit: Vec<WaitingAuditRow>,
+    /// Of these entries.
+    pub(crate) openings: Vec<OpeningRow>,
     pub(crate) topics: Topics,
 }
 
 impl Collected {
     pub(crate) fn append(&mut self, mut other: Self) {
         self.audit.append(&mut other.audit);
+        self.openings.append(&mut other.openings);
         self.topics = self.topics.union(other.topics);
     }
 }
@@ -45,20 +50,27 @@ impl Collected {
 impl Tx {
     pub(crate) fn new(link: Link, name: &'static str, clock: SharedClock, ids: Arc<AuditIds>) -> Self {
         let connection = Connection::new(link, name);
-        Self { connection, clock, ids, audit: Vec::new(), topics: Topics::default(), unhalted: false }
+        let (audit, openings, topics) = (Vec::new(), Vec::new(), Topics::default());
+        Self { connection, clock, ids, audit, openings, topics, unhalted: false }
     }
 
     /// Takes what was collected, so that the next unit on the same connection starts clean.
     pub(crate) fn take_collected(&mut self) -> Collected {
         self.unhalted = false;
-        Collected { audit: std::mem::take(&mut self.audit), topics: std::mem::take(&mut self.topics) }
+        Collected {
+            audit: std::mem::take(&mut self.audit),
+            openings: std::mem::take(&mut self.openings),
+            topics: std::mem::take(&mut self.topics),
+        }
     }
 
     /// Writes entries down: committed with this unit, numbered in the order given.
     pub fn audit(&mut self, entries: impl IntoIterator<Item = AuditEntry>) -> Result<(), StoreError> {
         for entry in entries {
             let id = self.ids.next(entry.at);
-            self.audit.push(entry.seal(id)?);
+            let (row, mut openings) = entry.seal(id)?;
+            self.audit.push(row);
+            self.openings.append(&mut openings);
         }
         Ok(())
     }

@@ -106,6 +106,13 @@ both! {
         let written = world.written(1, |action| action == "memory.forgotten").await;
         assert_eq!(written[0].actor, owner.principal.to_string());
         assert!(!written[0].body.to_string().contains("attic"));
+        assert_eq!(written[0].body["words_erased"], 1);
+        // Nor does the audit trail say it of the mission behind the memory; another run is its own.
+        let goals = world.written(3, |action| action == "mission.created").await;
+        let goals: Vec<_> = goals.iter().map(|entry| (&entry.body["goal"], entry.erased.clone())).collect();
+        let again = json!("count the boxes in the attic");
+        let other = json!("sweep the yard");
+        assert_eq!(goals, [(&other, vec![]), (&again, vec![]), (&serde_json::Value::Null, vec!["/goal".to_owned()])]);
     }
 
     async fn what_is_erased_is_not_found_in_memory(world) {
@@ -144,7 +151,13 @@ both! {
             .await
             .unwrap_or_else(|error: StoreError| panic!("{error:?}"));
         assert_eq!(memory::search(&world.app, Some("zebulon"), None, 5).await.unwrap().len(), 1);
+        let said = world.written(1, |action| action == "artifact.uploaded").await;
+        assert_eq!((&said[0].body["name"], said[0].erased.len()), (&json!("list.txt"), 0));
         vault::erase(&world.app, &owner, artifact.id, None, "they asked for it".to_owned()).await.unwrap();
+        let said = world.written(1, |action| action == "artifact.uploaded").await;
+        assert_eq!((&said[0].body["name"], &said[0].erased), (&serde_json::Value::Null, &vec!["/name".to_owned()]));
+        let stone = world.written(1, |action| action == "artifact.purged").await;
+        assert_eq!((&stone[0].body["words_erased"], &stone[0].body["reason"]), (&json!(1), &json!("they asked for it")));
         assert!(memory::search(&world.app, Some("zebulon"), None, 5).await.unwrap().is_empty());
     }
 

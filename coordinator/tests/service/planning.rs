@@ -4,6 +4,8 @@
 mod endpoints;
 #[path = "planning/golden.rs"]
 mod golden;
+#[path = "planning/replays.rs"]
+mod replays;
 #[path = "planning/rights.rs"]
 mod rights;
 #[path = "planning/scripted.rs"]

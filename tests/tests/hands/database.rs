@@ -130,9 +130,19 @@ async fn an_altered_audit_entry_is_named() -> Result<()> {
     let known = key(&cluster).await?;
     let (holds, said) = verified(&cluster, &known).await?;
     ensure!(holds, "{said:#}");
-    let change = "UPDATE audit SET body = replace(body, 'an honest goal', 'an altered one') WHERE mission = $1 \
-        AND body LIKE '%an honest goal%'";
-    alter(&mut cluster, &[(change, &mission)]).await?;
+    // Words that stand beside the entry, and are not what it sealed.
+    let words = "UPDATE audit_openings SET value = replace(value, 'an honest goal', 'an altered one') WHERE mission = $1";
+    alter(&mut cluster, &[(words, &mission)]).await?;
+    let (holds, said) = verified(&cluster, &known).await?;
+    assert!(!holds && said["code"] == "opening" && said["entries"].is_array(), "{said:#}");
+    let back = "UPDATE audit_openings SET value = replace(value, 'an altered one', 'an honest goal') WHERE mission = $1";
+    alter(&mut cluster, &[(back, &mission)]).await?;
+    let (holds, said) = verified(&cluster, &known).await?;
+    ensure!(holds, "{said:#}");
+    // The entry itself.
+    let entry = "UPDATE audit SET body = replace(body, '\"tasks\":1', '\"tasks\":2') \
+        WHERE mission = $1 AND body LIKE '%\"tasks\":1%'";
+    alter(&mut cluster, &[(entry, &mission)]).await?;
     let (holds, said) = verified(&cluster, &known).await?;
     assert!(!holds, "{said:#}");
     assert!(said["entries"].is_array() && said["code"].is_string(), "{said:#}");

@@ -7,8 +7,12 @@ use nexusmon_shared::id::{AgentId, OrganismId};
 use nexusmon_shared::trust::note::VerifierKey;
 use serde_json::json;
 
+use super::words::Openings;
+
 /// What `format` of the header says.
-pub(super) const FORMAT: &str = "nexusmon-audit/1";
+pub(super) const FORMAT: &str = "nexusmon-audit/2";
+/// Of before words were sealed.
+pub(super) const OLD_FORMAT: &str = "nexusmon-audit/1";
 
 /// What an export begins with.
 #[derive(Debug, Clone)]
@@ -47,15 +51,16 @@ impl Exporter {
         let _ = writeln!(out, "{{\"kind\":\"roster\",\"signed\":{signed}}}");
     }
 
-    /// The next entry: its canonical form and the digest that is kept of it.
-    pub fn entry(&mut self, canonical: &str, digest: &Digest, out: &mut String) {
+    /// The next entry: its canonical form, the digest that is kept of it, and what there still is of the words it sealed.
+    pub fn entry(&mut self, canonical: &str, digest: &Digest, openings: &Openings, out: &mut String) {
         self.seq += 1;
         self.chain = chained(&self.chain, digest);
         let (seq, chain) = (self.seq, &self.chain);
-        let _ = writeln!(
+        let _ = write!(
             out,
-            "{{\"kind\":\"entry\",\"seq\":{seq},\"digest\":\"{digest}\",\"chain\":\"{chain}\",\"entry\":{canonical}}}"
+            "{{\"kind\":\"entry\",\"seq\":{seq},\"digest\":\"{digest}\",\"chain\":\"{chain}\",\"entry\":{canonical}"
         );
+        beside(openings, out);
     }
 
     /// A checkpoint over all entries so far.
@@ -72,6 +77,14 @@ impl Exporter {
     pub fn end(&self, out: &mut String) {
         let _ = writeln!(out, "{}", json!({"kind": "end", "size": self.seq}));
     }
+}
+
+/// Ends the line of an entry.
+pub(super) fn beside(openings: &Openings, out: &mut String) {
+    if !openings.is_empty() {
+        let _ = write!(out, ",\"openings\":{}", json!(openings));
+    }
+    out.push_str("}\n");
 }
 
 /// Before the first entry.

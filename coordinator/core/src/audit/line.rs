@@ -6,6 +6,8 @@ use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{AgentId, AuditId, MissionId, OrganismId};
 use serde_json::value::RawValue;
 
+use super::words::Openings;
+
 /// Any line; which fields there are depends on `kind`.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +29,9 @@ pub(super) struct Line<'a> {
     pub(super) chain: Option<Digest>,
     #[serde(borrow, default)]
     pub(super) entry: Option<&'a RawValue>,
+    /// Of the words that the entry sealed.
+    #[serde(default)]
+    pub(super) openings: Openings,
     #[serde(default)]
     pub(super) size: Option<u64>,
     #[serde(borrow, default)]

@@ -24,6 +24,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use super::export::{Exporter, Header};
+use super::words::{self, Openings};
 use crate::policy::{AuthorKind, PolicyContext, PolicySet, Question};
 
 pub const ORGANISM: OrganismId = OrganismId::from_bits(7);
@@ -119,6 +120,8 @@ struct Log<'a> {
     every: u64,
     until: u64,
     due: u64,
+    /// Of the next entry.
+    openings: Openings,
     line: String,
     sink: &'a mut dyn FnMut(&str),
 }
@@ -134,7 +137,9 @@ pub fn write(seed: u64, entries: u64, every: u64, sink: &mut dyn FnMut(&str)) ->
     let (rng, agent) = (StdRng::seed_from_u64(seed), SigningKey::from_bytes(&[5; 32]));
     let frontier = Frontier::default();
     let line = String::new();
-    let mut log = Log { key, agent, exporter, frontier, rng, every, until: entries, due: every, line, sink };
+    let openings = Openings::new();
+    let mut log =
+        Log { key, agent, exporter, frontier, rng, every, until: entries, due: every, openings, line, sink };
     log.enroll();
     let body = told(&roster(), log.now());
     log.entry(&AUTHOR.to_string(), "roster.changed", ("roster", "1".to_owned()), None, &body);
@@ -195,11 +200,17 @@ impl Log<'_> {
         };
         let decision = policies.answer(&question);
         let status = if grave { "awaiting_approval" } else { "running" };
-        let body = json!({"goal": "sample", "status": status, "rank": rank, "plan_digest": plan, "tasks": tasks,
+        let mut body = json!({"goal": format!("sample {number}"), "status": status, "rank": rank, "plan_digest": plan, "tasks": tasks,
             "policies": decision.policies, "author": Author::Person(AUTHOR),
             "judged": {"policy_set": policies.digest(), "question": question, "answer": decision.verdict}});
         let subject = ("mission", mission.to_string());
-        self.entry(&AUTHOR.to_string(), "mission.created", subject.clone(), Some(mission), &body);
+        let actor = AUTHOR.to_string();
+        self.openings = words::seal(&actor, &mut body, &mut self.rng);
+        if number.is_multiple_of(7) {
+            // Erased since.
+            self.openings.clear();
+        }
+        self.entry(&actor, "mission.created", subject.clone(), Some(mission), &body);
         if grave {
             self.approve(mission, plan, number);
         }
@@ -270,7 +281,7 @@ impl Log<'_> {
         let digest = Digest::of(text.as_bytes());
         self.frontier.append(leaf_hash(digest.as_bytes()));
         self.line.clear();
-        self.exporter.entry(&text, &digest, &mut self.line);
+        self.exporter.entry(&text, &digest, &std::mem::take(&mut self.openings), &mut self.line);
         (self.sink)(&self.line);
         if number >= self.due && number < self.until {
             self.checkpoint();

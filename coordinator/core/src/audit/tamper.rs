@@ -2,6 +2,7 @@
 //! it is found, at the right place.
 
 mod lies;
+mod openings;
 mod parts;
 mod signatures;
 
@@ -27,7 +28,7 @@ pub struct Tampered {
 }
 
 /// Ways of somebody who has the file, not the key.
-const OF_THE_FILE: [&str; 15] = [
+const OF_THE_FILE: [&str; 19] = [
     "altered",
     "altered_rehashed",
     "altered_rechained",
@@ -43,6 +44,10 @@ const OF_THE_FILE: [&str; 15] = [
     "cut_off",
     "checkpoint_altered",
     "checkpoint_moved",
+    "opening_altered",
+    "opening_under_another_key",
+    "opening_of_another_entry",
+    "opening_put_in",
 ];
 /// Found by who knows the key, or a head, beforehand.
 const OF_THE_PAST: [&str; 3] = ["old_end", "other_key", "rewritten"];
@@ -169,7 +174,7 @@ fn of_the_file(kind: &'static str, mut parts: Parts, rng: &mut StdRng) -> Option
             *note = parts::altered_note(note, rng);
             None
         }
-        _ => {
+        "checkpoint_moved" => {
             let from = parts.checkpoint(rng)?;
             let item = parts.items.remove(from);
             let to = rng.random_range(0..parts.items.len());
@@ -180,6 +185,7 @@ fn of_the_file(kind: &'static str, mut parts: Parts, rng: &mut StdRng) -> Option
             parts.items.insert(to, item);
             None
         }
+        _ => Some(openings::spoil(kind, &mut parts, place, rng)? as u64 + 1),
     };
     Some(Tampered { kind, text: parts.write(), first, exactly: exactly && first.is_some(), with_head: false })
 }

@@ -41,6 +41,7 @@ fn an_honest_log_holds() {
         if entries == 300 {
             assert!(verified.completions > 50 && verified.dispatches == verified.completions);
             assert!(verified.verdicts > 10 && verified.signatures > 3);
+            assert!(verified.words > verified.words_erased && verified.words_erased > 0);
         }
     }
 }
@@ -48,7 +49,7 @@ fn an_honest_log_holds() {
 #[test]
 fn whatever_is_done_to_a_log_is_found_at_its_place() {
     let mut kinds = std::collections::BTreeSet::new();
-    for seed in 0..400 {
+    for seed in 0..500 {
         let mut rng = StdRng::seed_from_u64(seed);
         let honest = sample::text(seed, 40, 4 + seed % 25);
         let tampered = tamper(&honest, Some(&log_key()), &mut rng);
@@ -56,7 +57,31 @@ fn whatever_is_done_to_a_log_is_found_at_its_place() {
         assert_eq!(tampered.judge(&found), None, "seed {seed}");
         kinds.insert(tampered.kind);
     }
-    assert_eq!(kinds.len(), 35, "every way was taken: {kinds:?}");
+    assert_eq!(kinds.len(), 39, "every way was taken: {kinds:?}");
+}
+
+#[test]
+fn words_that_were_erased_leave_a_log_that_holds() {
+    let honest = sample::text(4, 120, 20);
+    let whole = verify(trusted(&honest, true), &honest).unwrap();
+    let mut erased = String::new();
+    for line in honest.lines() {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line.as_object_mut().unwrap().remove("openings");
+        erased.push_str(&format!("{line}\n"));
+    }
+    assert!(honest.contains("\"sample 1\"") && !erased.contains("sample"), "only beside the entries");
+    let verified = verify(trusted(&honest, true), &erased).unwrap();
+    assert_eq!(verified.words_erased, verified.words);
+    assert_eq!((verified.words, verified.root), (whole.words, whole.root));
+}
+
+#[test]
+fn exports_of_before_words_were_sealed_still_hold() {
+    let text = sample::text(5, 40, 10).replacen("nexusmon-audit/2", "nexusmon-audit/1", 1);
+    verify(trusted(&text, true), &text).unwrap();
+    let unknown = text.replacen("nexusmon-audit/1", "nexusmon-audit/3", 1);
+    assert_eq!(verify(Trusted::default(), &unknown).unwrap_err().code, "format");
 }
 
 #[test]

@@ -14,10 +14,11 @@ use nexusmon_shared::trust::merkle::{Frontier, leaf_hash};
 use nexusmon_shared::trust::note::Note;
 
 use super::bad::Bad;
-use super::export::{FORMAT, chained, first_chain};
+use super::export::{FORMAT, OLD_FORMAT, chained, first_chain};
 use super::line::{self, Entry, Kind, Line};
 use super::meaning::{Meaning, Rosters};
 use super::question::Sets;
+use super::words;
 pub use trust::{Known, Trusted, UnusableTrust};
 
 /// What holds of a whole export.
@@ -52,6 +53,9 @@ pub struct Verified {
     pub restores_signed: u64,
     /// Plans of versions that did not write down what the policies were asked.
     pub unjudged: u64,
+    /// Words that entries sealed; of these, those that were erased since. All others are what was sealed.
+    pub words: u64,
+    pub words_erased: u64,
 }
 
 /// See the module. After the first thing that is wrong nothing more is to be fed.
@@ -79,6 +83,8 @@ pub struct Verifier {
     known_heads: u64,
     /// Entries under the newest head that was known beforehand.
     known_good: u64,
+    words: u64,
+    words_erased: u64,
     ended: bool,
 }
 
@@ -109,6 +115,8 @@ impl Verifier {
             checkpoints: 0,
             known_heads: 0,
             known_good: 0,
+            words: 0,
+            words_erased: 0,
             ended: false,
         }
     }
@@ -166,6 +174,8 @@ impl Verifier {
             restores: self.meaning.restores.len() as u64,
             restores_signed: self.meaning.restores_signed,
             unjudged: self.meaning.unjudged,
+            words: self.words,
+            words_erased: self.words_erased,
         })
     }
 
@@ -200,9 +210,10 @@ impl Verifier {
     }
 
     fn header(&mut self, line: Line<'_>) -> Result<(), Bad> {
-        if line.format.as_deref() != Some(FORMAT) {
-            let found = line.format.unwrap_or_default();
-            return Err(Bad::new("format", format!("the format is `{found}`; this program reads {FORMAT}")));
+        let format = line.format.unwrap_or_default();
+        if ![FORMAT, OLD_FORMAT].contains(&&*format) {
+            let reason = format!("the format is `{format}`; this program reads {OLD_FORMAT} and {FORMAT}");
+            return Err(Bad::new("format", reason));
         }
         let organism = line.organism.ok_or_else(|| lacks("organism"))?;
         let named = line.key.ok_or_else(|| lacks("key"))?.into_owned();
@@ -239,6 +250,10 @@ impl Verifier {
             Ok(entry) => entry,
             Err(error) => return bad("entry", format!("not an entry: {error}")),
         };
+        let (sealed, erased) =
+            words::check(entry.body.get(), &line.openings).map_err(|bad| bad.of(next, next))?;
+        self.words += sealed;
+        self.words_erased += erased;
         if self.suspect.is_none() {
             let read = if self.ids.insert(entry.id) {
                 self.meaning.read(&entry)

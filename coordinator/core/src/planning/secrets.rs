@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use nexusmon_shared::binding::Bindings;
 use nexusmon_shared::plan::{MAX_SECRETS, TaskDraft, is_variable};
 
 use super::Invalid;
-use crate::secrets::Bindings;
 
 /// What starts a process that a secret can be handed to as a file.
 const PROCESSES: [&str; 2] = ["shell.run", "script.run"];

@@ -283,6 +283,26 @@ fn what_a_secret_may_have_flowed_into_cannot_be_sent_elsewhere() {
 }
 
 #[test]
+fn a_plugin_sends_where_its_own_process_can() {
+    // `demo.wipe` declares no network, and its process runs in `user` whatever the task asks for.
+    let wipe =
+        |sandbox: Value| json!({"id": "wipe", "uses": "demo.wipe", "needs": ["read"], "sandbox": sandbox});
+    let listed = json!({"profile": "network", "network": ["api.example.org"]});
+    for sandbox in [json!("strict"), listed.clone()] {
+        let plan = bound(json!([task("read", json!({"secrets": ["api"]})), wipe(sandbox)])).unwrap();
+        let wiped = &plan.assessment.tasks[1];
+        assert_eq!((wiped.rank, wiped.reasons[0].code), (Rank::A, "effect_flow"), "{:?}", wiped.reasons);
+    }
+    // Bound to a machine and to no hosts, it may go where the task can send it.
+    let pinned = task("read", json!({"secrets": ["pinned"], "on": {"agent": "nas"}}));
+    assert_eq!(bound(json!([pinned, wipe(json!("strict"))])).unwrap().tasks[1].rank, Rank::B);
+    // What is held to the secret's hosts stays inside.
+    let fetch = json!({"id": "fetch", "uses": "demo.fetch", "with": {"url": "x"}, "needs": ["read"], "sandbox": listed});
+    let plan = bound(json!([task("read", json!({"secrets": ["api"]})), fetch])).unwrap();
+    assert_eq!(plan.tasks[1].rank, Rank::C, "{:?}", plan.assessment.tasks[1].reasons);
+}
+
+#[test]
 fn a_cycle_is_named() {
     let errors = bound(json!([
         task("a", json!({"needs": ["c"]})),

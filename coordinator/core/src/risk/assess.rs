@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nexusmon_shared::binding::{Bindings, Using};
 use nexusmon_shared::effects::Effects;
 use nexusmon_shared::manifest::CapabilitySpec;
 use nexusmon_shared::name::Name;
@@ -10,7 +11,6 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::{Profile, Sandbox};
 use nexusmon_shared::selector::Selector;
 
-use crate::secrets::{Bindings, Using};
 use crate::sub_mission;
 
 use super::{Assessment, BlastRadius, RankReason, TaskRisk};
@@ -84,15 +84,19 @@ fn secret_reasons(
     network: bool,
     handed: Option<&BTreeSet<&Name>>,
 ) -> Vec<(Rank, &'static str, String)> {
-    let Ranked { spec, bound, selector, .. } = task;
-    let using = Using { playbook: bound.playbook, agent: selector.agent, sandbox: &spec.sandbox, network };
+    let Ranked { spec, bound, selector, declared, .. } = task;
+    // A plugin's own process runs in its profile, whatever the task asks for.
+    let own = declared.sandbox.map(|profile| Sandbox { profile, ..Sandbox::default() });
+    let sandbox = own.as_ref().unwrap_or(&spec.sandbox);
+    let network = network || implied(sandbox).network;
+    let using = Using { playbook: bound.playbook, agent: selector.agent, sandbox, network };
     let mut reasons = Vec::new();
     for name in handed.into_iter().flatten().copied() {
         let own = spec.secrets.iter().any(|one| one.name == *name);
         let Some(binding) = bound.bindings.get(name) else { continue };
         if !own {
             // What a task before it saw may be in what it was given: it ranks as if it held the secret itself.
-            if network && !binding.reaches_only_hosts(&spec.sandbox, network) {
+            if network && !binding.reaches_only_hosts(sandbox, network) {
                 let message = format!("it can send data out, and a task before it is handed `{name}`");
                 reasons.push((SECRET_OUTSIDE, "effect_flow", message));
             } else if network {

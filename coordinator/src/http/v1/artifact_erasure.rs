@@ -16,7 +16,7 @@ use crate::service::vault as service;
 #[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ArtifactErasure {
-    /// 1 to 1,000 bytes; stays in the audit log for good.
+    /// 1 to 1,000 bytes; the audit log keeps it.
     reason: String,
     /// Number or id; the newest if absent.
     version: Option<String>,

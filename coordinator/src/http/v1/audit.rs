@@ -13,7 +13,8 @@ use crate::http::query::{Page, Query, only_sort, page, parameter};
 use crate::service::audit as service;
 
 /// One entry of the audit trail. Its digest is the SHA-256 of the canonical JSON (RFC 8785) of `action`, `actor`, `at`, `body`,
-/// `id`, `mission`, `subject` and `subject_kind`.
+/// `id`, `mission`, `subject` and `subject_kind`, with the values at the places in `sealed` taken out of the body and
+/// `sealed` put into it as a member.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct AuditEntry {
     seq: i64,
@@ -26,15 +27,36 @@ pub(in crate::http) struct AuditEntry {
     subject_kind: String,
     subject: String,
     mission: Option<String>,
+    /// Words in it stand beside the log; where some were erased, there is `null`.
     #[schema(value_type = Object)]
     body: Value,
+    /// Commitments (HMAC-SHA-256) to words in the body by their places (JSON pointers); absent if there are none.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    #[schema(value_type = HashMap<String, String>, required = false)]
+    sealed: serde_json::Map<String, Value>,
+    /// Places in the body (JSON pointers) of words that were erased; absent if none were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    erased: Vec<String>,
     digest: String,
 }
 
 impl From<service::AuditView> for AuditEntry {
     fn from(entry: service::AuditView) -> Self {
-        let service::AuditView { seq, id, at, actor, action, subject_kind, subject, mission, body, digest } =
-            entry;
+        let service::AuditView {
+            seq,
+            id,
+            at,
+            actor,
+            action,
+            subject_kind,
+            subject,
+            mission,
+            body,
+            sealed,
+            erased,
+            digest,
+        } = entry;
         Self {
             seq,
             id: id.to_string(),
@@ -45,6 +67,8 @@ impl From<service::AuditView> for AuditEntry {
             subject,
             mission: mission.map(|id| id.to_string()),
             body,
+            sealed,
+            erased,
             digest: digest.to_string(),
         }
     }

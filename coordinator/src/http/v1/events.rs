@@ -34,11 +34,15 @@ pub(in crate::http) struct Change {
     at: String,
     #[schema(value_type = Object)]
     body: Value,
+    /// Places in the body (JSON pointers) of words that were erased; absent if none were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    erased: Vec<String>,
 }
 
 impl From<&Event> for Change {
     fn from(event: &Event) -> Self {
-        let Event { seq, kind, actor, subject_kind, subject, mission, at, body } = event;
+        let Event { seq, kind, actor, subject_kind, subject, mission, at, body, erased } = event;
         Self {
             seq: *seq,
             kind: kind.clone(),
@@ -48,6 +52,7 @@ impl From<&Event> for Change {
             mission: mission.map(|id| id.to_string()),
             at: time(*at),
             body: body.clone(),
+            erased: erased.clone(),
         }
     }
 }

@@ -10,7 +10,7 @@ use nexusmon_shared::trust::checkpoint::origin;
 use nexusmon_shared::trust::note::{Algorithm, VerifierKey};
 use nexusmon_store::{AuditRow, CheckpointRow, Connection, PageRequest, WitnessRow, numbered_audit_entry};
 
-use super::publish;
+use super::{publish, words};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -85,18 +85,20 @@ impl Export {
         let from = i64::try_from(self.exporter.size()).map_err(Error::internal)?;
         let rows: Vec<AuditRow> = read.audit_after(from, PAGE).await?;
         let heads = read.checkpoints_after(from, PAGE).await?;
-        let mut beside = large_rosters(&mut read, &rows).await?;
+        let mut rosters = large_rosters(&mut read, &rows).await?;
+        let mut beside = words::beside(&mut read, &rows).await?;
         drop(read);
         let last = self.last.size;
         let mut heads = heads.into_iter().filter(move |head| head.size <= last).peekable();
         let mut text = String::new();
         let mut reached = from;
         for row in rows.into_iter().take_while(move |row| row.seq <= last) {
-            if let Some(signed) = beside.remove(&row.seq) {
+            if let Some(signed) = rosters.remove(&row.seq) {
                 self.exporter.roster(&signed, &mut text);
             }
+            let openings = beside.remove(&row.id).unwrap_or_default();
             let (seq, canonical, digest) = numbered_audit_entry(row);
-            self.exporter.entry(&canonical, &digest, &mut text);
+            self.exporter.entry(&canonical, &digest, &openings, &mut text);
             reached = seq;
             while let Some(head) = heads.next_if(|head| head.size <= seq) {
                 self.head(&head, &mut text);

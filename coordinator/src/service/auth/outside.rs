@@ -212,7 +212,7 @@ async fn make(unit: &mut Unit<'_>, identity: &Identity, role: Role) -> Result<Pr
     };
     unit.tx.insert_outside_identity(&outside).await?;
     let body = json!({"name": row.name, "kind": "person", "role": role.as_str(), "issuer": identity.issuer,
-        "subject": identity.subject});
+        "outside_subject": identity.subject});
     unit.audit(SYSTEM, "principal.created", ("principal", row.id.to_string()), None, body);
     Ok(row)
 }

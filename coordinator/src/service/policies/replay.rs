@@ -1,16 +1,17 @@
 //! A proposed set over the newest missions: each plan is judged again by what is in force and by what is proposed.
 //!
-//! Plans, authors and ceilings are those of the missions; what the fleet declares is what it declares today.
+//! Whose plan it was, and what else the policies were asked about then, is as the audit trail recorded it; what the fleet
+//! declares is what it declares today.
 
 use std::sync::Arc;
 
 use nexusmon_core::planning::{PlanFacts, PlanRequest, bind};
-use nexusmon_core::policy::{AuthorKind, Decision, PolicyContext, PolicySet, Verdict};
+use nexusmon_core::policy::{AuthorKind, Decision, PolicyContext, PolicySet, Question, Verdict};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::MissionId;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{MissionFilter, MissionRow, PageRequest};
+use nexusmon_store::{AuditRow, Connection, MissionFilter, MissionRow, PageRequest};
 
 use super::refused;
 use crate::app::App;
@@ -21,6 +22,8 @@ use crate::service::missions;
 const MOST: u32 = 1000;
 /// Larger plans are left out, and said to be.
 const MOST_TASKS: u32 = 2000;
+/// Entries of a mission looked at together.
+const PAGE: u32 = 200;
 /// Differences that are listed; all are counted.
 const LISTED: usize = 200;
 
@@ -136,18 +139,14 @@ async fn judge(
     }
     let mut read = app.store.read().await?;
     let leaves = read.leaves(row.id).await?;
-    let ceiling = read.principal(row.created_by).await?.and_then(|principal| principal.rank_ceiling);
+    let context = match recorded(&mut read, &row).await? {
+        Some(context) => context,
+        None => derived(app, &mut read, &row).await?,
+    };
+    let playbook = read.mission_inputs(&[row.id]).await?.pop().map(|made| made.playbook.to_string());
     drop(read);
     let draft = missions::draft_again(&row, &leaves)?;
     let (fleet, current, proposed) = (app.fleet.get(), current.clone(), proposed.clone());
-    let context = PolicyContext {
-        author: AuthorKind::of(&row.author.0),
-        principal: row.created_by.to_string(),
-        ceiling,
-        verified_runs: 0,
-        eligible: missions::eligible(app, &row.author.0),
-        foresight: app.beliefs.foresight(),
-    };
     let (draft, secrets) = (Arc::new(draft), app.secrets.get());
     let work = move || {
         let drafts = draft.tasks.as_deref().unwrap_or_default();
@@ -157,7 +156,7 @@ async fn judge(
             agents: &fleet.by_name,
             fleet: &fleet.views,
             secrets: &secrets,
-            playbook: None,
+            playbook: playbook.as_deref(),
         };
         let bound = bind(&request, &facts).map_err(|errors| match errors.first() {
             Some(first) => format!("{}: {}", first.pointer, first.message),
@@ -182,4 +181,44 @@ async fn judge(
         }
     }
     Ok(())
+}
+
+/// What the policies were asked about when this plan was judged.
+async fn recorded(read: &mut Connection, row: &MissionRow) -> Result<Option<PolicyContext>> {
+    #[derive(serde::Deserialize)]
+    struct Judged {
+        question: Question,
+    }
+    #[derive(serde::Deserialize)]
+    struct Told {
+        plan_digest: Option<Digest>,
+        judged: Option<Judged>,
+    }
+    let mut after = 0;
+    loop {
+        let rows = read.mission_audit_after(row.id, after, PAGE).await?;
+        let planned = |row: &&AuditRow| ["mission.created", "mission.planned"].contains(&row.action.as_str());
+        for entry in rows.iter().filter(planned) {
+            let told: Told = serde_json::from_str(&entry.body).map_err(Error::internal)?;
+            if let Some(judged) = told.judged.filter(|_| told.plan_digest == row.plan_digest) {
+                return Ok(Some(judged.question.about));
+            }
+        }
+        match rows.last() {
+            Some(last) if rows.len() >= PAGE as usize => after = last.seq,
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// The same for plans of versions that did not write it down.
+async fn derived(app: &App, read: &mut Connection, row: &MissionRow) -> Result<PolicyContext> {
+    Ok(PolicyContext {
+        author: AuthorKind::of(&row.author.0),
+        principal: row.created_by.to_string(),
+        ceiling: read.principal(row.created_by).await?.and_then(|principal| principal.rank_ceiling),
+        verified_runs: 0,
+        eligible: missions::eligible(app, &row.author.0),
+        foresight: app.beliefs.foresight(),
+    })
 }

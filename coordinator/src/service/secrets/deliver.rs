@@ -1,8 +1,8 @@
 //! Handing secrets over: once per fence, to the agent whose lease it is, after `running` under that fence and the record
 //! of it are committed; sealed to that agent's own key.
 
-use nexusmon_core::secrets::Using;
 use nexusmon_shared::attempt::AttemptRef;
+use nexusmon_shared::binding::Using;
 use nexusmon_shared::id::AgentId;
 use nexusmon_shared::message::{SealedSecret, SecretAnswer};
 use nexusmon_shared::name::Name;

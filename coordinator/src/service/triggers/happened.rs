@@ -8,6 +8,7 @@ use nexusmon_store::{ArtifactKind, AuditRow, Connection, MissionRow};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::service::audit;
 
 /// One event. An entry of the audit log may tell of several: a task that left three artifacts.
 #[derive(Debug, Clone)]
@@ -50,7 +51,7 @@ impl Happened {
 
 /// What an entry tells of; nothing where it is about something else, or about what was forgotten since.
 pub(in crate::service) async fn read(read: &mut Connection, row: &AuditRow) -> Result<Vec<Happened>> {
-    let body: Value = serde_json::from_str(&row.body).map_err(Error::internal)?;
+    let body = audit::shown(read, std::slice::from_ref(row)).await?.pop().unwrap_or_default().body;
     let kind = match row.action.as_str() {
         "mission.completed" => match body["status"].as_str() {
             Some("succeeded") => EventKind::MissionSucceeded,

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::service::missions::no_nul;
 use crate::service::unit::{Actor, Unit};
-use crate::service::{Caller, auth, logs};
+use crate::service::{Caller, audit, auth, logs};
 
 /// The rule by which bytes went that no retention reached.
 const RULE: &str = "erased";
@@ -25,7 +25,7 @@ pub(super) async fn erase(
 ) -> Result<ArtifactDetail> {
     auth::require_fresh(app, caller).await?;
     if reason.trim().is_empty() || reason.len() > MAX_REASON {
-        let message = format!("say why, in 1 to {MAX_REASON} bytes; it stays in the audit log for good");
+        let message = format!("say why, in 1 to {MAX_REASON} bytes; the audit log keeps it");
         return Err(Error::field("/reason", "out_of_range", message));
     }
     no_nul(&reason, "/reason")?;
@@ -75,8 +75,22 @@ async fn write(unit: &mut Unit<'_>, row: &VersionRow, reason: &str, actor: &Acto
     if newest.is_some_and(|newest| newest.id == row.id) {
         unit.tx.delete_document("artifact", &row.artifact.to_string()).await?;
     }
-    let body = json!({"artifact": row.artifact, "digest": row.digest, "size": row.size, "rule": RULE, "reason": reason});
+    let words = erase_words(unit, row).await?;
+    let body = json!({"artifact": row.artifact, "digest": row.digest, "size": row.size, "rule": RULE, "reason": reason,
+        "words_erased": words});
     unit.audit(actor.0.clone(), "artifact.purged", ("version", row.id.to_string()), row.mission, body);
     unit.tx.wake(Topic::Vault);
     Ok(())
+}
+
+/// What the audit trail says of this version: its name where it was left or uploaded, and what reviewers wrote.
+async fn erase_words(unit: &mut Unit<'_>, row: &VersionRow) -> Result<u64> {
+    let version = u64::try_from(row.number).unwrap_or_default();
+    let about = audit::version_of(&row.artifact.to_string(), version);
+    let mut words = unit.tx.openings_about(&about).await?;
+    if let (Some(task), Some(series)) = (row.task, unit.tx.artifact(row.artifact).await?) {
+        let left = unit.tx.openings_about(&task.to_string()).await?;
+        words.extend(audit::among(left, &[series.name.as_str()]));
+    }
+    Ok(unit.tx.erase_openings(&words).await?)
 }

@@ -255,6 +255,7 @@ impl Writer {
         }
         self.tx.connection.doing = "writing the audit log";
         let newest = self.tx.append_audit(collected.audit, self.newest).await?;
+        self.tx.append_openings(&collected.openings).await?;
         if nexusmon_shared::planted::planted("answered-without-commit")
             && newest > 60
             && nexusmon_shared::planted::every(8)

@@ -1,4 +1,6 @@
-use nexusmon_store::{AuditFilter, PageRequest, WaitingAuditRow, canonical_audit_entry, on_both};
+use nexusmon_store::{
+    AuditFilter, Beside, Body, PageRequest, WaitingAuditRow, canonical_audit_entry, on_both,
+};
 use std::sync::Arc;
 
 use nexusmon_shared::digest::Digest;
@@ -113,5 +115,52 @@ on_both! {
         assert_eq!(mission.len(), 1);
         let refused = read.audit_list(&AuditFilter::default(), &PageRequest { limit: 1, cursor: Some("x'".to_owned()) }).await;
         assert!(refused.is_err());
+    }
+}
+
+on_both! {
+    async fn words_beside_entries_are_there_until_they_are_erased(store: Store) {
+        let entries = shared((0..4_i64).map(|number| {
+            let mut one = entry(format!("e{number}"));
+            one.mission = (number > 0).then(|| mission_id(u128::from(number > 1)));
+            let beside = ["/a", "/b"].map(|place| Beside {
+                place: place.to_owned(), key: "00".repeat(32), value: format!("\"{number}{place}\""),
+            });
+            let tree = serde_json::json!({"sealed": number});
+            one.body = Body::Parted { tree, about: format!("about {number}"), beside: beside.to_vec() };
+            one
+        }).collect::<Vec<_>>());
+        write(&store, move |tx| {
+            let entries = entries.clone();
+            Box::pin(async move { tx.audit(entries.iter().cloned()) })
+        }).await.unwrap();
+        store.watch_seq().wait_for(|seq| *seq == 4).await.unwrap();
+        let mut read = store.read().await.unwrap();
+        let rows = read.audit_after(0, 10).await.unwrap();
+        assert_eq!(rows[3].body, r#"{"sealed":3}"#);
+        let found = read.openings_of(&rows, |body| !body.contains('2')).await.unwrap();
+        let mut values: Vec<_> = found.iter().map(|row| row.value.clone()).collect();
+        values.sort();
+        assert_eq!(values, ["\"0/a\"", "\"0/b\"", "\"1/a\"", "\"1/b\"", "\"3/a\"", "\"3/b\""]);
+        assert!(read.openings_of(&rows, |_| false).await.unwrap().is_empty());
+        let about = read.openings_about("about 0").await.unwrap();
+        assert_eq!((about.len(), about[0].entry, about[0].mission), (2, rows[0].id, None));
+        assert_eq!(read.openings_of_mission(mission_id(1)).await.unwrap().len(), 4);
+        drop(read);
+        let one = shared(vec![about[1].clone()]);
+        let gone = store.write("erasing", move |tx| {
+            let one = one.clone();
+            Box::pin(async move {
+                let one = tx.erase_openings(&one).await?;
+                Ok::<_, nexusmon_store::StoreError>((one, tx.erase_openings_of(&[mission_id(1), mission_id(7)]).await?))
+            })
+        }).await.unwrap();
+        assert_eq!(gone, (1, 4));
+        let mut read = store.read().await.unwrap();
+        assert_eq!(read.audit_after(0, 10).await.unwrap(), rows, "the entries stay as they were");
+        let left = read.openings_of(&rows, |_| true).await.unwrap();
+        let mut values: Vec<_> = left.iter().map(|row| row.value.clone()).collect();
+        values.sort();
+        assert_eq!(values, ["\"0/a\"", "\"1/a\"", "\"1/b\""]);
     }
 }

@@ -95,6 +95,8 @@ async fn lists(read: &mut Connection) -> Result<Vec<String>, StoreError> {
     read.audit_list(&by_person, &page).await?;
     read.audit_after(0, 100).await?;
     read.mission_audit_after(mission_id(1), 0, 100).await?;
+    read.openings_of_mission(mission_id(1)).await?;
+    read.openings_about("art_1@1").await?;
     read.missions_due(NOW, 10).await?;
     read.next_backoff().await?;
     Ok(read.take_plans())

@@ -1,5 +1,7 @@
 //! Total functions over bytes: whatever comes, they answer. True means that the bytes were taken for something.
 
+mod signed;
+
 use nexusmon_core::expression::{Context, Expression};
 use nexusmon_core::planning;
 use nexusmon_core::trigger::{self, Timetable};
@@ -9,8 +11,6 @@ use nexusmon_shared::manifest::Manifest;
 use nexusmon_shared::message::{AgentMessage, CoordinatorMessage, JoinRequest, LogChunk};
 use nexusmon_shared::schema::Schema;
 use nexusmon_shared::time::{Span, Timestamp};
-use nexusmon_shared::trust::passkey::{Assertion, CredentialKey, Passkey, Registration};
-use nexusmon_shared::trust::plan_digest;
 use nexusmon_shared::wire::proto;
 use prost::Message as _;
 use serde_json::{Map, Value, json};
@@ -24,8 +24,8 @@ pub(super) struct Target {
 }
 
 /// Each input takes milliseconds: signatures are checked.
-pub(super) const COSTLY: [&str; 1] = ["audit-export"];
-pub(super) const COUNT: u32 = 33;
+pub(super) const COSTLY: [&str; 3] = ["audit-export", "authority-successor", "roster-successor"];
+pub(super) const COUNT: u32 = 35;
 
 /// Every parser of bytes that come from outside.
 pub(super) const TARGETS: [Target; COUNT as usize] = [
@@ -48,11 +48,11 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
     Target { name: "coordinator-message", seeds: coordinator_messages, run: coordinator_message },
     Target { name: "log-chunk", seeds: log_chunks, run: log_chunk },
     Target { name: "join-request", seeds: Vec::new, run: join_request },
-    Target { name: "proof", seeds: proofs, run: proof },
+    Target { name: "proof", seeds: signed::proofs, run: signed::proof },
     Target { name: "json-schema", seeds: schemas, run: schema },
     Target { name: "cursor-and-range", seeds: ranges, run: nexusmon_coordinator::http::fuzzing::query },
     Target { name: "access-token", seeds: jwts, run: nexusmon_coordinator::service::auth::fuzzing::token },
-    Target { name: "passkey", seeds: passkeys, run: passkey },
+    Target { name: "passkey", seeds: signed::passkeys, run: signed::passkey },
     Target {
         name: "id-token",
         seeds: id_tokens,
@@ -64,10 +64,12 @@ pub(super) const TARGETS: [Target; COUNT as usize] = [
         run: nexusmon_coordinator::service::push::fuzz,
     },
     Target { name: "playbook", seeds: playbooks, run: playbook },
-    Target { name: "signed-documents", seeds: documents, run: document },
-    Target { name: "audit-export", seeds: exports, run: export },
-    Target { name: "provenance", seeds: provenances, run: provenance },
-    Target { name: "secret-binding", seeds: bindings, run: secret_binding },
+    Target { name: "signed-documents", seeds: signed::documents, run: signed::document },
+    Target { name: "authority-successor", seeds: signed::authorities, run: signed::authority },
+    Target { name: "roster-successor", seeds: signed::rosters, run: signed::roster },
+    Target { name: "audit-export", seeds: signed::exports, run: signed::export },
+    Target { name: "provenance", seeds: signed::provenances, run: signed::provenance },
+    Target { name: "secret-binding", seeds: signed::bindings, run: signed::secret_binding },
     Target { name: "schedule", seeds: schedules, run: schedule },
     Target { name: "model-answer", seeds: answers, run: answer },
     Target {
@@ -184,30 +186,6 @@ fn calls() -> Vec<Vec<u8>> {
     vec![b"whsec_AAAA\nsha256=00".to_vec(), b"whsec_AAAA\nv1,AAAA v1,BBBB".to_vec(), b"k\nk".to_vec()]
 }
 
-fn provenances() -> Vec<Vec<u8>> {
-    let envelope = json!({"payloadType": "application/vnd.in-toto+json", "payload": "eyJfdHlwZSI6ICJodHRwczovL2luLXRvdG8uaW8vU3RhdGVtZW50L3YxIn0=",
-        "signatures": [{"sig": "AAAA"}]});
-    vec![envelope.to_string().into_bytes()]
-}
-
-/// An agent's envelope, and what a statement says without regard to who signed it.
-fn provenance(bytes: &[u8]) -> bool {
-    use nexusmon_shared::trust::{dsse::Envelope, provenance::Provenance};
-    Envelope::read(bytes).is_ok_and(|envelope| {
-        let _ = Provenance::open(&envelope, |_| None);
-        true
-    })
-}
-
-fn bindings() -> Vec<Vec<u8>> {
-    vec![json!({"playbooks": ["deploy"], "hosts": ["api.example.org"]}).to_string().into_bytes()]
-}
-
-fn secret_binding(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<nexusmon_core::secrets::Binding>(bytes)
-        .is_ok_and(|binding| binding.check().is_ok() && !binding.scope().is_empty())
-}
-
 fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
@@ -237,43 +215,6 @@ fn playbook(bytes: &[u8]) -> bool {
     let _ = planning::unfilled(&playbook.mission);
     planning::complete_inputs(&playbook.input_schema, &Map::new())
         .is_ok_and(|inputs| planning::fill(&playbook.mission, &inputs).is_ok())
-}
-
-fn documents() -> Vec<Vec<u8>> {
-    let organism = nexusmon_shared::id::OrganismId::from_bits(1);
-    let proposal = json!({"organism": organism, "at": Timestamp::from_micros(1), "comment": "c",
-        "act": {"kind": "halt_release", "number": 1}});
-    let standing = json!({"organism": organism, "author": {"kind": "planner", "id": "model"},
-        "shape": Digest::of(b"s"), "input_schema": true, "selector": {}, "max_rank": "A",
-        "expires_at": Timestamp::from_micros(1), "uses": 1});
-    let canonical = |value: &Value| nexusmon_shared::trust::canonical::of_value(value).unwrap_or_default();
-    let record =
-        json!({"organism": organism, "old_epoch": 1, "new_epoch": 2, "size": 3, "root": Digest::of(b"r")});
-    let signature =
-        json!({"key": Digest::of(b"k"), "proof": {"kind": "ed25519", "signature": "A".repeat(86) + "=="}});
-    let restore = json!({"record": record, "signature": signature});
-    [proposal, standing, restore].iter().map(|value| canonical(value).into_bytes()).collect()
-}
-
-/// What people sign beside plans.
-fn document(bytes: &[u8]) -> bool {
-    use nexusmon_shared::trust::approval::{Proposal, SignedDecision, StandingApproval};
-    use nexusmon_shared::trust::checkpoint::SignedRestore;
-    Proposal::read(bytes).is_ok()
-        || StandingApproval::read(bytes).is_ok()
-        || SignedRestore::read(bytes).is_ok()
-        || SignedDecision::read(bytes).is_ok()
-}
-
-fn exports() -> Vec<Vec<u8>> {
-    vec![nexusmon_core::audit::sample::text(1, 8, 8).into_bytes()]
-}
-
-/// A file that claims to be an audit log.
-fn export(bytes: &[u8]) -> bool {
-    let mut verifier = nexusmon_core::audit::Verifier::new(nexusmon_core::audit::Trusted::default());
-    let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.try_for_each(|line| verifier.line(line)).is_ok() && verifier.finish().is_ok()
 }
 
 fn mission_yaml(bytes: &[u8]) -> bool {
@@ -319,20 +260,6 @@ fn log_chunk(bytes: &[u8]) -> bool {
 
 fn join_request(bytes: &[u8]) -> bool {
     proto::JoinRequest::decode(bytes).is_ok_and(|request| JoinRequest::try_from(request).is_ok())
-}
-
-/// Index, size, a path of digests, the rest a leaf.
-fn proof(bytes: &[u8]) -> bool {
-    let (Some((head, rest)), root) = (bytes.split_at_checked(17), Digest::of(b"root")) else { return false };
-    let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
-    let steps = usize::from(head[16]).min(rest.len() / 32);
-    let (path, leaf) = rest.split_at(steps * 32);
-    let path: Vec<Digest> = path
-        .chunks_exact(32)
-        .map(|digest| Digest::from_bytes(digest.try_into().unwrap_or_default()))
-        .collect();
-    let _ = plan_digest::open_header(leaf, &root, &Digest::of(leaf));
-    plan_digest::open_leaf(leaf, number(&head[..8]), number(&head[8..16]), &path, &root).is_ok()
 }
 
 fn schema(bytes: &[u8]) -> bool {
@@ -500,14 +427,6 @@ fn log_chunks() -> Vec<Vec<u8>> {
     ]
 }
 
-fn proofs() -> Vec<Vec<u8>> {
-    let mut bytes = vec![0_u8; 17 + 64];
-    bytes[8] = 4;
-    bytes[16] = 2;
-    bytes.extend_from_slice(br#"{"id":"a","uses":"shell.run"}"#);
-    vec![bytes]
-}
-
 fn schemas() -> Vec<Vec<u8>> {
     all(&[
         r#"{"type":"object","properties":{"a":{"type":"array","items":{"enum":[1,"x",null]},"maxItems":3}},"required":["a"]}"#,
@@ -537,50 +456,6 @@ fn subscriptions() -> Vec<Vec<u8>> {
         "https://[2606:4700::1111]:8443/x?y=1",
         "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4\nBTBZMqHH6r4Tts7J_aSIgg",
     ])
-}
-
-/// A new passkey and an answer, at a place of their own.
-fn passkeys() -> Vec<Vec<u8>> {
-    all(&[
-        r#"{"client_data":"eyJ0eXBlIjoid2ViYXV0aG4uY3JlYXRlIiwiY2hhbGxlbmdlIjoiIiwib3JpZ2luIjoiIn0","authenticator_data":"SZYN5YgOjGh0NBcPZHZgW4_krrmihjLHmVzzuoMdl2NFAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAQAQEBAQEBAQEBAQEBAQEBAaQBAQMnIAYhWCA"}"#,
-        r#"{"client_data":"eyJ0eXBlIjoid2ViYXV0aG4uZ2V0In0","authenticator_data":"SZYN5YgOjGh0NBcPZHZgW4_krrmihjLHmVzzuoMdl2MFAAAAAQ","signature":"MEUCIQ"}"#,
-    ])
-}
-
-const P256_GENERATOR: &[u8] = b"\x03\x6b\x17\xd1\xf2\xe1\x2c\x42\x47\xf8\xbc\xe6\xe5\x63\xa4\x40\xf2\x77\x03\x7d\x81\x2d\xeb\x33\xa0\xf4\xa1\x39\x45\xd8\x98\xc2\x96";
-
-fn passkey(bytes: &[u8]) -> bool {
-    let challenge = Digest::of(b"");
-    let (rp, origin) = ("localhost", "http://localhost:7300");
-    let mut taken = false;
-    if let Ok(new) = serde_json::from_slice::<Registration>(bytes) {
-        taken |= new.accept(rp, origin, &challenge).is_ok();
-    }
-    // The bytes as what an authenticator says, behind client data that are right.
-    let client_data = |kind: &str| {
-        let challenge = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
-        json!({"type": kind, "challenge": challenge, "origin": origin}).to_string().into_bytes()
-    };
-    let new =
-        Registration { client_data: client_data("webauthn.create"), authenticator_data: bytes.to_vec() };
-    if let Ok((passkey, _)) = new.accept(rp, origin, &challenge) {
-        assert!(passkey.is_plausible(), "what is taken can be listed");
-        let answer = Assertion {
-            client_data: client_data("webauthn.get"),
-            authenticator_data: bytes.to_vec(),
-            signature: bytes.to_vec(),
-        };
-        assert!(passkey.verify(&challenge, &answer).is_err(), "nobody signed this");
-        taken = true;
-    }
-    if let Ok(answer) = serde_json::from_slice::<Assertion>(bytes) {
-        let public_key = CredentialKey::es256(P256_GENERATOR).expect("a point of the curve");
-        let (rp_id, origin) = (rp.to_owned(), origin.to_owned());
-        let passkey = Passkey { rp_id, origin, credential_id: vec![1], public_key };
-        assert!(passkey.verify(&challenge, &answer).is_err(), "nobody signed this");
-        taken = true;
-    }
-    taken
 }
 
 fn names() -> Vec<Vec<u8>> {

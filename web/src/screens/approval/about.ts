@@ -50,7 +50,6 @@ interface Spec {
   sandbox?: { profile?: string; network?: string[]; paths?: { path: string; write?: boolean }[] };
   on?: { labels?: Record<string, string>; agent?: string; same_as?: string };
   effects?: Record<string, boolean>;
-  secrets?: string[];
   with?: Record<string, unknown>;
 }
 export const specOf = (task: TaskDetail): Spec => task.spec as Spec;

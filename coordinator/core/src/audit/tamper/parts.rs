@@ -11,8 +11,9 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-use super::super::export::{chained, first_chain};
+use super::super::export::{beside, chained, first_chain};
 use super::super::line;
+use super::super::words::Openings;
 
 #[derive(Clone)]
 pub(super) struct Entry {
@@ -20,6 +21,7 @@ pub(super) struct Entry {
     pub(super) digest: Digest,
     pub(super) chain: Digest,
     pub(super) text: String,
+    pub(super) openings: Openings,
 }
 
 impl Entry {
@@ -64,6 +66,7 @@ impl Parts {
                     digest: read.digest.expect("an entry"),
                     chain: read.chain.expect("an entry"),
                     text: read.entry.expect("an entry").get().to_owned(),
+                    openings: read.openings,
                 }),
                 line::Kind::Checkpoint => Item::Checkpoint(read.note.expect("a checkpoint").into_owned()),
                 line::Kind::Witness => Item::Witness(text.to_owned()),
@@ -79,9 +82,13 @@ impl Parts {
         let mut text = format!("{}\n", self.header);
         for item in &self.items {
             let line = match item {
-                Item::Entry(Entry { seq, digest, chain, text }) => format!(
-                    "{{\"kind\":\"entry\",\"seq\":{seq},\"digest\":\"{digest}\",\"chain\":\"{chain}\",\"entry\":{text}}}"
-                ),
+                Item::Entry(Entry { seq, digest, chain, text: entry, openings }) => {
+                    text.push_str(&format!(
+                        "{{\"kind\":\"entry\",\"seq\":{seq},\"digest\":\"{digest}\",\"chain\":\"{chain}\",\"entry\":{entry}"
+                    ));
+                    beside(openings, &mut text);
+                    continue;
+                }
                 Item::Checkpoint(note) => json!({"kind": "checkpoint", "note": note}).to_string(),
                 Item::Witness(line) => line.clone(),
                 Item::End(size) => json!({"kind": "end", "size": size}).to_string(),

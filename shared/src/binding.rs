@@ -1,10 +1,11 @@
-//! What a secret is bound to, and whether a use of it stays within that: inside it is rank C, outside rank A.
+//! What a secret is bound to, and whether a use of it stays within that: inside it is rank C, outside rank A. The coordinator
+//! ranks by it, and the agent that is handed a secret asks again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nexusmon_shared::id::AgentId;
-use nexusmon_shared::name::Name;
-use nexusmon_shared::sandbox::{Profile, Sandbox};
+use crate::id::AgentId;
+use crate::name::Name;
+use crate::sandbox::{Profile, Sandbox};
 
 /// Entries of one list.
 pub const MAX_BOUND: usize = 256;
@@ -39,6 +40,13 @@ pub struct Using<'a> {
 }
 
 impl Binding {
+    /// The binding whose [`Self::scope`] this is.
+    pub fn read(scope: &str) -> Result<Self, String> {
+        let read: Self = serde_json::from_str(scope).map_err(|error| error.to_string())?;
+        read.check().map_err(|(field, reason)| format!("{field}: {reason}"))?;
+        Ok(read)
+    }
+
     /// Canonical text (RFC 8785: keys and members are sorted), sealed along with the value.
     pub fn scope(&self) -> String {
         serde_json::to_string(self).expect("lists of text have a JSON form")
