@@ -99,6 +99,7 @@ pub struct Parts {
     pub(crate) logs: service::logs::OpenLogs,
     pub(crate) memory: service::memory::Place,
     pub(crate) beliefs: service::beliefs::Cache,
+    pub(crate) ledger: service::evolution::Ledger,
     pub(crate) auth: service::auth::Guard,
     pub(crate) challenges: service::enrollment::Challenges,
     /// Where people may log in who have no key here.
@@ -198,6 +199,7 @@ impl App {
             logs: service::logs::OpenLogs::default(),
             memory: service::memory::Place::default(),
             beliefs: service::beliefs::Cache::default(),
+            ledger: service::evolution::Ledger::default(),
             auth: service::auth::Guard::default(),
             challenges: service::enrollment::Challenges::default(),
             provider: config.oidc.clone().map(|oidc| Provider::new(oidc, Arc::clone(&clock))).transpose()?,

@@ -2,6 +2,7 @@
 //!
 //! Secrets come by file or environment only.
 
+mod chains;
 mod models;
 mod oidc;
 mod push;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use nexusmon_shared::join_token::Address;
 use nexusmon_shared::network::Network;
 
+pub use chains::{ChainSettings, Chains};
 pub use models::{ModelConfig, ModelKind, ModelSettings};
 pub use oidc::{Oidc, OidcSettings, is_private};
 pub use push::Push;
@@ -147,6 +149,8 @@ pub struct Settings {
     pub oidc: OidcSettings,
     #[command(flatten)]
     pub model: ModelSettings,
+    #[command(flatten)]
+    pub chains: ChainSettings,
 }
 
 /// Certificate and key of the API's own TLS.
@@ -209,6 +213,8 @@ pub struct Config {
     pub oidc: Option<Oidc>,
     /// Asked for plans that neither playbooks nor memory have.
     pub model: Option<ModelConfig>,
+    /// How far the system goes by itself.
+    pub chains: Chains,
 }
 
 /// Where secrets and `PORT` are looked up; the process environment, or a test's.
@@ -361,6 +367,7 @@ impl Config {
             rate_limit: settings.rate_limit.unwrap_or(10_000).max(1),
             oidc: settings.oidc.check(environment)?,
             model: settings.model.check(environment)?,
+            chains: settings.chains.check()?,
             database_url,
             data_dir,
         })
@@ -410,6 +417,7 @@ impl Settings {
             rate_limit: self.rate_limit.or(other.rate_limit),
             oidc: self.oidc.or(other.oidc),
             model: self.model.or(other.model),
+            chains: self.chains.or(other.chains),
         }
     }
 }

@@ -128,13 +128,16 @@ impl Model {
         self.priced(asked as u64 / 2, u64::from(self.config.answer_tokens))
     }
 
+    /// What an equal question was answered a while ago.
+    pub fn remembered(&self, ask: &Ask<'_>) -> Option<Said> {
+        let value = self.cache.get(&self.key(ask), self.clock.boot())?;
+        Some(Said { value, spent: Spent::default(), cached: true })
+    }
+
     /// Asks once, within the patience that is configured.
     pub async fn ask(&self, ask: &Ask<'_>) -> Result<Said, NoAnswer> {
         let key = self.key(ask);
         let now = self.clock.boot();
-        if let Some(value) = self.cache.get(&key, now) {
-            return Ok(Said { value, spent: Spent::default(), cached: true });
-        }
         if let Err(wait) = self.breaker.enter(now) {
             let text = format!(
                 "the model's endpoint failed again and again; it is left alone for another {} s",

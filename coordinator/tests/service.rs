@@ -14,6 +14,12 @@ mod chains;
 mod companion;
 #[path = "service/consent.rs"]
 mod consent;
+#[path = "service/echoes.rs"]
+mod echoes;
+#[path = "service/event_nodes.rs"]
+mod event_nodes;
+#[path = "service/event_sources.rs"]
+mod event_sources;
 #[path = "service/event_triggers.rs"]
 mod event_triggers;
 #[path = "service/flags.rs"]

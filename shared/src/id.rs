@@ -134,6 +134,8 @@ ids! {
     NotificationId, "ntf", "notification";
     /// A mission the system would start because of how another ended.
     ProposalId, "prp", "proposal";
+    /// One question to a language model.
+    ModelCallId, "mcl", "model call";
 }
 
 fn uuid_v7(at: Timestamp, rng: &mut impl rand::Rng) -> u128 {

@@ -1,5 +1,6 @@
 //! Triggers: when work starts by itself, and with which values. Time, zones and what was fired before are parameters.
 
+mod echo;
 mod event_body;
 pub(crate) mod event_mapping;
 pub mod mapping;
@@ -12,6 +13,7 @@ mod webhook_body;
 #[cfg(test)]
 mod tests;
 
+pub use echo::echoed;
 pub use event_body::{EventKind, EventRule, NewEventTrigger, parse_event_trigger};
 pub use event_mapping::{condition, fill as event_inputs};
 pub use repeats::{Repeated, Run, repeated};

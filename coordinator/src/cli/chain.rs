@@ -79,7 +79,12 @@ fn proposals(items: &Value) {
             render::text(&item["playbook"]),
             render::text(&item["said_by"]),
             render::text(&item["mission"]),
-            render::short(&render::text(&item["reason"]), 70),
+            // What held it back before somebody began it is no news.
+            if item["mission"].is_null() {
+                render::short(&render::text(&item["reason"]), 70)
+            } else {
+                "-".to_owned()
+            },
         ]
     });
     render::table(&["proposal", "state", "playbook", "said by", "mission", "why not"], rows.collect());

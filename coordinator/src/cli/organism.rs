@@ -75,7 +75,7 @@ pub(super) async fn change_trait(client: &Client, arguments: TraitArgs) -> Resul
         render::json(&answer);
     } else {
         let held = &answer["trait"];
-        println!("{}  {}", render::text(&held["name"]), render::text(&held["state"]));
+        println!("{}  {}", render::text(&held["trait"]), render::text(&held["state"]));
     }
     Ok(())
 }

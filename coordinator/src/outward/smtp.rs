@@ -2,6 +2,9 @@
 //!
 //! The server's words are outside bytes: replies are bounded in lines and bytes, and only their codes are looked at. What is
 //! said to it holds nothing that anybody could break a line with.
+//!
+//! Not `lettre`: it reads replies without a bound, gives up where one of several recipients is refused, and brings a second
+//! `nom`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};

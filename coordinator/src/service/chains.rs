@@ -25,11 +25,6 @@ pub use follow::look;
 pub use proposals::{ProposalView, dismiss, list, start};
 pub use story::{ChainItem, ChainView, StartedBy, story};
 
-/// How deep the system goes by itself.
-pub const MAX_DEPTH: u32 = 3;
-/// Missions that the system starts by itself within 24 hours.
-pub const PER_DAY: u32 = 20;
-
 /// What a mission came from.
 #[derive(Debug, Clone)]
 pub(super) struct CameFrom {

@@ -94,7 +94,7 @@ pub async fn ask(
         return Err(Error::field("/text", "invalid_value", message));
     }
     let mut read = app.store.read().await?;
-    if !evolution::may(&mut read, Trait::Companion, app.clock.now()).await? {
+    if !evolution::may(app, &mut read, Trait::Companion, app.clock.now()).await? {
         let detail = "the companion is a trait of the system (COMPANION): it is earned at AWAKENING by verified missions, or \
                       granted by the owner, and it may be suspended or switched off; GET /v1/nexusmon/evolution says which";
         return Err(Error::conflict("trait_locked", detail).with("trait", "COMPANION"));

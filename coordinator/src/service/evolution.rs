@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 
 pub use judge::{DUTY, settle};
 pub(super) use judge::{judge_soon, left_something, take_back};
+pub(crate) use known::Ledger;
 pub(super) use known::organism;
 pub use status::organism_status;
 pub use traits::{TraitChange, change_trait};
@@ -101,7 +102,7 @@ pub struct OrganismStatus {
 
 pub async fn evolution(app: &App, page: PageRequest) -> Result<EvolutionView> {
     let mut read = app.store.read().await?;
-    let organism = organism(&mut read, app.clock.now()).await?;
+    let organism = organism(app, &mut read, app.clock.now()).await?;
     let request = nexusmon_store::PageRequest { limit: page.limit()?, cursor: page.cursor };
     let rows = read.ledger_list(&request).await?;
     let items = rows.items.into_iter().map(shown).collect::<Result<_>>()?;

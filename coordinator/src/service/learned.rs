@@ -110,7 +110,7 @@ pub async fn learn(app: &App) -> Result<usize> {
     if ripe.is_empty() && offered.is_empty() {
         return Ok(0);
     }
-    let organism = evolution::organism(&mut read, now).await?;
+    let organism = evolution::organism(app, &mut read, now).await?;
     let mut drafted = 0;
     if organism.stage >= Stage::Forging {
         for skeleton in ripe {

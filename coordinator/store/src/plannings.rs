@@ -1,14 +1,17 @@
 //! How goals became plans: a row per planner that was asked, and what the asking cost.
 
 use nexusmon_shared::digest::Digest;
-use nexusmon_shared::id::MissionId;
+use nexusmon_shared::id::{MissionId, ModelCallId};
 use nexusmon_shared::time::Timestamp;
 
 use crate::connection::Connection;
 use crate::dialect::{insert, sql};
 use crate::error::StoreError;
-use crate::record::{args, record, words};
+use crate::record::{Value, args, record, words};
 use crate::transaction::Tx;
+
+/// PostgreSQL: what is spent and what is set aside are looked at together.
+const BUDGET_LOCK: i64 = 0x6e65_7876;
 
 words! {
     pub enum PlanningOutcome {
@@ -58,6 +61,21 @@ record! {
         pub took_ms: i64,
     }
 
+    /// A question that is out, with the most it may cost.
+    pub struct ModelCallRow {
+        pub id: ModelCallId,
+        pub mission: MissionId,
+        pub model: String,
+        pub prompt: String,
+        pub tokens_in: i64,
+        pub tokens_out: i64,
+        /// Micro-dollars.
+        pub cost: i64,
+        pub at: Timestamp,
+        /// Whoever asked is not waited for any longer.
+        pub until: Timestamp,
+    }
+
     /// What was spent on models.
     pub struct PlanningSpent {
         pub tokens: i64,
@@ -96,18 +114,28 @@ impl Connection {
         .await
     }
 
-    /// What models were paid since then.
+    /// What models were paid since then, with what is set aside for questions that are out.
     pub async fn planning_spent(&mut self, since: Timestamp) -> Result<PlanningSpent, StoreError> {
         let spent = self
             .fetch_optional(
                 sql!(
-                    "SELECT CAST(COALESCE(SUM(tokens_in + tokens_out), 0) AS BIGINT) AS tokens, \
-                     CAST(COALESCE(SUM(cost), 0) AS BIGINT) AS cost FROM plannings WHERE at >= $1"
+                    "SELECT CAST(COALESCE(SUM(tokens), 0) AS BIGINT) AS tokens, \
+                     CAST(COALESCE(SUM(cost), 0) AS BIGINT) AS cost FROM (\
+                     SELECT tokens_in + tokens_out AS tokens, cost FROM plannings WHERE at >= $1 UNION ALL \
+                     SELECT tokens_in + tokens_out AS tokens, cost FROM model_calls WHERE at >= $1) AS spent"
                 ),
                 args![since],
             )
             .await?;
         Ok(spent.unwrap_or(PlanningSpent { tokens: 0, cost: 0 }))
+    }
+
+    /// Whether there is one whose asker is not waited for any longer.
+    pub async fn any_lapsed_model_call(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let any: Option<ModelCallId> = self
+            .value(sql!("SELECT id AS value FROM model_calls WHERE until <= $1 LIMIT 1"), args![now])
+            .await?;
+        Ok(any.is_some())
     }
 
     /// Missions of this shape whose completion was verified and not taken back.
@@ -136,5 +164,51 @@ impl Tx {
         let rows: Vec<PlanningRow> =
             (known + 1..).zip(rows).map(|(number, row)| PlanningRow { number, ..row.clone() }).collect();
         self.execute_batch(insert!("plannings", PlanningRow), &rows, args![]).await.map(drop)
+    }
+
+    /// Sets aside what a question may cost.
+    pub async fn insert_model_call(&mut self, row: &ModelCallRow) -> Result<(), StoreError> {
+        self.execute_batch(insert!("model_calls", ModelCallRow), std::slice::from_ref(row), args![])
+            .await
+            .map(drop)
+    }
+
+    /// Until this unit ends nobody else sets anything aside.
+    pub async fn lock_model_budget(&mut self) -> Result<(), StoreError> {
+        // A file has one writer.
+        if self.is_postgres() {
+            self.execute(sql!("SELECT pg_advisory_xact_lock($1)"), args![BUDGET_LOCK]).await?;
+        }
+        Ok(())
+    }
+
+    /// These are booked.
+    pub async fn settle_model_calls(&mut self, ids: &[ModelCallId]) -> Result<(), StoreError> {
+        let sql = sql!("DELETE FROM model_calls WHERE id IN (SELECT value FROM [rows])", Value<ModelCallId>);
+        self.execute_by(sql, ids, args![]).await.map(drop)
+    }
+
+    /// Takes those of a mission whose planner is gone, or all whose askers are not waited for any longer at `now`.
+    pub async fn take_model_calls(
+        &mut self,
+        mission: Option<MissionId>,
+        now: Timestamp,
+    ) -> Result<Vec<ModelCallRow>, StoreError> {
+        match mission {
+            Some(mission) => {
+                self.fetch(
+                    sql!("DELETE FROM model_calls WHERE mission = $1 RETURNING [columns]", ModelCallRow),
+                    args![mission],
+                )
+                .await
+            }
+            None => {
+                self.fetch(
+                    sql!("DELETE FROM model_calls WHERE until <= $1 RETURNING [columns]", ModelCallRow),
+                    args![now],
+                )
+                .await
+            }
+        }
     }
 }

@@ -149,14 +149,45 @@ impl Connection {
         Ok(any.is_some())
     }
 
-    /// Those of a mission that go on.
-    pub async fn living_sub_missions(&mut self, parent: MissionId) -> Result<Vec<SubMissionRow>, StoreError> {
+    /// Those of a mission that go on, in the order of their tasks, after `after`.
+    pub async fn living_sub_missions(
+        &mut self,
+        parent: MissionId,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<Vec<SubMissionRow>, StoreError> {
+        let after = after.map_or_else(String::new, |task| task.to_string());
         self.fetch(
             sql!(
-                "SELECT [columns] FROM sub_missions WHERE parent = $1 AND settled_at IS NULL \
-                 AND mission IS NOT NULL ORDER BY task",
+                "SELECT [columns] FROM sub_missions WHERE parent = $1 AND task > $2 AND settled_at IS NULL \
+                 AND mission IS NOT NULL ORDER BY task LIMIT $3",
                 SubMissionRow
             ),
+            args![parent, after, limit],
+        )
+        .await
+    }
+
+    /// Missions whose sub-missions are to follow them still, after `after`.
+    pub async fn sub_missions_behind(
+        &mut self,
+        after: Option<MissionId>,
+        limit: u32,
+    ) -> Result<Vec<MissionId>, StoreError> {
+        let after = after.map_or_else(String::new, |mission| mission.to_string());
+        self.values(
+            sql!(
+                "SELECT parent AS value FROM sub_missions_behind WHERE parent > $1 ORDER BY parent LIMIT $2"
+            ),
+            args![after, limit],
+        )
+        .await
+    }
+
+    /// After which of its tasks the sub-missions of a mission are to follow it still.
+    pub async fn behind_after(&mut self, parent: MissionId) -> Result<Option<TaskId>, StoreError> {
+        self.value(
+            sql!("SELECT after_task AS value FROM sub_missions_behind WHERE parent = $1"),
             args![parent],
         )
         .await
@@ -270,6 +301,25 @@ impl Tx {
             )
             .await?;
         Ok(changed == 1)
+    }
+
+    /// The sub-missions of a mission after this task are to follow it still.
+    pub async fn fall_behind(&mut self, parent: MissionId, after: Option<TaskId>) -> Result<(), StoreError> {
+        let after = after.unwrap_or(TaskId::from_bits(0));
+        self.execute(
+            sql!(
+                "INSERT INTO sub_missions_behind (parent, after_task) VALUES ($1, $2) \
+                 ON CONFLICT (parent) DO UPDATE SET after_task = excluded.after_task"
+            ),
+            args![parent, after],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// They all do.
+    pub async fn caught_up(&mut self, parent: MissionId) -> Result<(), StoreError> {
+        self.execute(sql!("DELETE FROM sub_missions_behind WHERE parent = $1"), args![parent]).await.map(drop)
     }
 
     /// Whether it is to go on when its parent does.

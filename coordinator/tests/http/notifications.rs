@@ -67,14 +67,14 @@ impl Hook {
 }
 
 /// Says nothing, ever.
-struct Silent {
-    address: SocketAddr,
-    came: UnboundedReceiver<TcpStream>,
+pub(crate) struct Silent {
+    pub(crate) address: SocketAddr,
+    pub(crate) came: UnboundedReceiver<TcpStream>,
     _serving: JoinSet<()>,
 }
 
 impl Silent {
-    async fn open() -> Result<Self> {
+    pub(crate) async fn open() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (told, came) = mpsc::unbounded_channel();
@@ -229,6 +229,34 @@ async fn an_approval_reaches_a_webhook_signed_and_in_words_of_ours_and_is_sent_a
     let kim = served.log_in(Some(("kim", person["secret"].as_str().context("a key")?))).await?;
     let theirs = served.request("POST", &test).bearer_auth(&kim).json(&json!({})).send().await?;
     assert_eq!(theirs.status(), 404);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_what_slack_takes_gets_a_text_it_cannot_misread() -> Result<()> {
+    let served = Box::pin(started()).await?;
+    let mut hook = Hook::open(vec![(429, "1")]).await?;
+    let made = channel(&served, json!({"name": "chat", "kind": "slack", "url": hook.url()})).await?;
+    assert!(made["key"].is_null(), "nothing of it is signed: {made}");
+    let id = &made["channel"]["id"];
+    rule(&served, "chat", id, json!({})).await?;
+    let mission = grave(&served).await?;
+    let (headers, body) = hook.next().await?;
+    assert_eq!(headers["content-type"], "application/json");
+    let told: Value = serde_json::from_str(&body)?;
+    let (approval, rank) = (mission["approval"]["id"].as_str().context("an id")?, &mission["rank"]);
+    let wanted = format!(
+        "*An approval of rank {} waits*\n{approval} of mission {}\n\
+         <http://nexus.test/organism/approve/{approval}|Open the console>",
+        rank.as_str().context("a rank")?,
+        mission["id"].as_str().context("an id")?
+    );
+    assert_eq!(told, json!({"text": wanted}), "the text, and nothing else");
+    // It said that it had too much to do: the same comes again when it wanted it.
+    assert_eq!(hook.next().await?.1, body);
+    let test = format!("/v1/notifications/channels/{}/test", id.as_str().context("an id")?);
+    assert_eq!(served.call("POST", &test, Some(&json!({}))).await?.0, 204);
+    assert!(hook.next().await?.1.contains("NEXUSMON reaches you here"));
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
+use crate::notifications::Silent;
 use crate::served::{PATIENCE, Served};
 
 const CONTACT: &str = "mailto:ops@nexus.example";
@@ -177,6 +178,29 @@ async fn an_approval_reaches_a_browser_that_is_closed_as_id_and_rank() -> Result
     let mut events = served.events("/v1/events?after=0&kind=push.removed", None).await?;
     while events.next().await?.name != "change" {}
     assert_eq!(served.get("/v1/me/push-subscriptions").await?["items"], json!([]));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_service_that_never_answers_holds_no_other_browser_up() -> Result<()> {
+    let served = Box::pin(started()).await?;
+    let mut silent = Silent::open().await?;
+    let mut browser = Browser::open("/push").await?;
+    let mut stuck = browser.subscription("the slow one");
+    stuck["endpoint"] = json!(format!("http://{}/push", silent.address));
+    for body in [stuck, browser.subscription("this laptop")] {
+        assert_eq!(served.call("POST", "/v1/me/push-subscriptions", Some(&body)).await?.0, 201);
+    }
+    let grave = json!({"goal": "grave", "tasks": [{"id": "a", "uses": "core.noop", "sandbox": "none"}]});
+    let mission = served.call("POST", "/v1/engine/missions", Some(&grave)).await?.1;
+    // The one is under way and stays so; the other is told of all of them meanwhile.
+    let held = tokio::time::timeout(PATIENCE, silent.came.recv()).await?.context("a connection")?;
+    assert_eq!(browser.next().await?.1["id"], mission["approval"]["id"]);
+    for _ in 0..3 {
+        let mission = served.call("POST", "/v1/engine/missions", Some(&grave)).await?.1;
+        assert_eq!(browser.next().await?.1["id"], mission["approval"]["id"]);
+    }
+    drop(held);
     Ok(())
 }
 

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use nexusmon_coordinator::config::Settings;
 use nexusmon_coordinator::service::chains::{self, ProposalView, StartedBy};
 use nexusmon_coordinator::service::evolution::{self, TraitChange};
 use nexusmon_coordinator::service::{PageRequest, playbooks, triggers};
 use nexusmon_shared::id::MissionId;
+use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Clock as _;
 use nexusmon_store::ProposalState;
+use nexusmon_store::testing::TestDatabase;
 use serde_json::{Value, json};
 
 use crate::harness::{World, both, exit, succeed};
@@ -135,7 +138,7 @@ both! {
             look(&world).await;
         }
         let story = chains::story(&world.app, root).await.unwrap();
-        assert_eq!(story.items.len(), 1 + usize::try_from(chains::MAX_DEPTH).unwrap());
+        assert_eq!(story.items.len(), 1 + 3);
         let cut = story.proposals.last().unwrap();
         assert_eq!(cut.state, ProposalState::Proposed);
         assert!(cut.reason.as_ref().unwrap().contains("4. link"), "{:?}", cut.reason);
@@ -176,4 +179,49 @@ both! {
         assert!(told[1].0 == ProposalState::Failed && told[1].1.contains("nowhere"), "{told:?}");
         assert!(told[2].0 == ProposalState::Failed && told[2].1.starts_with("`if`"), "{told:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_far_it_goes_is_a_setting() {
+    let bounds = |settings: &mut Settings| {
+        settings.chains.max_depth = Some(1);
+        settings.chains.per_day = Some(3);
+        settings.chains.max_rank = Some(Rank::E);
+    };
+    let world = World::with(TestDatabase::sqlite().unwrap(), bounds).await;
+    let mut agent = world.agent("a").await;
+    keep(&world).await;
+    grant(&world).await;
+    let owner = world.owner().await;
+    let careful = |name: &str, then: Value| {
+        json!({"name": name, "goal": name, "then": then,
+        "tasks": [{"id": "g", "uses": "probe.careful"}]})
+    };
+    playbooks::create(&world.app, &owner, careful("last", json!([]))).await.unwrap();
+    let then = json!([{"on": "succeeded", "playbook": "last"}]);
+    playbooks::create(&world.app, &owner, careful("first", then)).await.unwrap();
+    let newest = async |world: &World| proposals(world).await.remove(0);
+    // As grave as what it follows, and graver than may begin by itself.
+    world.create(json!({"playbook": "first"})).await;
+    agent.work(&world, |_, _| succeed(json!({}))).await;
+    assert_eq!(look(&world).await, 0);
+    let reason = newest(&world).await.reason.unwrap();
+    assert!(reason.contains("rank C; up to E"), "{reason}");
+    // The first link begins, the second does not.
+    for (what, begins) in [(5, 1), (6, 1), (7, 1), (8, 0)] {
+        fetch(&world, what).await;
+        agent.work(&world, |_, _| exit(5)).await;
+        assert_eq!(look(&world).await, begins, "fetch {what}");
+        if begins == 1 {
+            agent.work(&world, |_, _| succeed(json!({}))).await;
+            assert_eq!(look(&world).await, 0);
+            let reason = newest(&world).await.reason.unwrap();
+            assert!(reason.contains("2. link of a chain; 1 begin"), "{reason}");
+        }
+    }
+    let reason = newest(&world).await.reason.unwrap();
+    assert!(
+        reason.contains("started 3 missions within 24 hours") && reason.contains("chains.per_day"),
+        "{reason}"
+    );
 }

@@ -65,7 +65,7 @@ pub(crate) use both;
 pub(crate) struct World {
     pub(crate) app: App,
     pub(crate) clock: ManualClock,
-    pub(crate) database: TestDatabase,
+    pub(crate) database: Arc<TestDatabase>,
     folder: Arc<tempfile::TempDir>,
     lifecycle: Lifecycle,
     with: Settings,
@@ -84,7 +84,7 @@ async fn open(
         data_dir: Some(folder.to_owned()),
         database_url: Some(database.url().to_owned()),
         master_key_file: Some(master_key(folder)),
-        node: Some("node-1".to_owned()),
+        node: with.node.clone().or(Some("node-1".to_owned())),
         notify_inside: Some(vec!["127.0.0.1".parse().unwrap()]),
         ..with.clone()
     };
@@ -98,7 +98,9 @@ async fn open(
         object_store: nexusmon_coordinator::blobs::ObjectStoreConfig::default(),
     };
     let blobs = Blobs::open(&blobs).await.unwrap();
-    let rng = StdRng::seed_from_u64(7);
+    // Nodes of one database name things each in its own way.
+    let seed = with.node.as_ref().map_or(0, |node| node.bytes().map(u64::from).sum());
+    let rng = StdRng::seed_from_u64(7 + seed);
     let keyring = Keyring::open(&store, &config, &shared, StdRng::seed_from_u64(8)).await.unwrap();
     let app = App::open(config, shared, rng, store, blobs, keyring, lifecycle.clone()).await.unwrap();
     auth::prepare(&app).await.unwrap();
@@ -127,7 +129,23 @@ impl World {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let clock = ManualClock::new(Timestamp::from_micros(1_900_000_000_000_000));
         let (app, lifecycle) = open(&database, folder.path(), &clock, &with).await;
+        Self { app, clock, database: Arc::new(database), folder, lifecycle, with }
+    }
+
+    /// Another coordinator beside this one, over the same PostgreSQL database.
+    pub(crate) async fn beside(&self, node: &str) -> Self {
+        let Self { clock, database, folder, with, .. } = self;
+        let (clock, database, folder) = (clock.clone(), Arc::clone(database), Arc::clone(folder));
+        let with = Settings { node: Some(node.to_owned()), ..with.clone() };
+        let (app, lifecycle) = open(&database, folder.path(), &clock, &with).await;
         Self { app, clock, database, folder, lifecycle, with }
+    }
+
+    /// It is gone at once, whatever it was doing.
+    pub(crate) async fn kill(self) {
+        let Self { app, lifecycle, .. } = self;
+        drop(app);
+        lifecycle.shutdown(Duration::ZERO).await;
     }
 
     /// Ends this coordinator and starts the next over the same database.

@@ -11,6 +11,7 @@ use nexusmon_coordinator::service::notifications::{
     self, DeliveryView, Hidden, NewChannel, NewRule, RuleView, channel, rule,
 };
 use nexusmon_shared::id::ChannelId;
+use nexusmon_store::testing::TestDatabase;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
@@ -26,15 +27,22 @@ struct Hook {
     _serving: JoinSet<std::io::Result<()>>,
 }
 
-/// What comes next is answered from the end of this; after that everything is fine.
+/// What comes next is answered from the end of this; after that everything is fine. `CONTINUE` is not answered at all.
 type Answers = Arc<Mutex<Vec<StatusCode>>>;
 
 async fn taken(
     State((told, answers)): State<(UnboundedSender<Value>, Answers)>,
+    headers: http::HeaderMap,
     body: axum::body::Bytes,
 ) -> StatusCode {
-    let _ = told.send(serde_json::from_slice(&body).unwrap());
-    answers.lock().unwrap().pop().unwrap_or(StatusCode::OK)
+    let mut message: Value = serde_json::from_slice(&body).unwrap();
+    message["webhook-id"] = json!(headers["webhook-id"].to_str().unwrap());
+    let _ = told.send(message);
+    let answer = answers.lock().unwrap().pop().unwrap_or(StatusCode::OK);
+    if answer == StatusCode::CONTINUE {
+        return std::future::pending().await;
+    }
+    answer
 }
 
 impl Hook {
@@ -265,4 +273,64 @@ both! {
         look(&world).await;
         assert_eq!(hook.next().await["items"][0]["subject"], json!(id));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_coordinators_one_sends_each_message() {
+    let one = World::new(TestDatabase::postgres().await.unwrap()).await;
+    let two = one.beside("node-2").await;
+    let mut hooks = Vec::new();
+    for name in ["a", "b", "c"] {
+        let hook = Hook::open().await;
+        let channel = hook.channel(&one, name).await;
+        keep(&one, channel, json!({"kinds": ["approval"]})).await;
+        hooks.push(hook);
+    }
+    grave(&one, 5).await;
+    notifications::gather(&one.app).await.unwrap();
+    notifications::gather(&two.app).await.unwrap();
+    assert_eq!(deliveries(&one).await.len(), 15, "each thing is one row, whoever gathered it");
+    let sending = async {
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        while deliveries(&one).await.iter().any(|row| row.state == "waiting") {
+            pace.tick().await;
+            let looks = [&one, &two, &one, &two].map(|world| notifications::look(&world.app));
+            for looked in futures::future::join_all(looks).await {
+                looked.unwrap();
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, sending).await.expect("all of them in time");
+    assert!(deliveries(&two).await.iter().all(|row| (row.state, row.attempts) == ("sent", 1)));
+    for mut hook in hooks {
+        let mut subjects = std::collections::BTreeSet::new();
+        for _ in 0..5 {
+            subjects.insert(hook.next().await["items"][0]["subject"].to_string());
+        }
+        assert_eq!(subjects.len(), 5, "each once");
+        assert!(hook.got.try_recv().is_err(), "told twice");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_coordinator_ended_over_another_sends_again() {
+    let one = World::new(TestDatabase::postgres().await.unwrap()).await;
+    let two = one.beside("node-2").await;
+    let mut hook = Hook::answering(vec![StatusCode::CONTINUE]).await;
+    let channel = hook.channel(&one, "ops").await;
+    keep(&one, channel, json!({"kinds": ["approval"]})).await;
+    grave(&one, 1).await;
+    notifications::gather(&one.app).await.unwrap();
+    notifications::look(&two.app).await.unwrap();
+    let first = hook.next().await;
+    // It has said it, nobody knows whether it was heard, and it is gone.
+    two.kill().await;
+    notifications::look(&one.app).await.unwrap();
+    assert_eq!(deliveries(&one).await[0].attempts, 1, "it is claimed still");
+    one.clock.advance(Duration::from_secs(61));
+    notifications::look(&one.app).await.unwrap();
+    let again = hook.next().await;
+    assert_eq!(again, first, "the same under the same name");
+    settled(&one, &["sent"]).await;
+    assert_eq!(deliveries(&one).await[0].attempts, 2);
 }

@@ -1,11 +1,15 @@
 //! Tasks that are missions of their own: inputs, outputs, ceilings, budgets, and whatever happens to their parents.
 
+use std::collections::BTreeMap;
+
 use nexusmon_coordinator::service::missions::{self, MissionView, TaskView};
 use nexusmon_coordinator::service::{playbooks, sub_missions};
 use nexusmon_shared::id::MissionId;
 use nexusmon_shared::outcome::{Cause, Ending};
 use nexusmon_shared::rank::Rank;
+use nexusmon_store::testing::TestDatabase;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::harness::{Agent, World, both, exit, succeed};
 
@@ -274,7 +278,7 @@ both! {
         agent.live.set_credit(0);
         let made = world.create(list(3)).await.summary.id;
         sub_missions::look(&world.app).await.unwrap();
-        let children = world.app.store.read().await.unwrap().living_sub_missions(made).await.unwrap();
+        let children = world.app.store.read().await.unwrap().living_sub_missions(made, None, 10).await.unwrap();
         let mut given = Vec::new();
         for child in &children {
             given.push(world.mission(child.mission.unwrap()).await.budget.attempts);
@@ -287,7 +291,7 @@ both! {
         agent.live.set_credit(0);
         let made = world.create(list(1)).await.summary.id;
         sub_missions::look(&world.app).await.unwrap();
-        let children = world.app.store.read().await.unwrap().living_sub_missions(made).await.unwrap();
+        let children = world.app.store.read().await.unwrap().living_sub_missions(made, None, 10).await.unwrap();
         assert_eq!(children.len(), 1);
         assert_eq!(work(&world, &mut agent).await, ["count"]);
         let made = world.mission(made).await;
@@ -295,4 +299,101 @@ both! {
         let cause = task(&made, "sub").cause.clone();
         assert!(matches!(&cause, Some(Cause::BudgetExceeded { budget }) if budget.contains("attempts")), "{cause:?}");
     }
+
+    async fn a_whole_list_of_them_follows_over_several_units_and_a_restart(world) {
+        let agent = world.agent("a").await;
+        let owner = world.owner().await;
+        playbook(&world, "count", "probe.run").await;
+        let (made, children) = many(&world, 160).await;
+        missions::pause(&world.app, &owner, made).await.unwrap();
+        // Whatever is behind then is found by the next coordinator.
+        drop(agent);
+        let world = world.restart().await;
+        sub_missions::look(&world.app).await.unwrap();
+        assert_eq!(counted(&world, &children).await, [("paused", 160)]);
+        // A person lets one go on by itself, and it stays so.
+        missions::resume(&world.app, &owner, children[0]).await.unwrap();
+        sub_missions::look(&world.app).await.unwrap();
+        assert_eq!(counted(&world, &children).await, [("paused", 159), ("running", 1)]);
+        missions::resume(&world.app, &owner, made).await.unwrap();
+        sub_missions::look(&world.app).await.unwrap();
+        assert_eq!(counted(&world, &children).await, [("running", 160)]);
+        // What that person pauses now was not paused with its parent, and does not go on with it.
+        missions::pause(&world.app, &owner, children[0]).await.unwrap();
+        missions::pause(&world.app, &owner, made).await.unwrap();
+        sub_missions::look(&world.app).await.unwrap();
+        missions::resume(&world.app, &owner, made).await.unwrap();
+        sub_missions::look(&world.app).await.unwrap();
+        assert_eq!(counted(&world, &children).await, [("paused", 1), ("running", 159)]);
+        missions::cancel(&world.app, &owner, made).await.unwrap();
+        let world = world.restart().await;
+        sub_missions::look(&world.app).await.unwrap();
+        assert_eq!(counted(&world, &children).await, [("cancelled", 160)]);
+        assert_eq!(world.status(made).await, "cancelled", "it ends with the last of them");
+    }
+}
+
+/// A mission of so many sub-missions, all begun, that nothing is asked to carry out.
+async fn many(world: &World, count: usize) -> (MissionId, Vec<MissionId>) {
+    let list = (0..count).map(|number| number.to_string()).collect::<Vec<_>>().join(", ");
+    let body = json!({"goal": "many", "tasks": [
+        {"id": "sub", "uses": "core.mission", "for_each": {"in": format!("[{list}]"), "max": count},
+         "with": {"playbook": "count@1", "inputs": {"n": "${{ item }}"}}}
+    ]});
+    let made = world.create(body).await.summary.id;
+    sub_missions::look(&world.app).await.unwrap();
+    let links = world.app.store.read().await.unwrap().living_sub_missions(made, None, 1_000).await.unwrap();
+    let children: Vec<_> = links.into_iter().filter_map(|link| link.mission).collect();
+    assert_eq!(children.len(), count);
+    (made, children)
+}
+
+/// How many there are in each state.
+async fn counted(world: &World, missions: &[MissionId]) -> Vec<(&'static str, usize)> {
+    let mut counts = BTreeMap::new();
+    for row in world.app.store.read().await.unwrap().missions(missions).await.unwrap() {
+        *counts.entry(row.status.as_str()).or_default() += 1;
+    }
+    counts.into_iter().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_unit_of_work_takes_a_bounded_number_along() {
+    let one = World::new(TestDatabase::postgres().await.unwrap()).await;
+    let two = one.beside("node-2").await;
+    let owner = one.owner().await;
+    playbook(&one, "count", "probe.run").await;
+    let (taken, begun) = oneshot::channel();
+    let (done, over) = oneshot::channel::<()>();
+    // While the other is on duty nobody looks behind the back of this test.
+    let duty = two.app.store.on_duty(sub_missions::DUTY, async move {
+        taken.send(()).unwrap();
+        let _ = over.await;
+    });
+    let test = async {
+        begun.await.unwrap();
+        let (made, children) = many(&one, 120).await;
+        missions::pause(&one.app, &owner, made).await.unwrap();
+        assert_eq!(counted(&one, &children).await, [("paused", 50), ("running", 70)]);
+        let behind =
+            || async { one.app.store.read().await.unwrap().sub_missions_behind(None, 10).await.unwrap() };
+        assert_eq!(behind().await, [made]);
+        // Resumed before the rest was paused, the rest never is.
+        missions::resume(&one.app, &owner, made).await.unwrap();
+        assert_eq!(counted(&one, &children).await, [("running", 120)]);
+        sub_missions::look(&one.app).await.unwrap();
+        assert_eq!(counted(&one, &children).await, [("running", 120)]);
+        missions::cancel(&one.app, &owner, made).await.unwrap();
+        assert_eq!(counted(&one, &children).await, [("cancelled", 50), ("running", 70)]);
+        assert_eq!(one.status(made).await, "cancelling");
+        // Whoever looks next goes on where it stopped; again changes nothing.
+        for _ in 0..2 {
+            sub_missions::look(&one.app).await.unwrap();
+            assert_eq!(counted(&one, &children).await, [("cancelled", 120)]);
+        }
+        assert_eq!((behind().await.len(), one.status(made).await), (0, "cancelled"));
+        done.send(()).unwrap();
+    };
+    let (held, ()) = tokio::join!(duty, test);
+    held.unwrap().expect("the other is on duty");
 }

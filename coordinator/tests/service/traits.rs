@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use nexusmon_coordinator::service::companion::{self, Question};
 use nexusmon_coordinator::service::evolution::{self, TraitChange};
-use nexusmon_coordinator::service::missions;
+use nexusmon_coordinator::service::{memory, missions};
 use nexusmon_shared::id::MissionId;
 use nexusmon_shared::time::Clock as _;
 use nexusmon_store::NewTraitUse;
@@ -124,5 +125,52 @@ both! {
         evolution::watch(&world.app).await.unwrap();
         assert_eq!(state(&world, "AUTONOMOUS_CHAIN").await, "granted", "one failure since");
         assert_eq!(world.written(1, |action| action == "trait.suspended").await.len(), 1);
+    }
+
+    async fn evidence_closes_the_paths_of_recalling_and_answering(world) {
+        let mut agent = world.agent("a").await;
+        assert_eq!((recalls(&world).await, answers(&world).await), (false, false), "locked");
+        let body = json!({"goal": "count the boxes in the attic", "tasks": [
+            {"id": "look", "uses": "probe.run", "with": {"what": "the attic"}}]});
+        world.create(body).await;
+        agent.work(&world, |_, _| succeed(json!({"found": 3}))).await;
+        evolution::settle(&world.app).await.unwrap();
+        let remembering = async {
+            let mut pace = tokio::time::interval(Duration::from_millis(20));
+            while !recalls(&world).await {
+                pace.tick().await;
+                memory::learn(&world.app).await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), remembering).await.expect("it is remembered in time");
+        assert!(answers(&world).await, "one verified mission is AWAKENING");
+        for name in ["RECALL", "COMPANION"] {
+            for number in 0..3 {
+                let body = json!({"goal": format!("{name} {number}"), "tasks": [{"id": "t", "uses": "probe.run"}]});
+                let made = world.create(body).await.summary.id;
+                used(&world, name, made).await;
+            }
+            agent.work(&world, |_, _| exit(1)).await;
+            evolution::watch(&world.app).await.unwrap();
+            assert_eq!(state(&world, name).await, "suspended");
+            let open = if name == "RECALL" { recalls(&world).await } else { answers(&world).await };
+            assert!(!open, "{name} is suspended");
+        }
+    }
+}
+
+async fn recalls(world: &World) -> bool {
+    let mut read = world.app.store.read().await.unwrap();
+    !memory::similar(&world.app, &mut read, "count the boxes in the attic", 5).await.unwrap().is_empty()
+}
+
+async fn answers(world: &World) -> bool {
+    let question = Question { text: "what is the status".to_owned(), about: None };
+    match companion::ask(&world.app, &world.owner().await, question).await {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error.code(), "trait_locked");
+            false
+        }
     }
 }

@@ -10,8 +10,8 @@ use crate::planning::Invalid;
 use crate::planning::fields::Fields;
 
 /// Links of a chain unless somebody says otherwise: a mission that an event of a mission started is one deeper than that.
-const DEPTH: u32 = 3;
-const MAX_DEPTH: u32 = 16;
+pub(super) const DEPTH: u32 = 3;
+pub(super) const MAX_DEPTH: u32 = 16;
 /// Missions within 24 hours unless somebody says otherwise.
 const PER_DAY: u32 = 100;
 const MAX_PER_DAY: u32 = 10_000;
@@ -139,7 +139,7 @@ impl EventRule {
         for (pointer, value, most) in [
             ("/max_depth", self.max_depth, MAX_DEPTH),
             ("/per_day", self.per_day, MAX_PER_DAY),
-            ("/max_repeats", self.max_repeats, 1_000),
+            ("/max_repeats", self.max_repeats, repeats::MAX),
         ] {
             if !(1..=most).contains(&value) {
                 errors.push(Invalid::new(pointer, "out_of_range", format!("from 1 to {most}")));

@@ -11,6 +11,8 @@ use nexusmon_shared::time::Timestamp;
 pub const WINDOW: Duration = Duration::from_hours(1);
 /// How many there may be in it unless somebody says otherwise.
 pub const MOST: u32 = 10;
+/// The most that somebody may say.
+pub const MAX: u32 = 1_000;
 
 /// A mission that began by itself and is over.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use nexusmon_shared::name::Name;
 use serde_json::Value;
 
+use super::repeats;
 use super::schedule_body::{Values, Work};
 use crate::planning::Invalid;
 use crate::planning::fields::Fields;
@@ -11,6 +12,21 @@ use crate::planning::fields::Fields;
 pub const WORK_OF_WEBHOOKS: [&str; 4] = ["body", "event", "delivery", "name"];
 const MAX_EVENTS: usize = 64;
 const MAX_EVENT_BYTES: usize = 100;
+/// Missions within an hour unless somebody says otherwise.
+const PER_HOUR: u32 = 1_000;
+const MAX_PER_HOUR: u32 = 100_000;
+
+const fn per_hour() -> u32 {
+    PER_HOUR
+}
+
+const fn depth() -> u32 {
+    super::event_body::DEPTH
+}
+
+const fn most() -> u32 {
+    repeats::MOST
+}
 
 /// How a call is signed, and where its event and its delivery are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -30,9 +46,35 @@ pub struct HookRule {
     /// None means all.
     #[serde(default)]
     pub events: Vec<String>,
+    /// How many missions within an hour.
+    #[serde(default = "per_hour")]
+    pub per_hour: u32,
+    /// Of calls by our own notifications: how deep in a chain their missions may be.
+    #[serde(default = "depth")]
+    pub max_depth: u32,
+    /// Of the same: how many missions of the same shape, inputs and outcome within an hour.
+    #[serde(default = "most")]
+    pub max_repeats: u32,
 }
 
 impl HookRule {
+    /// Takes every call, within the bounds that hold where nobody says otherwise.
+    pub const fn of(format: Format) -> Self {
+        Self { format, events: Vec::new(), per_hour: PER_HOUR, max_depth: depth(), max_repeats: most() }
+    }
+
+    fn check(&self, errors: &mut Vec<Invalid>) {
+        for (pointer, value, most) in [
+            ("/per_hour", self.per_hour, MAX_PER_HOUR),
+            ("/max_depth", self.max_depth, super::event_body::MAX_DEPTH),
+            ("/max_repeats", self.max_repeats, repeats::MAX),
+        ] {
+            if !(1..=most).contains(&value) {
+                errors.push(Invalid::new(pointer, "out_of_range", format!("from 1 to {most}")));
+            }
+        }
+    }
+
     /// Whether a call with this event is one of those.
     pub fn takes(&self, event: Option<&str>) -> bool {
         // Sent once when the webhook is set up there; nothing has happened.
@@ -62,6 +104,12 @@ pub fn parse_webhook(body: &Value) -> Result<NewWebhook, Vec<Invalid>> {
     let name: Option<Name> = fields.require("name");
     let format: Option<Format> = fields.require("format");
     let events: Vec<String> = fields.read("events").unwrap_or_default();
+    let bounds = HookRule {
+        per_hour: fields.read("per_hour").unwrap_or(PER_HOUR),
+        max_depth: fields.read("max_depth").unwrap_or(depth()),
+        max_repeats: fields.read("max_repeats").unwrap_or(most()),
+        ..HookRule::of(Format::Generic)
+    };
     let paused = fields.read("paused").unwrap_or(false);
     let work = Work::read(&mut fields, Values::LookedUp(&WORK_OF_WEBHOOKS), &mut of_work);
     fields.finish(&[]);
@@ -77,9 +125,10 @@ pub fn parse_webhook(body: &Value) -> Result<NewWebhook, Vec<Invalid>> {
         let message = "calls of the format `generic` name no event: leave `events` out";
         errors.push(Invalid::new("/events", "unexpected", message));
     }
+    bounds.check(&mut errors);
     match (name, format, work) {
         (Some(name), Some(format), Some(work)) if errors.is_empty() => {
-            Ok(NewWebhook { name, rule: HookRule { format, events }, work, paused })
+            Ok(NewWebhook { name, rule: HookRule { format, events, ..bounds }, work, paused })
         }
         _ => Err(errors),
     }
@@ -109,8 +158,17 @@ mod tests {
             codes(|b| b["inputs"]["x"] = json!("${{ trigger.due }}")),
             one("/inputs/x", "unknown_value")
         );
+        assert_eq!(codes(|b| b["per_hour"] = json!(0)), one("/per_hour", "out_of_range"));
+        assert_eq!(codes(|b| b["max_depth"] = json!(17)), one("/max_depth", "out_of_range"));
+        assert_eq!(codes(|b| b["max_repeats"] = json!("many")), one("/max_repeats", "wrong_type"));
         assert_eq!(codes(|b| b["secret"] = json!("mine")), one("/secret", "unknown_field"));
         assert_eq!(codes(|b| *b = json!(3)), one("", "wrong_type"));
+    }
+
+    #[test]
+    fn one_that_was_kept_before_there_were_bounds_has_the_usual_ones() {
+        let rule: HookRule = serde_json::from_value(json!({"format": "generic", "events": []})).unwrap();
+        assert_eq!(rule, HookRule::of(Format::Generic));
     }
 
     #[test]
@@ -118,6 +176,7 @@ mod tests {
         let rule = |format, events: &[&str]| HookRule {
             format,
             events: events.iter().map(|&e| e.to_owned()).collect(),
+            ..HookRule::of(format)
         };
         assert!(
             rule(Format::Github, &[]).takes(Some("push")) && !rule(Format::Github, &[]).takes(Some("ping"))

@@ -25,6 +25,13 @@ pub(in crate::http) struct NewWebhook {
     format: String,
     /// Only these events, as the sender names them (`push`, `Push Hook`); all if absent.
     events: Option<Vec<String>>,
+    /// Missions within an hour, after which it pauses and an alert is raised: 1 to 100,000, 1,000 if absent.
+    per_hour: Option<u32>,
+    /// Of calls by this system's own notifications: how deep in a chain their missions may lie: 1 to 16, 3 if absent.
+    max_depth: Option<u32>,
+    /// Of the same: missions of the same shape, inputs and outcome within an hour, above which it pauses: 1 to 1,000, 10
+    /// if absent.
+    max_repeats: Option<u32>,
     /// `name` or `name@version`. A bare name is the newest version at each call.
     playbook: Option<String>,
     /// May ask for `${{ trigger.body.… }}`, `${{ trigger.event }}`, `${{ trigger.delivery }}` and `${{ trigger.name }}`,
@@ -47,6 +54,9 @@ pub(in crate::http) struct Webhook {
     reason: Option<String>,
     format: String,
     events: Vec<String>,
+    per_hour: u32,
+    max_depth: u32,
+    max_repeats: u32,
     /// Where calls go, below the coordinator's address.
     path: String,
     playbook: Option<String>,
@@ -71,6 +81,9 @@ impl From<service::WebhookView> for Webhook {
             reason: view.reason,
             format: shown(&view.rule.format).as_str().unwrap_or_default().to_owned(),
             events: view.rule.events,
+            per_hour: view.rule.per_hour,
+            max_depth: view.rule.max_depth,
+            max_repeats: view.rule.max_repeats,
             path: format!("/v1/hooks/{}", view.id),
             playbook,
             inputs,

@@ -246,7 +246,7 @@ pub(in crate::service) async fn assert_unasked(
     new: &NewBelief,
 ) -> Result<Option<BeliefId>> {
     let now = unit.now;
-    if !evolution::may(unit.tx, Trait::BeliefTrack, now).await? {
+    if !evolution::may(unit.app, unit.tx, Trait::BeliefTrack, now).await? {
         return Ok(None);
     }
     let graph = Graph::locked(unit).await?;
@@ -394,7 +394,7 @@ pub(in crate::service) async fn contradict_unasked(
     let now = unit.now;
     // One that is held may fall, however often it was revised.
     let held = unit.tx.belief(id).await?.filter(|row| row.state == BeliefState::Held);
-    if held.is_none() || !evolution::may(unit.tx, Trait::BeliefTrack, now).await? {
+    if held.is_none() || !evolution::may(unit.app, unit.tx, Trait::BeliefTrack, now).await? {
         return Ok(());
     }
     let revision = Revision {

@@ -95,7 +95,7 @@ pub async fn refresh(app: &App) -> Result<()> {
     // A grant ends, a suspension ends: without any entry.
     let stale = folded.is_none_or(|(number, at)| number != newest || now.since(at) >= Duration::from_mins(1));
     let tracking = if stale {
-        evolution::may(&mut read, Trait::BeliefTrack, now).await?
+        evolution::may(app, &mut read, Trait::BeliefTrack, now).await?
     } else {
         app.beliefs.tracking()
     };

@@ -15,15 +15,16 @@ use super::super::evolution::{self, Use};
 use super::super::missions::{Prepared, insert_prepared};
 use super::super::triggers::{Looked, happened};
 use super::super::unit::{After, SYSTEM, Unit};
-use super::{CameFrom, MAX_DEPTH, PER_DAY, depth_after, link, made};
+use super::{CameFrom, depth_after, link, made};
 use crate::app::App;
+use crate::config::Chains;
 use crate::error::{Error, Result};
 
 /// Missions in one activation.
 const MOST: u32 = 50;
 const DAY: Duration = Duration::from_hours(24);
 /// Ended missions looked at for repetitions.
-const LOOKED_AT: u32 = 200;
+const LOOKED_AT: u32 = 2_000;
 /// Tasks of the mission that expressions see.
 const TASKS: u32 = 200;
 
@@ -268,13 +269,17 @@ async fn held_back(
     row: &ProposalRow,
     prepared: &Prepared,
 ) -> Result<Option<String>> {
-    if row.depth > i64::from(MAX_DEPTH) {
+    let Chains { max_depth, per_day, max_rank, max_repeats } = unit.app.config.chains;
+    if row.depth > i64::from(max_depth) {
         return Ok(Some(format!(
-            "it would be the {}. link of a chain; {MAX_DEPTH} begin by themselves",
+            "it would be the {}. link of a chain; {max_depth} begin by themselves",
             row.depth
         )));
     }
     let rank = prepared.new.mission.rank;
+    if rank > max_rank {
+        return Ok(Some(format!("it is of rank {rank}; up to {max_rank} begin by themselves")));
+    }
     if rank > parent.rank {
         return Ok(Some(format!("it is of rank {rank}, graver than the {} of what it follows", parent.rank)));
     }
@@ -283,9 +288,9 @@ async fn held_back(
         .into_iter()
         .map(|run| Run { shape: run.shape, inputs: run.inputs, status: run.status, ended_at: run.ended_at })
         .collect();
-    if let Some(found) = repeated(&runs, repeats::MOST, unit.now) {
+    if let Some(found) = repeated(&runs, max_repeats, unit.now) {
         let evidence = format!("{found}, started by what {} says follows", row.said_by);
-        if evolution::may(unit.tx, Trait::AutonomousChain, unit.now).await? {
+        if evolution::may(unit.app, unit.tx, Trait::AutonomousChain, unit.now).await? {
             evolution::suspend(unit, Trait::AutonomousChain, evidence.clone()).await?;
             let alert = format!("a chain runs in a circle: {evidence}");
             let subject = ("proposal", row.id.to_string());
@@ -294,9 +299,9 @@ async fn held_back(
         return Ok(Some(format!("{evidence}: this looks like a loop")));
     }
     let today = unit.tx.chained_since(unit.now - DAY).await?;
-    if today >= i64::from(PER_DAY) {
+    if today >= i64::from(per_day) {
         return Ok(Some(format!(
-            "the system has started {today} missions within 24 hours, which is its budget"
+            "the system has started {today} missions within 24 hours, which is its budget (`chains.per_day` is {per_day})"
         )));
     }
     Ok(None)

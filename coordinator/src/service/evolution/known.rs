@@ -12,6 +12,7 @@ use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{Connection, LedgerRow};
 
 use super::entry;
+use crate::app::App;
 use crate::error::Result;
 
 /// Rows of the ledger read at once.
@@ -20,7 +21,7 @@ const PAGE: u32 = 1000;
 const LATE: i64 = 2_000;
 
 #[derive(Debug, Clone)]
-struct Known {
+pub(crate) struct Known {
     folded: Folded,
     /// The newest entry in it.
     last: LedgerRow,
@@ -28,12 +29,17 @@ struct Known {
     recent: VecDeque<i64>,
 }
 
-/// Of one ledger, which its entries tell from any other: with several in one process each is folded anew.
-static KNOWN: Mutex<Option<Arc<Known>>> = Mutex::new(None);
+/// What a coordinator keeps of its ledger.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger(Mutex<Option<Arc<Known>>>);
 
 /// The fold over the whole ledger: the only way to a stage.
-pub(in crate::service) async fn organism(read: &mut Connection, now: Timestamp) -> Result<Organism> {
-    let kept = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+pub(in crate::service) async fn organism(
+    app: &App,
+    read: &mut Connection,
+    now: Timestamp,
+) -> Result<Organism> {
+    let kept = app.ledger.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let (mut known, mut rows) = match kept {
         Some(kept) => follow(read, kept).await?,
         None => (None, Vec::new()),
@@ -64,7 +70,7 @@ pub(in crate::service) async fn organism(read: &mut Connection, now: Timestamp) 
     let organism = grown.folded.organism(now);
     // What a unit sees may never be committed, and its numbers given to something else.
     if !read.is_unit() {
-        *KNOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(grown));
+        *app.ledger.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(grown));
     }
     Ok(organism)
 }

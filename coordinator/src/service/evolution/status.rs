@@ -15,7 +15,7 @@ const RECENT: u32 = 20;
 
 pub async fn organism_status(app: &App) -> Result<OrganismStatus> {
     let mut read = app.store.read().await?;
-    let organism = organism(&mut read, app.clock.now()).await?;
+    let organism = organism(app, &mut read, app.clock.now()).await?;
     let missions: BTreeMap<_, _> = crate::service::missions::counts(app, &mut read)
         .await?
         .into_iter()

@@ -33,8 +33,13 @@ pub enum TraitChange {
 }
 
 /// Whether the system may use a trait now.
-pub(in crate::service) async fn may(read: &mut Connection, wanted: Trait, now: Timestamp) -> Result<bool> {
-    Ok(organism(read, now).await?.may(wanted))
+pub(in crate::service) async fn may(
+    app: &App,
+    read: &mut Connection,
+    wanted: Trait,
+    now: Timestamp,
+) -> Result<bool> {
+    Ok(organism(app, read, now).await?.may(wanted))
 }
 
 /// Changes a trait; with the approval that a grant waits for, where people sign.
@@ -75,7 +80,7 @@ pub async fn change_trait(
             write(app, caller, entry, comment).await?;
         }
     }
-    let organism = organism(&mut app.store.read().await?, app.clock.now()).await?;
+    let organism = organism(app, &mut app.store.read().await?, app.clock.now()).await?;
     let found = traits(&organism).into_iter().find(|held| held.name == wanted.name());
     Ok((found.ok_or_else(|| Error::not_found("trait", wanted.name()))?, waits))
 }

@@ -43,7 +43,7 @@ impl Use {
 /// Whether the system may use a trait now; if so it does, and that is written down in the unit that acts. Every act of
 /// the system's own accord comes through here, or through [`may`] where it only reads.
 pub(in crate::service) async fn used(unit: &mut Unit<'_>, wanted: Trait, what: Use) -> Result<bool> {
-    if !may(unit.tx, wanted, unit.now).await? {
+    if !may(unit.app, unit.tx, wanted, unit.now).await? {
         return Ok(false);
     }
     let Use { kind, subject, mission, queued } = what;
@@ -76,7 +76,7 @@ pub async fn watch(app: &App) -> Result<()> {
     if read.queued_traits().await?.is_empty() {
         return Ok(());
     }
-    if lost(&mut read, app.clock.now()).await?.is_empty() {
+    if lost(app, &mut read, app.clock.now()).await?.is_empty() {
         return Ok(());
     }
     drop(read);
@@ -146,7 +146,7 @@ pub(in crate::service) async fn rejected(unit: &mut Unit<'_>, mission: MissionId
 async fn weigh(unit: &mut Unit<'_>, wanted: Trait) -> Result<()> {
     // Of two that weigh at once, the second sees what the first decided.
     unit.tx.lock_organism().await?;
-    if !may(unit.tx, wanted, unit.now).await? {
+    if !may(unit.app, unit.tx, wanted, unit.now).await? {
         return Ok(());
     }
     let name = wanted.name();
@@ -196,19 +196,19 @@ pub(in crate::service) async fn suspend(unit: &mut Unit<'_>, wanted: Trait, evid
 }
 
 /// Traits with work queued that may not be used.
-async fn lost(read: &mut Connection, now: Timestamp) -> Result<Vec<Trait>> {
+async fn lost(app: &App, read: &mut Connection, now: Timestamp) -> Result<Vec<Trait>> {
     let names = read.queued_traits().await?;
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let organism = organism(read, now).await?;
+    let organism = organism(app, read, now).await?;
     Ok(names.iter().filter_map(|name| Trait::parse(name)).filter(|held| !organism.may(*held)).collect())
 }
 
 /// Holds the missions that go on by a trait the system has no longer: what runs may finish, nothing else starts until a
 /// person says so.
 pub(in crate::service) async fn hold_lost(unit: &mut Unit<'_>) -> Result<()> {
-    for wanted in lost(unit.tx, unit.now).await? {
+    for wanted in lost(unit.app, unit.tx, unit.now).await? {
         let missions = unit.tx.queued_uses(wanted.name()).await?;
         // One that is not there yet is made in this very unit: it is held at the next look.
         let held: Vec<MissionId> = unit.tx.lock_missions(&missions).await?.iter().map(|row| row.id).collect();

@@ -68,7 +68,7 @@ impl Recalled {
 /// so asks [`evolution::may`] itself.
 pub async fn similar(app: &App, read: &mut Connection, goal: &str, limit: u32) -> Result<Vec<Recalled>> {
     let now = app.clock.now();
-    if !evolution::may(read, Trait::Recall, now).await? {
+    if !evolution::may(app, read, Trait::Recall, now).await? {
         return Ok(Vec::new());
     }
     let goal = bounded(goal);
@@ -122,7 +122,7 @@ pub async fn recall(
     limit: u32,
 ) -> Result<Vec<MemoryView>> {
     let now = app.clock.now();
-    if !evolution::may(read, Trait::Recall, now).await? {
+    if !evolution::may(app, read, Trait::Recall, now).await? {
         return Ok(Vec::new());
     }
     let words = bounded(words);

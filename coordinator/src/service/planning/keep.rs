@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nexusmon_core::evolution::Trait;
 use nexusmon_core::mission::MissionCommand;
-use nexusmon_shared::id::{MemoryId, MissionId};
+use nexusmon_shared::id::{MemoryId, MissionId, ModelCallId};
 use nexusmon_shared::mission::MissionState;
 use nexusmon_shared::plan::Author;
 use nexusmon_shared::time::Timestamp;
@@ -17,7 +17,7 @@ use super::super::missions::{self, Judged};
 use super::super::playbooks::MadeOf;
 use super::super::transition;
 use super::super::unit::{Actor, Unit};
-use super::{Help, Kind, Step};
+use super::{Help, Kind, Step, spending};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -68,7 +68,7 @@ pub(super) async fn keep(
             Err(again) => error = again,
         }
     }
-    if steps.iter().any(|step| step.spent.calls > 0) {
+    if steps.iter().any(Step::cost) {
         let mut unwritten = app.planning.unwritten.lock().expect("no holder panics");
         unwritten.push((seen.id, Arc::new(steps)));
     }
@@ -80,7 +80,8 @@ pub(super) async fn withdrawn(app: &App, seen: &MissionRow, why: String) -> Resu
     write(app, seen, Came::Withdrawn(why), Arc::new(Vec::new())).await
 }
 
-/// Books what was asked and could not be booked then; what cannot be now stays for the next time, and set aside.
+/// Books what was asked and could not be booked then, and what nobody will book any more; what cannot be now stays for the
+/// next time, and set aside.
 pub(super) async fn book(app: &App) {
     let waiting = std::mem::take(&mut *app.planning.unwritten.lock().expect("no holder panics"));
     for (mission, steps) in waiting {
@@ -89,6 +90,7 @@ pub(super) async fn book(app: &App) {
             let steps = Arc::clone(&asked);
             Box::pin(async move {
                 tx.insert_plannings(&rows(mission, &steps)).await?;
+                tx.settle_model_calls(&calls(&steps)).await?;
                 Ok::<_, Error>(())
             })
         });
@@ -97,6 +99,21 @@ pub(super) async fn book(app: &App) {
             app.planning.unwritten.lock().expect("no holder panics").push((mission, steps));
         }
     }
+    if let Err(error) = book_lapsed(app).await {
+        tracing::warn!(?error, "what models were asked by coordinators that ended is not booked yet");
+    }
+}
+
+async fn book_lapsed(app: &App) -> Result<()> {
+    let now = app.clock.now();
+    if !app.store.read().await?.any_lapsed_model_call(now).await? {
+        return Ok(());
+    }
+    app.store.write("planning.book_lapsed", |tx| Box::pin(spending::book_abandoned(tx, None))).await
+}
+
+fn calls(steps: &[Step]) -> Vec<ModelCallId> {
+    steps.iter().flat_map(|step| step.calls.iter().copied()).collect()
 }
 
 async fn write(app: &App, seen: &MissionRow, came: Came, steps: Arc<Vec<Step>>) -> Result<bool> {
@@ -116,6 +133,7 @@ async fn write(app: &App, seen: &MissionRow, came: Came, steps: Arc<Vec<Step>>) 
                 if ours || steps.iter().any(|step| step.spent.calls > 0) {
                     unit.tx.insert_plannings(&rows(*id, steps)).await?;
                 }
+                unit.tx.settle_model_calls(&calls(steps)).await?;
                 let Some(mut row) = row.filter(|_| ours) else {
                     return Ok::<_, Error>((false, unit.finish().await?));
                 };
@@ -195,8 +213,11 @@ pub(super) fn help(steps: &[Step]) -> Vec<Help> {
     found
 }
 
+pub(super) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 fn rows(mission: MissionId, steps: &[Step]) -> Vec<PlanningRow> {
-    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     steps
         .iter()
         .map(|step| PlanningRow {
@@ -241,6 +262,8 @@ pub(super) async fn lease(app: &App, seen: &MissionRow, to: MissionState) -> Res
                 change.state = to;
                 unit.tx.change_mission(id, &change, None).await?;
                 transition::put(&mut row, &change);
+                // Whoever had it before does not come back for an answer.
+                spending::book_abandoned(unit.tx, Some(id)).await?;
                 Ok((Some(row), unit.finish().await?))
             })
         })

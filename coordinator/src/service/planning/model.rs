@@ -41,14 +41,14 @@ impl Planner for Models {
 async fn ask(wanted: &Wanted<'_>, model: &Model, rejected: Option<&Rejected>) -> Result<Answered> {
     let offers = wanted.reading.offers();
     let known = wanted.reading.playbooks().await?;
-    let answered = |answer, spent, cached, raw, held| Answered {
+    let answered = |answer, spent, cached, raw, call| Answered {
         answer,
         model: Some(model.label()),
         prompt: Some(PROMPT),
         spent,
         cached,
         raw,
-        held,
+        call,
     };
     if offers.is_empty() {
         let text = "connect a machine: nexusmon agent invite";
@@ -72,12 +72,12 @@ async fn ask(wanted: &Wanted<'_>, model: &Model, rejected: Option<&Rejected>) ->
         turns.extend([before, prompt::repair(rejected)]);
     }
     let ask = Ask { system: prompt::PLAN.1, turns: &turns, schema: &schema, name: "plan" };
-    let (said, held) = wanted.reading.ask(model, &ask).await?;
+    let (said, call) = wanted.reading.ask(model, &ask, wanted.row).await?;
     let said = match said {
         Ok(said) => said,
         Err(why) => {
             let (answer, spent) = unasked(why);
-            return Ok(answered(answer, spent, false, None, held));
+            return Ok(answered(answer, spent, false, None, call));
         }
     };
     let Said { value, spent, cached } = said;
@@ -93,7 +93,7 @@ async fn ask(wanted: &Wanted<'_>, model: &Model, rejected: Option<&Rejected>) ->
     if matches!(answer, Answer::Invalid(_)) {
         model.unfit(&ask);
     }
-    Ok(answered(answer, spent, cached, Some(value), held))
+    Ok(answered(answer, spent, cached, Some(value), call))
 }
 
 /// Capabilities that exist, perhaps, but that nobody offered.

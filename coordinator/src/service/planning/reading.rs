@@ -1,21 +1,22 @@
-//! What planners may do: read. They are given this and nothing else.
+//! What planners may do: read, and ask the model. They are given this and nothing else.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use nexusmon_core::evolution::Trait;
 use nexusmon_core::planning::{MissionDraft, Offer, Playbook, parse_playbook};
-use nexusmon_store::PlaybookRow;
+use nexusmon_shared::id::ModelCallId;
+use nexusmon_store::{MissionRow, PlaybookRow};
 
 use super::super::memory::{self, Recalled};
 use super::super::playbooks::{self, MadeOf};
 use super::super::{evolution, missions};
+use super::spending;
 use crate::app::App;
 use crate::error::Result;
-use crate::models::{Ask, Model, NoAnswer, Said, Spent};
+use crate::models::{Ask, Model, NoAnswer, Said};
 
 /// Playbooks that are looked at.
 const MOST_PLAYBOOKS: u32 = 200;
-const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
 
 pub(super) struct Reading<'a> {
     app: &'a App,
@@ -48,7 +49,7 @@ impl<'a> Reading<'a> {
     }
 
     pub(super) async fn may(&self, wanted: Trait) -> Result<bool> {
-        evolution::may(&mut self.app.store.read().await?, wanted, self.app.clock.now()).await
+        evolution::may(self.app, &mut self.app.store.read().await?, wanted, self.app.clock.now()).await
     }
 
     /// Missions with goals like this one; none without RECALL.
@@ -81,49 +82,25 @@ impl<'a> Reading<'a> {
         self.app.model.as_ref()
     }
 
-    /// Asks the model within the budget of the day; the inner `Err` says why it was not, or gave nothing. What it may have
-    /// cost stays set aside until the second is dropped.
+    /// Asks the model within the budget of the day; the inner `Err` says why it was not, or gave nothing. What it may cost is
+    /// set aside first, until the second is booked.
     pub(super) async fn ask(
         &self,
         model: &Model,
         ask: &Ask<'_>,
-    ) -> Result<(std::result::Result<Said, Unasked>, Option<Arc<Held>>)> {
-        let now = self.app.clock.now();
-        let midnight = nexusmon_shared::time::Timestamp::from_micros(
-            now.as_micros().div_euclid(DAY_MICROS) * DAY_MICROS,
-        );
-        let spent = self.app.store.read().await?.planning_spent(midnight).await?;
-        let (tokens, cost) =
-            (u64::try_from(spent.tokens).unwrap_or(0), u64::try_from(spent.cost).unwrap_or(0));
-        let most = model.at_most(ask);
-        {
-            let mut reserved = self.app.planning.reserved.lock().expect("no holder panics");
-            let (limit, paid) = (model.config.daily_tokens, model.config.daily_cost);
-            if tokens + reserved.tokens() + most.tokens() > limit {
-                let text =
-                    format!("asking would go over the budget of {limit} tokens a day ({tokens} are spent)");
-                return Ok((Err(Unasked::Budget(text)), None));
-            }
-            if cost + reserved.cost + most.cost > paid {
-                let usd = |micro: u64| micro as f64 / 1e6;
-                let text = format!(
-                    "asking would go over the budget of ${:.2} a day (${:.4} are spent)",
-                    usd(paid),
-                    usd(cost)
-                );
-                return Ok((Err(Unasked::Budget(text)), None));
-            }
-            reserved.add(most);
+        of: &MissionRow,
+    ) -> Result<(std::result::Result<Said, Unasked>, Option<ModelCallId>)> {
+        if let Some(said) = model.remembered(ask) {
+            return Ok((Ok(said), None));
         }
-        let held = Arc::new(Held { reserved: Arc::clone(&self.app.planning.reserved), most });
-        Ok((model.ask(ask).await.map_err(Unasked::NoAnswer), Some(held)))
+        match spending::set_aside(self.app, model, ask, of).await? {
+            Ok(call) => Ok((model.ask(ask).await.map_err(Unasked::NoAnswer), Some(call))),
+            Err(why) => Ok((Err(Unasked::Budget(why)), None)),
+        }
     }
 
     /// The mission's own fields with other tasks.
-    pub(super) fn draft(
-        row: &nexusmon_store::MissionRow,
-        tasks: Vec<nexusmon_shared::plan::TaskDraft>,
-    ) -> MissionDraft {
+    pub(super) fn draft(row: &MissionRow, tasks: Vec<nexusmon_shared::plan::TaskDraft>) -> MissionDraft {
         missions::draft_of(row, tasks)
     }
 }
@@ -133,21 +110,4 @@ impl<'a> Reading<'a> {
 pub(super) enum Unasked {
     Budget(String),
     NoAnswer(NoAnswer),
-}
-
-/// Gives back what was set aside, also where nobody waits for the answer any more.
-#[derive(Debug)]
-pub(super) struct Held {
-    reserved: Arc<Mutex<Spent>>,
-    most: Spent,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let mut reserved = self.reserved.lock().expect("no holder panics");
-        reserved.calls = reserved.calls.saturating_sub(self.most.calls);
-        reserved.tokens_in = reserved.tokens_in.saturating_sub(self.most.tokens_in);
-        reserved.tokens_out = reserved.tokens_out.saturating_sub(self.most.tokens_out);
-        reserved.cost = reserved.cost.saturating_sub(self.most.cost);
-    }
 }

@@ -156,7 +156,7 @@ fn begun(planner: Kind, at: Timestamp) -> Step {
         prompt: None,
         spent: Spent::default(),
         cached: false,
-        held: Vec::new(),
+        calls: Vec::new(),
         broke: false,
         at,
         took: std::time::Duration::ZERO,
@@ -217,9 +217,9 @@ async fn consult(app: &App, wanted: &Wanted<'_>, planner: &dyn Planner) -> (Step
     let made = loop {
         let answered = planner.plan(wanted, rejected.as_ref()).await;
         let answered = answered.unwrap_or_else(|error| Answered::plain(Answer::of(error)));
-        let Answered { answer, model, prompt, spent, cached, raw, held } = answered;
+        let Answered { answer, model, prompt, spent, cached, raw, call } = answered;
         step.spent.add(spent);
-        step.held.extend(held);
+        step.calls.extend(call);
         step.cached |= cached;
         step.model = model.or(step.model);
         step.prompt = prompt.or(step.prompt);

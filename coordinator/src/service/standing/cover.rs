@@ -59,7 +59,7 @@ pub(in crate::service) async fn covering(
     let mut read = app.store.read().await?;
     let now = app.clock.now();
     let rows = read.standing_for(judged.shape, &made.name).await?;
-    if rows.is_empty() || !may(&mut read, caller.origin.is_unasked(), now).await? {
+    if rows.is_empty() || !may(app, &mut read, caller.origin.is_unasked(), now).await? {
         return Ok(None);
     }
     let Some(roster) = consent::roster(&mut read, now).await? else { return Ok(None) };
@@ -85,11 +85,11 @@ pub(in crate::service) async fn covering(
 
 /// Whether standing approvals may be spent by whoever asks. What starts on a schedule was all decided by the person who
 /// set it up; what starts because of something else was not, and is the system's doing.
-pub(super) async fn may(read: &mut Connection, unasked: bool, now: Timestamp) -> Result<bool> {
+pub(super) async fn may(app: &App, read: &mut Connection, unasked: bool, now: Timestamp) -> Result<bool> {
     if !unasked {
         return Ok(true);
     }
-    evolution::may(read, Trait::OperatorFusion, now).await
+    evolution::may(app, read, Trait::OperatorFusion, now).await
 }
 
 pub(super) struct Fits {

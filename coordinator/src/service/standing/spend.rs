@@ -106,7 +106,7 @@ async fn prepare(
     roster: &Roster,
 ) -> Result<Option<Prepared>> {
     let unasked = mission.created_by == unit.app.system || Origin::names_unasked(&mission.origin);
-    if !may(unit.tx, unasked, unit.now).await? {
+    if !may(unit.app, unit.tx, unasked, unit.now).await? {
         return Ok(None);
     }
     let inputs: Map<String, Value> = serde_json::from_str(&made.inputs).map_err(Error::internal)?;

@@ -84,6 +84,7 @@ pub async fn backfill(app: &App, caller: &Caller, id: TriggerId, wish: Backfill)
             step: None,
             passed_over: 0,
             of_event: None,
+            chained: None,
         };
         match fire::fire(app, row.clone(), occasion).await? {
             Fired::Mission(mission) => (one.result, one.mission) = ("fired", Some(mission)),

@@ -131,6 +131,7 @@ async fn one(app: &App, mut row: TriggerRow) -> Result<(usize, bool)> {
                     step,
                     passed_over,
                     of_event: None,
+                    chained: None,
                 };
                 match fire::fire(app, row.clone(), wanted).await? {
                     Fired::Changed => return Ok((fired, false)),

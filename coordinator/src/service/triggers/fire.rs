@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use nexusmon_core::mission::Start;
-use nexusmon_core::trigger::{EventRule, Work};
+use nexusmon_core::trigger::Work;
 use nexusmon_shared::id::{FiringId, MissionId};
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{FiringResult, FiringRow, TriggerKind, TriggerRow, TriggerState, Tx};
@@ -14,7 +14,7 @@ use super::super::chains;
 use super::super::missions::{Prepared, insert_prepared, prepare_mission};
 use super::super::unit::{After, SYSTEM, Unit};
 use super::acting;
-use super::limits::{self, Limits};
+use super::limits::{self, Bounds, Limits};
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -34,6 +34,8 @@ pub(super) struct Occasion {
     pub step: Option<(Timestamp, Option<Timestamp>)>,
     pub passed_over: usize,
     pub of_event: Option<OfEvent>,
+    /// What something here or outside led to, and how far that may go.
+    pub chained: Option<Chained>,
 }
 
 /// What an event adds to an occasion.
@@ -43,13 +45,18 @@ pub(super) struct OfEvent {
     pub seq: i64,
     /// When it happened.
     pub at: Timestamp,
-    pub rule: EventRule,
-    /// The mission it happened to.
+    /// The condition could not be evaluated.
+    pub doubt: Option<String>,
+}
+
+/// How its mission comes about.
+#[derive(Debug, Clone)]
+pub(super) struct Chained {
+    pub bounds: Bounds,
+    /// The mission that led to it, if one did.
     pub parent: Option<MissionId>,
     /// Why, in words.
     pub why: String,
-    /// The condition could not be evaluated.
-    pub doubt: Option<String>,
 }
 
 /// What came of it.
@@ -147,8 +154,8 @@ async fn write(app: &App, tx: &mut Tx, plan: &Plan) -> Result<(Fired, Vec<After>
         return Ok((Fired::Changed, vec![unit.finish().await?]));
     };
     let mut limits = Limits::default();
-    if let Some(event) = &occasion.of_event {
-        limits = limits::look(&mut unit, &current, event).await?;
+    if let Some(chained) = &occasion.chained {
+        limits = limits::look(&mut unit, &current, chained).await?;
     }
     let busy = match current.last_mission.filter(|_| occasion.skip_while_running) {
         Some(last) => {
@@ -215,9 +222,9 @@ async fn write(app: &App, tx: &mut Tx, plan: &Plan) -> Result<(Fired, Vec<After>
             unit.audit(SYSTEM, "alert.raised", subject, None, json!({"alert": alert}));
         }
     }
-    if let (Fired::Mission(mission), Some(event), Some(depth)) = (&fired, &occasion.of_event, limits.depth) {
-        let from =
-            chains::CameFrom { parent: event.parent, depth, by: row.id.to_string(), why: event.why.clone() };
+    if let (Fired::Mission(mission), Some(chained), Some(depth)) = (&fired, &occasion.chained, limits.depth) {
+        let (parent, why) = (chained.parent, chained.why.clone());
+        let from = chains::CameFrom { parent, depth, by: row.id.to_string(), why };
         chains::link(&mut unit, *mission, from).await?;
     }
     let mut after = vec![unit.finish().await?];

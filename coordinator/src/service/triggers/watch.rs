@@ -9,8 +9,9 @@ use nexusmon_core::trigger::{EventRule, condition};
 use nexusmon_store::{TriggerKind, TriggerRow};
 
 use super::due::Looked;
-use super::fire::{self, Fired, Occasion, OfEvent};
+use super::fire::{self, Chained, Fired, Occasion, OfEvent};
 use super::happened::{self, Happened};
+use super::limits::Bounds;
 use crate::app::App;
 use crate::error::{Error, Result};
 
@@ -181,14 +182,8 @@ async fn concern(app: &App, one: &Listening, happened: &Happened) -> Result<bool
 }
 
 fn occasion(happened: &Happened, rule: &EventRule, doubt: Option<String>) -> Occasion {
-    let of_event = OfEvent {
-        seq: happened.seq,
-        at: happened.at,
-        rule: rule.clone(),
-        parent: happened.mission,
-        why: happened.why(),
-        doubt,
-    };
+    let of_event = OfEvent { seq: happened.seq, at: happened.at, doubt };
+    let chained = Chained { bounds: Bounds::from(rule), parent: happened.mission, why: happened.why() };
     Occasion {
         name: happened.occasion(),
         due: None,
@@ -199,6 +194,7 @@ fn occasion(happened: &Happened, rule: &EventRule, doubt: Option<String>) -> Occ
         step: None,
         passed_over: 0,
         of_event: Some(of_event),
+        chained: Some(chained),
     }
 }
 

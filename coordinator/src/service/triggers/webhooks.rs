@@ -9,7 +9,7 @@ pub mod fuzzing;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nexusmon_core::mission::Start;
-use nexusmon_core::trigger::{Format, HookRule, NewWebhook, parse_webhook};
+use nexusmon_core::trigger::{Format, HookRule, NewWebhook, echoed, parse_webhook};
 use nexusmon_shared::id::{MissionId, PrincipalId, TriggerId};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::time::Timestamp;
@@ -18,9 +18,11 @@ use rand::Rng as _;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::super::chains;
 use super::super::missions::no_nul;
-use super::fire::{self, Fired, Occasion};
+use super::fire::{self, Chained, Fired, Occasion};
 use super::keep::{self, Acts};
+use super::limits::Bounds;
 use super::{Caller, FiringView, Page, PageRequest, known};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -237,10 +239,7 @@ pub async fn receive<'h>(
             let rule: HookRule = serde_json::from_str(&row.rule).map_err(Error::internal)?;
             (rule, open_key(app, row)?)
         }
-        None => {
-            let rule = HookRule { format: Format::Generic, events: Vec::new() };
-            (rule, make_key(app, id).0)
-        }
+        None => (HookRule::of(Format::Generic), make_key(app, id).0),
     };
     let checked = check(rule.format, &secret, &|name| header(name), body, app.clock.now());
     let (checked, row) = match (checked, row) {
@@ -262,6 +261,7 @@ pub async fn receive<'h>(
     }
     let body: Value = serde_json::from_slice(body)
         .map_err(|error| Error::field("", "not_json", format!("the body is not JSON: {error}")))?;
+    let chained = chained(app, &rule, &body).await?;
     let occasion = Occasion {
         name: checked.occasion,
         due: None,
@@ -272,6 +272,7 @@ pub async fn receive<'h>(
         step: None,
         passed_over: 0,
         of_event: None,
+        chained: Some(chained),
     };
     // A mission's preparation is not free: one that counted before costs no more than a look.
     // One that made nothing may be sent again, once the reason is out of the way.
@@ -285,4 +286,25 @@ pub async fn receive<'h>(
         Fired::Failed(_) | Fired::Skipped(_) => Ok(Received::Failed),
         Fired::Changed => Err(Error::unavailable("the webhook was changed just now: send it again")),
     }
+}
+
+/// A call that tells of our own missions is one that they led to, however it came here: what is signed as a whole says so
+/// by itself, the other formats are not those of our notifications.
+async fn chained(app: &App, rule: &HookRule, body: &Value) -> Result<Chained> {
+    let told = if rule.format == Format::Generic { echoed(body, app.organism) } else { None };
+    let (ours, told) = (told.is_some(), told.unwrap_or_default());
+    let mut parent = None;
+    if !told.is_empty() {
+        let mut read = app.store.read().await?;
+        let told: Vec<MissionId> = told.into_iter().collect();
+        for row in read.missions(&told).await? {
+            let depth = chains::depth_after(&mut read, row.id).await?;
+            // Of several the deepest.
+            if parent.is_none_or(|(deepest, _)| depth > deepest) {
+                parent = Some((depth, row.id));
+            }
+        }
+    }
+    let why = if ours { "our own notification called" } else { "called from outside" };
+    Ok(Chained { bounds: Bounds::of_call(rule, ours), parent: parent.map(|(_, id)| id), why: why.to_owned() })
 }

@@ -218,6 +218,7 @@ parsed!(
     id::RuleId,
     id::NotificationId,
     id::ProposalId,
+    id::ModelCallId,
 );
 
 macro_rules! spoken {

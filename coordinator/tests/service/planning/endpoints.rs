@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use nexusmon_coordinator::config::{ModelKind, Settings};
 use nexusmon_coordinator::service::{cognition, missions, planning};
+use nexusmon_shared::time::Clock as _;
 use nexusmon_store::testing::TestDatabase;
 use serde_json::json;
 
 use super::scripted::{Does, Scripted};
 use super::{World, planning_of, shell, state, steps, thinking};
+
+const FLOOD: &str =
+    "{\"message\": {\"content\": \"it goes on, and on, and on, and on, and on, and on, and on\"}}";
 
 /// A coordinator with one machine, and its model.
 async fn start(kind: ModelKind, change: impl FnOnce(&mut Settings)) -> (World, Scripted) {
@@ -103,6 +107,73 @@ async fn one_that_lies_about_its_tokens_does_not_get_more_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_answers_what_is_no_answer_is_quoted_as_such() {
+    for kind in [ModelKind::Anthropic, ModelKind::Openai, ModelKind::Ollama] {
+        let (world, model) = start(kind, |_| {}).await;
+        for (body, wanted) in [
+            ("<html>Sign in to the network</html>", "what is no JSON"),
+            ("", "what is no JSON"),
+            ("[]", "without"),
+            ("{\"choices\": 3, \"content\": \"x\", \"message\": []}", "without"),
+        ] {
+            model.will([Does::Says(200, body.to_owned())]);
+            let (outcome, text, _) = said(&world, &format!("goal of {body}")).await;
+            assert_eq!(outcome, "failed");
+            assert!(text.contains(wanted), "{kind:?} {body}: {text}");
+        }
+        assert_eq!(model.asked().len(), 4, "what cannot be read is not asked for again");
+        model.stop().await;
+    }
+    // The text within the answer, where it is a text.
+    let (world, model) = start(ModelKind::Openai, |_| {}).await;
+    for (text, wanted) in [("Sure! Here it is", "what is no JSON"), ("[1, 2]", "JSON that is no object")] {
+        let answer = json!({"choices": [{"message": {"content": text}}]});
+        model.will([Does::Says(200, answer.to_string())]);
+        let (outcome, told, _) = said(&world, &format!("goal of {text}")).await;
+        assert_eq!(outcome, "failed");
+        assert!(told.contains(wanted), "{told}");
+    }
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_never_ends_its_answer_is_cut_off() {
+    let (world, model) = start(ModelKind::Anthropic, |settings| settings.model.seconds = Some(1)).await;
+    // A few bytes now and then hold nothing up for longer than its time …
+    model.will([Does::Streams(" ", true)]);
+    let (outcome, text, tokens) = said(&world, "drip").await;
+    assert_eq!(outcome, "failed");
+    assert!(text.contains("did not answer within 1 s"), "{text}");
+    assert!(tokens > 0, "what was sent counts");
+    model.will([Does::BreaksOff]);
+    let (outcome, text, _) = said(&world, "break").await;
+    assert_eq!(outcome, "failed");
+    assert!(text.contains("broke off"), "{text}");
+    model.stop().await;
+    // … and many at once no more than its size.
+    let (world, model) = start(ModelKind::Ollama, |settings| settings.model.seconds = Some(600)).await;
+    model.will([Does::Streams(FLOOD, false)]);
+    let (outcome, text, _) = said(&world, "flood").await;
+    assert_eq!(outcome, "failed");
+    assert!(text.contains("more than 1048576 bytes"), "{text}");
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_sends_elsewhere_is_not_followed() {
+    let (world, model) = start(ModelKind::Anthropic, |_| {}).await;
+    let elsewhere = Scripted::start().await;
+    elsewhere.will([Does::Answers(shell("true"))]);
+    model.will([Does::Sends(format!("{}/v1/messages", elsewhere.url))]);
+    let (outcome, text, _) = said(&world, "anything").await;
+    assert_eq!(outcome, "failed");
+    assert!(text.contains("answered 307"), "{text}");
+    assert_eq!((elsewhere.asked().len(), elsewhere.left()), (0, 1), "neither the goal nor the key got there");
+    elsewhere.stop().await;
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_budget_it_is_not_asked() {
     let (world, model) = start(ModelKind::Anthropic, |settings| {
         settings.model.daily_tokens = Some(12_000);
@@ -179,6 +250,71 @@ async fn a_goal_whose_planner_crashed_is_planned_by_the_next() {
     world.agent("b").await.live.set_credit(0);
     model.will([Does::Answers(shell("true"))]);
     planning::work(&world.app).await.unwrap();
-    assert_eq!(world.status(made.summary.id).await, "running");
+    let view = world.mission(made.summary.id).await;
+    assert_eq!(view.summary.status.as_str(), "running");
+    // What the one before may have spent is with the mission, and before what came of it.
+    let planning = planning_of(&view);
+    assert_eq!(planning.planner.as_deref(), Some("model"));
+    let abandoned = &planning.steps[0];
+    assert_eq!(
+        (abandoned.planner.as_str(), abandoned.outcome.as_str(), abandoned.calls),
+        ("model", "failed", 1)
+    );
+    assert!(abandoned.said.contains("the coordinator ended while the model was asked"), "{}", abandoned.said);
+    assert!(abandoned.tokens > 4096, "{} is not the most it may have taken", abandoned.tokens);
     model.stop().await;
+}
+
+/// A goal that a model is asked about until whoever asks ends: softly, or at once.
+async fn ended_over(world: World, model: &Scripted, goal: &str, softly: bool) -> World {
+    model.will([Does::Hangs]);
+    world.create(json!({"goal": goal})).await;
+    let mut working = Box::pin(planning::work(&world.app));
+    while model.asked().is_empty() {
+        let pause = tokio::time::timeout(Duration::from_millis(20), &mut working).await;
+        assert!(pause.is_err(), "the model hangs");
+    }
+    if softly {
+        world.app.lifecycle.soft().cancel();
+        working.await.unwrap();
+    } else {
+        drop(working);
+    }
+    let world = world.restart().await;
+    world.agent("a").await.live.set_credit(0);
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_asked_when_a_coordinator_ended_counts_in_full() {
+    for database in [TestDatabase::sqlite().unwrap(), TestDatabase::postgres().await.unwrap()] {
+        let model = Scripted::start().await;
+        let change = |settings: &mut Settings| {
+            settings.model.daily_tokens = Some(150_000);
+            settings.model.answer_tokens = Some(64_000);
+        };
+        let world = thinking(database, &model, ModelKind::Anthropic, change).await;
+        world.agent("a").await.live.set_credit(0);
+        // Once softly, once without a word: neither answer comes, and both are paid for as far as anybody knows.
+        let world = ended_over(world, &model, "the first", true).await;
+        let world = ended_over(world, &model, "the second", false).await;
+        let (outcome, text, tokens) = said(&world, "the third").await;
+        assert_eq!((outcome.as_str(), tokens), ("barred", 0));
+        assert!(text.contains("budget of 150000 tokens a day"), "{text}");
+        assert_eq!(model.asked().len(), 0, "the budget holds over both ends");
+        // Once nobody waits for them any more they are booked as what was set aside.
+        world.clock.advance(Duration::from_mins(10));
+        planning::work(&world.app).await.unwrap();
+        let model_numbers = cognition::status(&world.app).await.unwrap().planner.remove(2);
+        assert_eq!(model_numbers.calls, 2);
+        assert!(model_numbers.tokens_out == 128_000 && model_numbers.tokens_in > 0, "{model_numbers:?}");
+        let left =
+            world.app.store.read().await.unwrap().any_lapsed_model_call(world.clock.now()).await.unwrap();
+        assert!(!left, "booked once");
+        // The next day begins with nothing spent.
+        world.clock.advance(Duration::from_hours(24));
+        model.will([Does::Answers(shell("true"))]);
+        assert_eq!(said(&world, "the fourth").await.0, "planned");
+        model.stop().await;
+    }
 }

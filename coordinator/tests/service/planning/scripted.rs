@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
+use futures::Stream;
 use nexusmon_shared::lifecycle::Lifecycle;
 use serde_json::{Value, json};
 
@@ -24,6 +25,12 @@ pub(crate) enum Does {
     IsCutOff,
     /// Never answers.
     Hangs,
+    /// Begins an answer and never ends it: this, again and again, at once or with a pause before each.
+    Streams(&'static str, bool),
+    /// Ends the connection within its answer.
+    BreaksOff,
+    /// Sends whoever asks elsewhere.
+    Sends(String),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -81,8 +88,28 @@ async fn answer(State(script): State<Script>, uri: Uri, body: Bytes) -> Response
         }
         Some(Does::Says(status, text)) => (StatusCode::from_u16(status).unwrap(), text).into_response(),
         Some(Does::Hangs) => std::future::pending().await,
+        Some(Does::Streams(text, paced)) => Body::from_stream(endless(text, paced)).into_response(),
+        Some(Does::BreaksOff) => {
+            let parts: [Result<&str, std::io::Error>; 2] =
+                [Ok("{\"content\":"), Err(std::io::Error::other("gone"))];
+            Body::from_stream(futures::stream::iter(parts)).into_response()
+        }
+        Some(Does::Sends(elsewhere)) => {
+            (StatusCode::TEMPORARY_REDIRECT, [("location", elsewhere)]).into_response()
+        }
         None => (StatusCode::INTERNAL_SERVER_ERROR, "nothing is left in the script").into_response(),
     }
+}
+
+/// Paced by the clock of this machine, as an endpoint's is.
+fn endless(text: &'static str, paced: bool) -> impl Stream<Item = Result<&'static str, std::io::Error>> {
+    let pace = tokio::time::interval(std::time::Duration::from_millis(50));
+    futures::stream::unfold(pace, move |mut pace| async move {
+        if paced {
+            pace.tick().await;
+        }
+        Some((Ok(text), pace))
+    })
 }
 
 fn wrapped(path: &str, value: &Value, cut: bool, (tokens_in, tokens_out): (u64, u64)) -> Value {

@@ -1,0 +1,111 @@
+//! What models cost. The most that a question may cost is written down before it is asked and taken back where its answer
+//! is booked: whatever ends a coordinator in between, nothing is spent that does not count.
+
+use nexusmon_shared::id::{MissionId, ModelCallId};
+use nexusmon_shared::mission::MissionState;
+use nexusmon_shared::time::Timestamp;
+use nexusmon_store::{MissionRow, ModelCallRow, PlanningOutcome, PlanningRow, Tx};
+
+use super::{Kind, PROMPT, keep, work};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::models::{Ask, Model, Spent};
+
+const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
+
+/// Sets aside what a question may cost; the inner `Err` says which budget of the day it would go over.
+pub(super) async fn set_aside(
+    app: &App,
+    model: &Model,
+    ask: &Ask<'_>,
+    of: &MissionRow,
+) -> Result<std::result::Result<ModelCallId, String>> {
+    let now = app.clock.now();
+    let most = model.at_most(ask);
+    let row = ModelCallRow {
+        id: app.rng.with(|rng| ModelCallId::new(now, rng)),
+        mission: of.id,
+        model: model.label(),
+        prompt: PROMPT.to_owned(),
+        tokens_in: keep::number(most.tokens_in),
+        tokens_out: keep::number(most.tokens_out),
+        cost: keep::number(most.cost),
+        at: now,
+        until: match &*of.state {
+            MissionState::Planning { deadline, .. } => *deadline,
+            _ => now + work::lease(app),
+        },
+    };
+    let limits = (model.config.daily_tokens, model.config.daily_cost);
+    app.store
+        .write_with("planning.set_aside", row, move |tx, row| {
+            Box::pin(async move {
+                tx.lock_model_budget().await?;
+                let midnight = row.at.as_micros().div_euclid(DAY_MICROS) * DAY_MICROS;
+                let spent = tx.planning_spent(Timestamp::from_micros(midnight)).await?;
+                let spent = (count(spent.tokens), count(spent.cost));
+                if let Some(why) = over(spent, most, limits) {
+                    return Ok::<_, Error>(Err(why));
+                }
+                tx.insert_model_call(row).await?;
+                Ok(Ok(row.id))
+            })
+        })
+        .await
+}
+
+/// Which budget of a day does not hold this much more, in tokens and micro-dollars.
+fn over((tokens, cost): (u64, u64), most: Spent, (limit, paid): (u64, u64)) -> Option<String> {
+    if tokens.saturating_add(most.tokens()) > limit {
+        return Some(format!(
+            "asking would go over the budget of {limit} tokens a day ({tokens} are spent or set aside)"
+        ));
+    }
+    if cost.saturating_add(most.cost) > paid {
+        let usd = |micro: u64| micro as f64 / 1e6;
+        return Some(format!(
+            "asking would go over the budget of ${:.2} a day (${:.4} are spent or set aside)",
+            usd(paid),
+            usd(cost)
+        ));
+    }
+    None
+}
+
+/// Whoever asked for this mission is gone: what was set aside is spent, for all we know.
+pub(super) async fn book_abandoned(tx: &mut Tx, mission: Option<MissionId>) -> Result<()> {
+    let now = tx.now();
+    for call in tx.take_model_calls(mission, now).await? {
+        // Rows of a mission are numbered one after the other.
+        tx.lock_mission(call.mission).await?;
+        tx.insert_plannings(&[abandoned(call)]).await?;
+    }
+    Ok(())
+}
+
+fn abandoned(call: ModelCallRow) -> PlanningRow {
+    let ModelCallRow { id: _, mission, model, prompt, tokens_in, tokens_out, cost, at, until: _ } = call;
+    let said =
+        "the coordinator ended while the model was asked; what that may have cost at most counts as spent";
+    PlanningRow {
+        mission,
+        number: 0,
+        planner: Kind::Model.as_str().to_owned(),
+        outcome: PlanningOutcome::Failed,
+        said: said.to_owned(),
+        detail: "{}".to_owned(),
+        model: Some(model),
+        prompt: Some(prompt),
+        calls: 1,
+        tokens_in,
+        tokens_out,
+        cost,
+        cached: 0,
+        at,
+        took_ms: 0,
+    }
+}
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
