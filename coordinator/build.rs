@@ -8,7 +8,16 @@ use std::{env, fs, io};
 /// Made beside a file by the build of the pages.
 const COMPRESSED: [&str; 2] = ["br", "gz"];
 /// Beside the pages, under names that never change: what installs the console, and what runs while it is closed.
-const BESIDE: [&str; 4] = ["icon-maskable.svg", "icon.svg", "manifest.webmanifest", "sw.js"];
+const BESIDE: [&str; 8] = [
+    "apple-touch-icon.png",
+    "icon-192.png",
+    "icon-512.png",
+    "icon-maskable-512.png",
+    "icon-maskable.svg",
+    "icon.svg",
+    "manifest.webmanifest",
+    "sw.js",
+];
 /// The pages a build makes.
 const PAGES: [&str; 3] = ["docs.html", "landing.html", "organism.html"];
 

@@ -141,6 +141,8 @@ test('palette, help and the theme by key', async () => {
   const context = await system.browser.newContext(desk);
   const { page, errors } = await system.open(context, '/organism/missions');
   await page.keyboard.press('Control+k');
+  const palette = await page.getByRole('dialog').boundingBox();
+  assert.ok(palette.y > 0 && palette.y + palette.height < 900 && palette.x > 0, 'it stands in the middle of the window');
   await page.getByPlaceholder(/A room, an act/).fill('cogni');
   await page.keyboard.press('Enter');
   await page.waitForURL(/cognition/);

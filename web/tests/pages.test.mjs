@@ -156,6 +156,24 @@ async function open(page, address, there) {
 }
 const within = SCREENS.filter(([, address]) => address.toString().includes('/organism'));
 
+test('every screen at the widths between', async () => {
+  const context = await system.browser.newContext({ viewport: SIZES.desk, colorScheme: 'dark', reducedMotion: 'reduce' });
+  const { page } = await system.open(context, '/organism');
+  const wrong = {};
+  for (const [name, address, there] of within) {
+    for (const [size, viewport] of [['tablet', { width: 768, height: 1024 }], ['small', { width: 1024, height: 768 }]]) {
+      await page.setViewportSize(viewport);
+      await open(page, address(made), there);
+      await settled(page);
+      await page.screenshot({ path: path.join(pictures, `${name}-${size}-dark.png`) });
+      const wide = await sideways(page);
+      if (wide > 0) wrong[`${name} at ${viewport.width}`] = wide;
+    }
+  }
+  assert.deepEqual(wrong, {});
+  await context.close();
+});
+
 test('every screen, with words two fifths longer and accented, at 390 pixels', async () => {
   const context = await system.browser.newContext({ viewport: SIZES.phone, colorScheme: 'light', reducedMotion: 'reduce' });
   const { page } = await system.open(context, '/organism');

@@ -144,7 +144,16 @@ test('it can be installed, and opens without a line', async () => {
   const manifest = await devtools.send('Page.getAppManifest');
   assert.deepEqual(manifest.errors, []);
   assert.equal(JSON.parse(manifest.data).start_url, '/organism');
-  for (const icon of JSON.parse(manifest.data).icons) assert.equal((await page.request.get(system.origin + icon.src)).headers()['content-type'], 'image/svg+xml');
+  const icons = [...JSON.parse(manifest.data).icons, { src: await page.locator('link[rel=apple-touch-icon]').getAttribute('href'), type: 'image/png', sizes: '180x180' }];
+  for (const { src, type, sizes } of icons) {
+    const answer = await page.request.get(system.origin + src);
+    assert.equal(answer.headers()['content-type'], type, src);
+    if (type !== 'image/png') continue;
+    // Its own header has the size: eight bytes of signature, then the first chunk.
+    const bytes = await answer.body();
+    assert.equal(`${bytes.readUInt32BE(16)}x${bytes.readUInt32BE(20)}`, sizes, src);
+  }
+  assert.deepEqual(['any', 'maskable'].filter((purpose) => !icons.some((icon) => icon.purpose === purpose && icon.sizes === '512x512')), []);
   await page.reload();
   await page.locator('[data-state=live]').waitFor();
   assert.equal(await page.evaluate(() => navigator.serviceWorker.controller !== null), true);

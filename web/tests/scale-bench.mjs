@@ -9,9 +9,15 @@ const system = await start();
 const rows = [];
 const at = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 const ms = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
-function put(what, values, limit) {
+/** `most`: in milliseconds, of all but one in twenty. Where nothing is asked for, there is none. */
+function put(what, values, most) {
   const sorted = [...values].sort((a, b) => a - b);
-  rows.push([what, ms(at(sorted, 0.5)), ms(at(sorted, 0.95)), limit]);
+  row(what, ms(at(sorted, 0.5)), ms(at(sorted, 0.95)), most && `95th ≤ ${ms(most)}`, at(sorted, 0.95) <= most);
+}
+/** Counted, each time; the largest is held against the limit. */
+const counted = (what, values, most) => row(what, at([...values].sort((a, b) => a - b), 0.5), Math.max(...values), `≤ ${most}`, Math.max(...values) <= most);
+function row(what, median, high, limit, held) {
+  rows.push([what, median, high, limit ?? '', limit ? (held ? 'yes' : '**no**') : '']);
   console.error(rows.at(-1).join(' · '));
 }
 /** Milliseconds from an act in the page until a condition of the page holds, by the page's own clock and frames. */
@@ -36,20 +42,22 @@ try {
     await until(page, go('/organism/agents'), `document.querySelector('main .who')`);
     opens.push(await until(page, go(`${address}&line=${LINES}`), text(LINES)));
   }
-  put('a log of 1,000,000 lines opens', opens, '300 ms');
-  const jumps = [];
+  put('a log of 1,000,000 lines opens', opens, 300);
+  const [jumps, drawn] = [[], []];
   for (let time = 0; time < 3 * TIMES; time++) {
     const n = 1 + Math.floor((time * 618_033 + 271_828) % (LINES - 1));
     jumps.push(await until(page, go(`${address}&line=${n}`), text(n)));
+    drawn.push(await page.locator('.lines .line').count());
   }
-  put('any line of it', jumps, '200 ms');
+  put('any line of it', jumps, 200);
+  counted('rows of it that are drawn', drawn, 60);
   const finds = [];
   for (let time = 0; time < TIMES; time++) {
     const n = 900_000 + time * 1111;
     const act = `const field = document.querySelector('.find input'); field.value = 'entry ${n} of'; field.dispatchEvent(new Event('input', { bubbles: true }))`;
     finds.push(await until(page, act, `document.querySelector('.hit .text')?.textContent === 'entry ${n} of the long log'`));
   }
-  put('a search over all of it, 250 ms of waiting for the next key included', finds, '');
+  put('a search over all of it, 250 ms of waiting for the next key included', finds);
 
   const wide = await wideGraph(system);
   const graphs = [];
@@ -57,9 +65,9 @@ try {
     await until(page, go('/organism/agents'), `document.querySelector('main .who')`);
     graphs.push(await until(page, go(`/organism/missions/${wide.id}?tab=graph`), `document.querySelector('svg .node')`));
   }
-  put('a graph of 1,000 tasks is drawn, fetched and laid out', graphs, '');
+  put('a graph of 1,000 tasks is drawn, fetched and laid out', graphs);
   // The layout alone, where it is done: in the Worker that the page has.
-  const laid = await page.evaluate(async ([count, times]) => {
+  const laid = await page.evaluate(async (times) => {
     const Real = Worker;
     const measured = [];
     globalThis.Worker = class extends Real {
@@ -85,16 +93,16 @@ try {
       while (measured.length <= time) await frame();
     }
     globalThis.Worker = Real;
-    return [measured, count];
-  }, [TASKS, TIMES]);
-  put('its layout, in a Worker', laid[0], '300 ms');
+    return measured;
+  }, TIMES);
+  put('its layout, in a Worker', laid, 300);
   // The far view holds all thousand; then near, where it is read.
   await page.locator('svg .node').first().waitFor();
-  const pan = (zoomed) => page.evaluate(async () => {
+  const pan = () => page.evaluate(async () => {
     const svg = document.querySelector('.canvas svg');
     const box = svg.getBoundingClientRect();
     const send = (kind, x, y) => svg.dispatchEvent(new PointerEvent(kind, { bubbles: true, button: 0, clientX: box.x + x, clientY: box.y + y, pointerId: 1 }));
-    const frames = [];
+    const [frames, elements] = [[], []];
     send('pointerdown', 500, 200);
     let before = await new Promise((resolve) => requestAnimationFrame(resolve));
     for (let step = 0; step < 150; step++) {
@@ -102,13 +110,17 @@ try {
       const now = await new Promise((resolve) => requestAnimationFrame(resolve));
       frames.push(now - before);
       before = now;
+      elements.push(svg.querySelectorAll('*').length);
     }
     send('pointerup', 50, 200);
-    return frames;
-  }, zoomed);
-  put('a frame while it is moved, at reading size', await pan(), 'p95 33 ms');
+    return [frames, elements];
+  });
+  const [near, nearby] = await pan();
+  put('a frame while it is moved, at reading size', near, 33);
   await page.getByRole('button', { name: 'Show all' }).click();
-  put('a frame while it is moved, all 1,000 in sight', await pan(), 'p95 33 ms');
+  const [far, everything] = await pan();
+  put(`a frame while it is moved, all ${TASKS} in sight`, far, 33);
+  counted('elements it is drawn with, near and far', [...nearby, ...everything], 250);
 
   await page.goto(`${system.origin}/organism/agents`);
   await longFeed(page);
@@ -117,7 +129,7 @@ try {
     await until(page, go('/organism/agents'), `document.querySelector('main .who')`);
     feeds.push(await until(page, go('/organism/missions'), `document.querySelector('a.row-link')`));
   }
-  put('a feed of 100,000 missions shows its first rows', feeds, '');
+  put('a feed of 100,000 missions shows its first rows', feeds);
   const held = await page.evaluate(async () => {
     const main = document.querySelector('main');
     const shown = () => Number(/([\d\u202f]+) shown/.exec(document.querySelector('.more')?.textContent ?? '')?.[1].replaceAll('\u202f', '') ?? 0);
@@ -125,33 +137,38 @@ try {
       main.scrollTop = main.scrollHeight;
       await new Promise((resolve) => requestAnimationFrame(resolve));
     }
-    const frames = [];
+    const [frames, elements] = [[], []];
     let before = await new Promise((resolve) => requestAnimationFrame(resolve));
     for (let step = 0; step < 150; step++) {
       main.scrollTop = (main.scrollHeight * ((step * 61) % 150)) / 150;
       const now = await new Promise((resolve) => requestAnimationFrame(resolve));
       frames.push(now - before);
       before = now;
+      elements.push(document.querySelectorAll('a.row-link').length);
     }
-    return frames;
+    return [frames, elements];
   });
-  put('a frame while 10,000 fetched missions are scrolled anywhere', held, 'p95 33 ms');
+  put('a frame while 10,000 fetched missions are scrolled anywhere', held[0], 33);
+  counted('rows of it that are drawn', held[1], 60);
   await page.unrouteAll({ behavior: 'ignoreErrors' });
 
-  const tabs = [];
+  const streams = [];
+  context.on('request', (request) => new URL(request.url()).pathname === '/v1/events' && streams.push(request));
+  await page.close();
   const loads = [];
   for (let tab = 0; tab < 8; tab++) {
     const began = performance.now();
     const { page: next } = await system.open(context, '/organism/missions');
     await next.locator('a.row-link').first().waitFor();
     loads.push(performance.now() - began);
-    tabs.push(next);
+    await next.locator('[data-state=live]').waitFor();
   }
-  put('each of eight tabs, from its opening to its list', loads, '1 s');
+  put('each of eight tabs, from its opening to its list', loads, 1000);
+  counted('streams of events that the eight read', [streams.length], 1);
   await context.close();
   const cpu = os.cpus()[0]?.model ?? 'unknown';
   console.log(`Chromium ${system.browser.version()}, headless, without a graphics card; ${os.cpus().length} cores, ${cpu}; load ${os.loadavg()[0].toFixed(1)} at the end; ${TIMES} times each.\n`);
-  console.log('| What | Median | 95th | Limit |\n|---|---|---|---|');
+  console.log('| What | Median | 95th, or most | Limit | Held |\n|---|---|---|---|---|');
   for (const row of rows) console.log(`| ${row.join(' | ')} |`);
 } finally {
   await system.end();

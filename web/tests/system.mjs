@@ -193,7 +193,7 @@ async function served(http) {
   // A page belongs to a name; addresses redirect there.
   if ((await embedded.text()) === built) return { origin: http.replace('127.0.0.1', 'localhost'), close: () => {} };
   console.log('# the coordinator holds other pages: serving web/dist in front of it');
-  const types = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', woff2: 'font/woff2', jpg: 'image/jpeg', webmanifest: 'application/manifest+json' };
+  const types = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', woff2: 'font/woff2', jpg: 'image/jpeg', png: 'image/png', webmanifest: 'application/manifest+json' };
   const files = createServer(async (asked, answer) => {
     const { pathname } = new URL(asked.url, 'http://localhost');
     if (pathname.startsWith('/v1/')) {

@@ -37,6 +37,12 @@ pub(super) const fn day(at: Timestamp) -> i64 {
     at.as_micros().div_euclid(DAY)
 }
 
+/// A day by its date: `2026-11-23`, UTC.
+pub(super) fn date(day: i64) -> String {
+    let at = Timestamp::from_micros(day.saturating_mul(DAY)).to_string();
+    at.split('T').next().unwrap_or_default().to_owned()
+}
+
 /// Counts a batch of outcomes: `(class, agent, succeeded)`, and the causes of failures.
 pub(super) async fn record(
     unit: &mut Unit<'_>,

@@ -13,7 +13,7 @@ use nexusmon_store::{Connection, PredictionRow};
 
 use crate::app::App;
 use crate::error::{Error, Result};
-pub use crate::service::planning::PlannerNumbers;
+pub use crate::service::planning::{PlannerDay, PlannerNumbers};
 
 pub use windows::{Errors, FailureCount, Judged, MemoryAsked, PredictionsAtLength, errors, predictions};
 

@@ -31,7 +31,7 @@ pub use help::Help;
 pub(super) use keep::as_state;
 pub use model::PROMPT;
 use reading::Reading;
-pub use view::{PlannerNumbers, PlanningStep, PlanningView};
+pub use view::{PlannerDay, PlannerNumbers, PlanningStep, PlanningView};
 pub(super) use view::{numbers, planning_of};
 pub(crate) use work::woken;
 pub use work::{again, work};

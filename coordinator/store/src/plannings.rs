@@ -48,8 +48,10 @@ record! {
         pub took_ms: i64,
     }
 
-    /// What planners of one kind did with one outcome.
+    /// What planners of one kind did with one outcome, on one day.
     pub struct PlanningCount {
+        /// Since 1970, UTC.
+        pub day: i64,
         pub planner: String,
         pub outcome: PlanningOutcome,
         pub count: i64,
@@ -99,15 +101,16 @@ impl Connection {
         Ok(newest)
     }
 
-    /// By planner and outcome, since then.
+    /// By day, planner and outcome, since then.
     pub async fn planning_counts(&mut self, since: Timestamp) -> Result<Vec<PlanningCount>, StoreError> {
         self.fetch(
             sql!(
-                "SELECT planner, outcome, COUNT(*) AS count, CAST(SUM(calls) AS BIGINT) AS calls, \
+                "SELECT at / 86400000000 AS day, planner, outcome, COUNT(*) AS count, \
+                 CAST(SUM(calls) AS BIGINT) AS calls, \
                  CAST(SUM(tokens_in) AS BIGINT) AS tokens_in, CAST(SUM(tokens_out) AS BIGINT) AS tokens_out, \
                  CAST(SUM(cost) AS BIGINT) AS cost, CAST(SUM(cached) AS BIGINT) AS cached, \
                  CAST(SUM(took_ms) AS BIGINT) AS took_ms FROM plannings WHERE at >= $1 \
-                 GROUP BY planner, outcome ORDER BY planner, outcome"
+                 GROUP BY at / 86400000000, planner, outcome ORDER BY 1, planner, outcome"
             ),
             args![since],
         )

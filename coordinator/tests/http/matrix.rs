@@ -91,7 +91,16 @@ async fn there_is_no_route_without_a_policy() -> Result<()> {
     let bare: Vec<&str> = router.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")).collect();
     let pages: Vec<&str> = bare.iter().filter_map(|line| line.split('"').next()).collect();
     let console = ["/", "/organism", "/organism/{*screen}", "/landing", "/docs", "/assets/{name}"];
-    let beside = ["/icon.svg", "/icon-maskable.svg", "/manifest.webmanifest", "/sw.js"];
+    let beside = [
+        "/apple-touch-icon.png",
+        "/icon-192.png",
+        "/icon-512.png",
+        "/icon-maskable-512.png",
+        "/icon.svg",
+        "/icon-maskable.svg",
+        "/manifest.webmanifest",
+        "/sw.js",
+    ];
     assert_eq!(pages, [console.as_slice(), &beside].concat());
     let unguarded = router.lines().filter(|line| line.contains("routes!(") && line.contains(".routes("));
     for line in unguarded.map(str::trim) {

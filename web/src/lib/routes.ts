@@ -5,6 +5,8 @@ export interface Route {
   /** The main navigation item it belongs to. */
   section: string;
   title: string;
+  /** What it belongs to within that, and its address. */
+  under?: [title: string, path: string];
   /** Without navigation around it. */
   bare?: boolean;
   load: () => Promise<{ default: Component<{ id: string }> }>;
@@ -32,7 +34,7 @@ const ROUTES: Entry[] = [
   [one('/agents'), { section: 'agents', title: 'Agents', load: () => import('../screens/Agents.svelte') }],
   [one(`/agents/${ID}`), { section: 'agents', title: 'Agent', load: () => import('../screens/Agents.svelte') }],
   [one('/playbooks'), { section: 'missions', title: 'Playbooks', load: () => import('../screens/Playbooks.svelte') }],
-  [one(`/playbooks/${NAME}`), { section: 'missions', title: 'Playbook', load: () => import('../screens/Playbook.svelte') }],
+  [one(`/playbooks/${NAME}`), { section: 'missions', title: 'Playbook', under: ['Playbooks', '/playbooks'], load: () => import('../screens/Playbook.svelte') }],
   [one('/vault'), { section: 'vault', title: 'Vault', load: () => import('../screens/Vault.svelte') }],
   [one(`/vault/${ID}`), { section: 'vault', title: 'Artifact', load: () => import('../screens/Artifact.svelte') }],
   [one('/governance'), { section: 'governance', title: 'Policies', load: () => import('../screens/governance/Policies.svelte') }],
@@ -43,14 +45,14 @@ const ROUTES: Entry[] = [
   [one('/governance/tokens'), { section: 'governance', title: 'Tokens', load: () => import('../screens/governance/Tokens.svelte') }],
   [one('/governance/secrets'), { section: 'governance', title: 'Secrets', load: () => import('../screens/governance/Secrets.svelte') }],
   [one('/governance/standing'), { section: 'governance', title: 'Standing approvals', load: () => import('../screens/governance/Standing.svelte') }],
-  [one(`/governance/standing/${ID}`), { section: 'governance', title: 'Standing approval', load: () => import('../screens/governance/Standing.svelte') }],
+  [one(`/governance/standing/${ID}`), { section: 'governance', title: 'Standing approval', under: ['Standing approvals', '/governance/standing'], load: () => import('../screens/governance/Standing.svelte') }],
   [one('/governance/roster'), { section: 'governance', title: 'Roster', load: () => import('../screens/governance/Roster.svelte') }],
   [one('/audit'), { section: 'audit', title: 'Audit', load: () => import('../screens/Audit.svelte') }],
   [one('/evolution'), { section: 'evolution', title: 'Evolution', load: () => import('../screens/Evolution.svelte') }],
   [one('/cognition'), { section: 'cognition', title: 'Cognition', load: () => import('../screens/Cognition.svelte') }],
   [one('/halt'), { section: 'halt', title: 'Kill switch', load: () => import('../screens/Halt.svelte') }],
   [one('/companion'), { section: 'companion', title: 'Companion', load: () => import('../screens/Companion.svelte') }],
-  [one('/settings/notifications'), { section: 'settings', title: 'Notifications', load: () => import('../screens/settings/Notifications.svelte') }],
+  [one('/settings/notifications'), { section: 'settings', title: 'Notifications', under: ['Settings', '/settings'], load: () => import('../screens/settings/Notifications.svelte') }],
   [one('/settings'), { section: 'settings', title: 'Settings', load: () => import('../screens/Settings.svelte') }],
 ];
 

@@ -57,6 +57,7 @@ const day = new Intl.DateTimeFormat('en-GB', { day: '2-digit', month: 'short' })
 const full = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'long' });
 export const clockTime = (time: string): string => clock.format(new Date(time));
 export const fullTime = (time: string): string => full.format(new Date(time));
+export const dayTime = (time: string): string => day.format(new Date(time));
 /** Today the time, before that the day. */
 export function shortTime(time: string, now: number): string {
   const at = new Date(time);
@@ -91,6 +92,8 @@ export const withTimes = (text: string): string => text.replace(STAMP, (whole, d
 export const short = (text: string, head = 8, tail = 4): string =>
   text.length <= head + tail + 1 ? text : `${text.slice(0, head)}…${text.slice(-tail)}`;
 export const percent = (share: number): string => `${Math.round(share * 100)}\u202f%`;
+/** Two places, and two digits of what is less than a cent. */
+export const dollars = (amount: number): string => `$${amount > 0 && amount < 0.01 ? Number(amount.toPrecision(2)).toString() : amount.toFixed(2)}`;
 export const plural = (amount: number, one: string, many = `${one}s`): string => `${count(amount)} ${amount === 1 ? one : many}`;
 /** What is left of a list of names after the first few. */
 export function some(names: readonly string[], most = 3): string {

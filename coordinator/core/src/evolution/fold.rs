@@ -118,7 +118,8 @@ fn trait_view(
     now: Timestamp,
 ) -> TraitView {
     let needed = name.stage();
-    let count = format!("{verified} verified missions; {} begins at {}", needed.name(), needed.threshold());
+    let missions = if verified == 1 { "mission" } else { "missions" };
+    let count = format!("{verified} verified {missions}; {} begins at {}", needed.name(), needed.threshold());
     let suspended = marks.suspended.as_ref().and_then(|(because, at, earned_then)| {
         let until = *at + SUSPENSION;
         let xp_needed = XP_TO_RETURN.saturating_sub(earned.saturating_sub(*earned_then));

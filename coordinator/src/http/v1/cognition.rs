@@ -118,6 +118,20 @@ pub(in crate::http) struct PlannerNumbers {
     /// Answered from what was asked before.
     cached: u64,
     mean_seconds: Option<f64>,
+    /// Oldest first; days on which it was not asked are not listed.
+    by_day: Vec<PlannerDay>,
+}
+
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct PlannerDay {
+    /// `2026-11-23`, UTC.
+    day: String,
+    asked: u64,
+    planned: u64,
+    calls: u64,
+    /// Read and written.
+    tokens: u64,
+    cost_usd: f64,
 }
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -316,6 +330,42 @@ impl From<service::Predictions> for Predictions {
     }
 }
 
+impl From<service::PlannerNumbers> for PlannerNumbers {
+    fn from(numbers: service::PlannerNumbers) -> Self {
+        let service::PlannerNumbers {
+            kind,
+            asked,
+            planned,
+            questions,
+            fell_through,
+            outcomes,
+            calls,
+            tokens_in,
+            tokens_out,
+            cost_usd,
+            cached,
+            mean_seconds,
+            by_day,
+        } = numbers;
+        let by_day = by_day.into_iter().map(Into::into).collect();
+        Self {
+            kind,
+            asked,
+            planned,
+            questions,
+            fell_through,
+            outcomes,
+            calls,
+            tokens_in,
+            tokens_out,
+            cost_usd,
+            cached,
+            mean_seconds,
+            by_day,
+        }
+    }
+}
+
 /// Views whose fields are those of the service's.
 macro_rules! same_fields {
     ($($name:ident { $($field:ident),* })*) => {$(
@@ -334,6 +384,6 @@ same_fields! {
     Autopsy { mission, goal, predicted_success, succeeded, predicted_seconds, actual_seconds }
     MemoryAsked { purpose, asked, hits, used, hit_rate }
     FailureCount { day, cause, capability, count }
-    PlannerNumbers { kind, asked, planned, questions, fell_through, outcomes, calls, tokens_in, tokens_out, cost_usd, cached, mean_seconds }
+    PlannerDay { day, asked, planned, calls, tokens, cost_usd }
     Attention { approvals_waiting, reviews_waiting, uncertain_tasks, needs_plan, mean_seconds_to_decide, decided }
 }

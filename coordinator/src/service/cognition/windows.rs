@@ -10,7 +10,7 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 use serde_json::Value;
 
-use super::super::beliefs::day;
+use super::super::beliefs::{date, day};
 use super::{MOST_PREDICTIONS, Predictions, count, outcome, scored as summary};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -135,14 +135,14 @@ pub async fn errors(app: &App, days: Option<u32>) -> Result<Errors> {
     }
     Ok(Errors {
         days,
-        since: named(first),
+        since: date(first),
         total: by_cause.values().sum(),
         by_cause: ranked(by_cause),
         by_capability: ranked(by_capability),
         by_day: rows
             .into_iter()
             .map(|row| FailureCount {
-                day: named(row.day),
+                day: date(row.day),
                 cause: row.cause,
                 capability: row.capability.to_string(),
                 count: count(row.count),
@@ -155,12 +155,6 @@ fn ranked(counts: BTreeMap<String, u64>) -> Vec<(String, u64)> {
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(&right.0)));
     counts
-}
-
-/// A day by its date.
-fn named(day: i64) -> String {
-    let at = Timestamp::from_micros(day.saturating_mul(24 * 3600 * 1_000_000)).to_string();
-    at.split('T').next().unwrap_or_default().to_owned()
 }
 
 /// How memory was asked, for one purpose.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use nexusmon_shared::id::MissionId;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{Connection, PlanningOutcome, PlanningRow};
+use nexusmon_store::{Connection, PlanningCount, PlanningOutcome, PlanningRow};
 use serde_json::Value;
 
+use super::super::beliefs::date;
 use super::{Help, Kind};
 use crate::error::Result;
 
@@ -61,6 +62,20 @@ pub struct PlannerNumbers {
     pub cost_usd: f64,
     pub cached: u64,
     pub mean_seconds: Option<f64>,
+    /// Oldest first; days on which it was not asked are not listed.
+    pub by_day: Vec<PlannerDay>,
+}
+
+/// What planners of one kind did on one day.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannerDay {
+    /// `2026-11-23`, UTC.
+    pub day: String,
+    pub asked: u64,
+    pub planned: u64,
+    pub calls: u64,
+    pub tokens: u64,
+    pub cost_usd: f64,
 }
 
 fn count(number: i64) -> u64 {
@@ -139,12 +154,13 @@ pub(in crate::service) async fn numbers(
     let mut all = Vec::new();
     for kind in Kind::ALL {
         let of_kind: Vec<_> = counts.iter().filter(|row| row.planner == kind.as_str()).collect();
-        let sum =
-            |of: fn(&nexusmon_store::PlanningCount) -> i64| of_kind.iter().map(|row| of(row)).sum::<i64>();
-        let with = |wanted: &[PlanningOutcome]| {
-            let rows = of_kind.iter().filter(|row| wanted.contains(&row.outcome));
-            rows.map(|row| count(row.count)).sum::<u64>()
-        };
+        let sum = |of: fn(&PlanningCount) -> i64| of_kind.iter().map(|row| of(row)).sum::<i64>();
+        let mut outcomes = BTreeMap::<PlanningOutcome, u64>::new();
+        for row in &of_kind {
+            *outcomes.entry(row.outcome).or_default() += count(row.count);
+        }
+        let with =
+            |wanted: &[PlanningOutcome]| wanted.iter().filter_map(|one| outcomes.get(one)).sum::<u64>();
         let asked = count(sum(|row| row.count));
         all.push(PlannerNumbers {
             kind: kind.as_str().to_owned(),
@@ -152,14 +168,32 @@ pub(in crate::service) async fn numbers(
             planned: with(&[PlanningOutcome::Planned]),
             questions: with(&[PlanningOutcome::Asked]),
             fell_through: with(&[PlanningOutcome::Passed, PlanningOutcome::Failed, PlanningOutcome::Barred]),
-            outcomes: of_kind.iter().map(|row| (row.outcome.as_str().to_owned(), count(row.count))).collect(),
+            outcomes: outcomes
+                .iter()
+                .map(|(outcome, number)| (outcome.as_str().to_owned(), *number))
+                .collect(),
             calls: count(sum(|row| row.calls)),
             tokens_in: count(sum(|row| row.tokens_in)),
             tokens_out: count(sum(|row| row.tokens_out)),
             cost_usd: usd(sum(|row| row.cost)),
             cached: count(sum(|row| row.cached)),
             mean_seconds: (asked > 0).then(|| sum(|row| row.took_ms) as f64 / 1000.0 / asked as f64),
+            by_day: of_kind.chunk_by(|left, right| left.day == right.day).map(planner_day).collect(),
         });
     }
     Ok(all)
+}
+
+/// Rows of one day.
+fn planner_day(rows: &[&PlanningCount]) -> PlannerDay {
+    let sum = |of: fn(&PlanningCount) -> i64| rows.iter().map(|row| of(row)).sum::<i64>();
+    let planned = rows.iter().filter(|row| row.outcome == PlanningOutcome::Planned);
+    PlannerDay {
+        day: date(rows.first().map_or(0, |row| row.day)),
+        asked: count(sum(|row| row.count)),
+        planned: planned.map(|row| count(row.count)).sum(),
+        calls: count(sum(|row| row.calls)),
+        tokens: count(sum(|row| row.tokens_in.saturating_add(row.tokens_out))),
+        cost_usd: usd(sum(|row| row.cost)),
+    }
 }

@@ -209,7 +209,7 @@ async fn over_budget_it_is_not_asked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_goal_stated_twice_is_paid_for_once_and_the_numbers_are_kept() {
     let (world, model) = start(ModelKind::Anthropic, |_| {}).await;
-    model.will([Does::Answers(shell("true"))]);
+    model.will([Does::Answers(shell("true")), Does::Answers(shell("date"))]);
     let first = state(&world, "count the stars").await;
     let second = state(&world, "count the stars").await;
     let of = |view: &missions::MissionView| {
@@ -226,6 +226,19 @@ async fn a_goal_stated_twice_is_paid_for_once_and_the_numbers_are_kept() {
     assert_eq!((model_numbers.calls, model_numbers.tokens_in, model_numbers.tokens_out), (1, 900, 120));
     assert!((model_numbers.cost_usd - 0.0045).abs() < 1e-9, "{}", model_numbers.cost_usd);
     assert_eq!(model_numbers.cached, 1);
+    // A day on: the sums go over both, and each day has its own.
+    world.clock.advance(Duration::from_hours(24));
+    state(&world, "count the planets").await;
+    let model_numbers = cognition::status(&world.app).await.unwrap().planner.remove(2);
+    assert_eq!((model_numbers.asked, model_numbers.planned, model_numbers.outcomes["planned"]), (3, 3, 3));
+    let days: Vec<_> =
+        model_numbers.by_day.iter().map(|day| (day.asked, day.planned, day.calls, day.tokens)).collect();
+    assert_eq!(days, [(2, 2, 1, 1020), (1, 1, 1, 1020)]);
+    assert!(model_numbers.by_day[0].day < model_numbers.by_day[1].day);
+    assert!(
+        (model_numbers.by_day.iter().map(|day| day.cost_usd).sum::<f64>() - model_numbers.cost_usd).abs()
+            < 1e-9
+    );
     model.stop().await;
 }
 

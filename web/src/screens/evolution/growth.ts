@@ -20,6 +20,9 @@ export function steps(entries: readonly Entry[], total: number): Step[] {
   return made.reverse();
 }
 
+/** What there was before the first entry that is known. */
+export const before = (entries: readonly Entry[], total: number): number => entries.reduce((sum, entry) => sum - entry.xp, total);
+
 /** By day, newest first: what was gained and what was taken back. */
 export function days(entries: readonly Entry[]): { day: string; gained: number; taken: number; entries: number }[] {
   const found = new Map<string, { day: string; gained: number; taken: number; entries: number }>();
