@@ -210,7 +210,6 @@ test('what work would be handed, to whom that went before, and how many reviews 
   await alike.first().getByText('1 more review of identical work: accepting closes those that verified').waitFor();
   assert.equal(await alike.count(), 2);
   await system.api('POST', `/v1/engine/missions/${outside.id}/cancel`);
-  await system.api('DELETE', '/v1/governance/secrets/build-key');
   assert.deepEqual(errors, []);
   await context.close();
 });

@@ -49,9 +49,10 @@ fn an_honest_log_holds() {
 #[test]
 fn whatever_is_done_to_a_log_is_found_at_its_place() {
     let mut kinds = std::collections::BTreeSet::new();
-    for seed in 0..500 {
+    for seed in 0..400 {
         let mut rng = StdRng::seed_from_u64(seed);
-        let honest = sample::text(seed, 40, 4 + seed % 25);
+        // Every fifth mission waits for approval: some logs have one, some several.
+        let honest = sample::text(seed, 40 + seed % 4 * 15, 4 + seed % 25);
         let tampered = tamper(&honest, Some(&log_key()), &mut rng);
         let found = verify(trusted(&honest, tampered.with_head), &tampered.text);
         assert_eq!(tampered.judge(&found), None, "seed {seed}");

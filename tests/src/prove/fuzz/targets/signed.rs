@@ -39,7 +39,7 @@ pub(super) fn secret_binding(bytes: &[u8]) -> bool {
 }
 
 pub(super) fn documents() -> Vec<Vec<u8>> {
-    let organism = nexusmon_shared::id::OrganismId::from_bits(1);
+    let organism = OrganismId::from_bits(1);
     let proposal = json!({"organism": organism, "at": Timestamp::from_micros(1), "comment": "c",
         "act": {"kind": "halt_release", "number": 1}});
     let standing = json!({"organism": organism, "author": {"kind": "planner", "id": "model"},
@@ -213,7 +213,8 @@ pub(super) fn rosters() -> Vec<Vec<u8>> {
     next.persons.insert(PrincipalId::from_bits(2), approver);
     let followed = SignedRoster::new(next.clone()).signed_by(&owner());
     let forged = SignedRoster::new(next).signed_by(&SigningKey::from_bytes(&[9; 32]));
-    [first, followed, forged].iter().map(|one| serde_json::to_vec(one).unwrap_or_default()).collect()
+    let canonical = |one: &SignedRoster| nexusmon_shared::trust::canonical::to_bytes(one).unwrap_or_default();
+    [first, followed, forged].iter().map(canonical).collect()
 }
 
 /// What a coordinator says takes the place of an agent's roster.
