@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use nexusmon_core::planning::MissionDraft;
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{MemoryId, MissionId};
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{MissionRow, PlanningOutcome};
@@ -102,6 +103,8 @@ struct Answered {
     prompt: Option<&'static str>,
     spent: Spent,
     cached: bool,
+    /// What its answer is kept under, where one was given.
+    question: Option<Digest>,
     /// As the model gave it.
     raw: Option<Value>,
     /// Set aside until it is booked.
@@ -110,8 +113,16 @@ struct Answered {
 
 impl Answered {
     fn plain(answer: Answer) -> Self {
-        let spent = Spent::default();
-        Self { answer, model: None, prompt: None, spent, cached: false, raw: None, held: None }
+        Self {
+            answer,
+            model: None,
+            prompt: None,
+            spent: Spent::default(),
+            cached: false,
+            question: None,
+            raw: None,
+            held: None,
+        }
     }
 }
 

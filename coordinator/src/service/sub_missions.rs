@@ -19,7 +19,7 @@ use nexusmon_store::{DueSubMission, MissionRow, SubMissionRow, TaskRow, TaskUpda
 use serde_json::json;
 
 use super::finish;
-use super::settled::audit_settled;
+use super::settled::audit_ended;
 use super::transition;
 use super::unit::{Actor, Unit};
 use super::unlock::{self, Missions, Over};
@@ -204,7 +204,7 @@ async fn end(
     let from = row.state;
     row.put(&settlement.task, unit.now);
     unit.moved(row.mission, from, row.state);
-    audit_settled(unit, &row, &Actor::system(), None);
+    audit_ended(unit, &row);
     unit.tx.update_tasks(&[TaskUpdate::from(&row)]).await?;
     for fresh in unit.flush_counters().await? {
         missions.insert(fresh.id, fresh);

@@ -1,13 +1,16 @@
 //! A model's endpoint that answers what a test tells it to, in the wire format it is asked in.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
+use futures::stream;
 use nexusmon_shared::lifecycle::Lifecycle;
 use serde_json::{Value, json};
 
@@ -24,12 +27,26 @@ pub(crate) enum Does {
     IsCutOff,
     /// Never answers.
     Hangs,
+    /// Answers, byte by byte, and never comes to an end.
+    Drips,
+    /// Closes the connection in the middle of its answer.
+    BreaksOff,
+    /// Sends whoever asks elsewhere, with all they brought.
+    Redirects(String),
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Script {
     todo: Arc<Mutex<VecDeque<Does>>>,
-    asked: Arc<Mutex<Vec<Value>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 pub(crate) struct Scripted {
@@ -55,6 +72,11 @@ impl Scripted {
 
     /// What it was asked since the last look.
     pub(crate) fn asked(&self) -> Vec<Value> {
+        self.requests().into_iter().map(|asked| asked.body).collect()
+    }
+
+    /// As [`Self::asked`], whole.
+    pub(crate) fn requests(&self) -> Vec<Asked> {
         std::mem::take(&mut self.script.asked.lock().unwrap())
     }
 
@@ -63,13 +85,14 @@ impl Scripted {
     }
 
     pub(crate) async fn stop(self) {
-        self.lifecycle.shutdown(std::time::Duration::from_secs(1)).await;
+        self.lifecycle.shutdown(Duration::from_secs(1)).await;
     }
 }
 
-async fn answer(State(script): State<Script>, uri: Uri, body: Bytes) -> Response {
-    let asked: Value = serde_json::from_slice(&body).unwrap();
-    script.asked.lock().unwrap().push(asked);
+async fn answer(State(script): State<Script>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    // Whatever comes is written down, also what no model is asked.
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    script.asked.lock().unwrap().push(Asked { path: uri.path().to_owned(), headers, body });
     let next = script.todo.lock().unwrap().pop_front();
     match next {
         Some(Does::Answers(value)) => {
@@ -81,6 +104,22 @@ async fn answer(State(script): State<Script>, uri: Uri, body: Bytes) -> Response
         }
         Some(Does::Says(status, text)) => (StatusCode::from_u16(status).unwrap(), text).into_response(),
         Some(Does::Hangs) => std::future::pending().await,
+        Some(Does::Drips) => {
+            let drops =
+                stream::unfold(tokio::time::interval(Duration::from_millis(20)), |mut pace| async move {
+                    pace.tick().await;
+                    Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), pace))
+                });
+            Body::from_stream(drops).into_response()
+        }
+        Some(Does::BreaksOff) => {
+            let parts = [Ok(Bytes::from_static(b"{\"content\": [")), Err(std::io::Error::other("gone"))];
+            Body::from_stream(stream::iter(parts)).into_response()
+        }
+        Some(Does::Redirects(to)) => {
+            let there = format!("{to}{}", uri.path());
+            (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, there)]).into_response()
+        }
         None => (StatusCode::INTERNAL_SERVER_ERROR, "nothing is left in the script").into_response(),
     }
 }
