@@ -41,6 +41,8 @@ pub struct Said {
     pub spent: Spent,
     /// An equal question was answered before: nothing was spent.
     pub cached: bool,
+    /// What the answer is kept under, for [`Model::unfit`].
+    pub question: Digest,
 }
 
 /// What asking cost, in tokens and micro-dollars.
@@ -130,8 +132,9 @@ impl Model {
 
     /// What an equal question was answered a while ago.
     pub fn remembered(&self, ask: &Ask<'_>) -> Option<Said> {
-        let value = self.cache.get(&self.key(ask), self.clock.boot())?;
-        Some(Said { value, spent: Spent::default(), cached: true })
+        let key = self.key(ask);
+        let value = self.cache.get(&key, self.clock.boot())?;
+        Some(Said { value, spent: Spent::default(), cached: true, question: key })
     }
 
     /// Asks once, within the patience that is configured.
@@ -150,7 +153,7 @@ impl Model {
             let seconds = self.config.patience.as_secs();
             Err((Fault::Away, format!("the model's endpoint did not answer within {seconds} s")))
         });
-        self.breaker.leave(self.clock.boot(), !matches!(asked, Err((Fault::Away, _))));
+        self.breaker.leave(self.clock.boot(), came(&asked));
         match asked {
             Err((fault, text)) => {
                 // What was sent was read, for all we know.
@@ -169,7 +172,7 @@ impl Model {
                 match reply.value {
                     Ok(value) => {
                         self.cache.put(key, value.clone(), now);
-                        Ok(Said { value, spent, cached: false })
+                        Ok(Said { value, spent, cached: false, question: key })
                     }
                     Err(text) => Err(NoAnswer { fault: Fault::Nonsense, text, spent }),
                 }
@@ -178,8 +181,8 @@ impl Model {
     }
 
     /// The answer to this did not stand the test: asked again, it is asked anew.
-    pub fn unfit(&self, ask: &Ask<'_>) {
-        self.cache.forget(&self.key(ask));
+    pub fn unfit(&self, question: &Digest) {
+        self.cache.forget(question);
     }
 
     async fn exchange(&self, ask: &Ask<'_>) -> Result<(Reply, usize), (Fault, String)> {
@@ -213,6 +216,15 @@ impl Model {
     fn key(&self, ask: &Ask<'_>) -> Digest {
         let parts = serde_json::json!([self.config.url, self.label(), ask.system, ask.turns, ask.schema]);
         Digest::of(parts.to_string().as_bytes())
+    }
+}
+
+/// Whether the endpoint works: a refusal is about us and says neither.
+fn came(asked: &Result<(Reply, usize), (Fault, String)>) -> Option<bool> {
+    match asked {
+        Ok((reply, _)) => Some(reply.value.is_ok()),
+        Err((Fault::Refused, _)) => None,
+        Err(_) => Some(false),
     }
 }
 

@@ -19,6 +19,8 @@ mod engine;
 mod events;
 #[path = "http/hostile.rs"]
 mod hostile;
+#[path = "http/learned.rs"]
+mod learned;
 #[path = "http/lessons.rs"]
 mod lessons;
 #[path = "http/matrix.rs"]

@@ -10,6 +10,8 @@ mod ascent;
 mod beliefs;
 #[path = "service/chains.rs"]
 mod chains;
+#[path = "service/cognition.rs"]
+mod cognition;
 #[path = "service/companion.rs"]
 mod companion;
 #[path = "service/consent.rs"]
@@ -32,12 +34,18 @@ mod harness;
 mod learned;
 #[path = "service/lifecycle.rs"]
 mod lifecycle;
+#[path = "service/logins.rs"]
+mod logins;
 #[path = "service/memory.rs"]
 mod memory;
 #[path = "service/notifications.rs"]
 mod notifications;
+#[path = "service/paths.rs"]
+mod paths;
 #[path = "service/planning.rs"]
 mod planning;
+#[path = "service/playbooks.rs"]
+mod playbooks;
 #[path = "service/provenance.rs"]
 mod provenance;
 #[path = "service/rosters.rs"]

@@ -18,7 +18,7 @@ pub type Bindings = BTreeMap<Name, Binding>;
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Binding {
-    /// By name.
+    /// As `name@version`: what somebody writes later is none of them.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub playbooks: BTreeSet<String>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
@@ -31,6 +31,7 @@ pub struct Binding {
 /// How a secret is about to be used.
 #[derive(Clone, Copy, Debug)]
 pub struct Using<'a> {
+    /// As `name@version`.
     pub playbook: Option<&'a str>,
     /// The one agent it can come to; `None`: several could be given it.
     pub agent: Option<AgentId>,
@@ -82,8 +83,9 @@ impl Binding {
         if self.is_unbound() {
             return Some("it is bound to no playbook, agent or host".to_owned());
         }
-        if !self.playbooks.is_empty() && !using.playbook.is_some_and(|name| self.playbooks.contains(name)) {
-            return Some(format!("it is bound to {}", words("playbook", self.playbooks.iter())));
+        if !self.playbooks.is_empty() && !using.playbook.is_some_and(|of| self.playbooks.contains(of)) {
+            let bound = words("playbook", self.playbooks.iter());
+            return Some(format!("it is bound to {bound}: set it again to bind it to another version"));
         }
         if !self.agents.is_empty() && !using.agent.is_some_and(|agent| self.agents.contains(&agent)) {
             let agents = self.agents.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -138,21 +140,23 @@ mod tests {
     fn each_list_that_is_not_empty_must_hold() {
         let one = AgentId::from_bits(1).to_string();
         let all = binding(
-            serde_json::json!({"playbooks": ["deploy"], "agents": [one], "hosts": ["api.example.org"]}),
+            serde_json::json!({"playbooks": ["deploy@1"], "agents": [one], "hosts": ["api.example.org"]}),
         );
         let (strict, open) = (sandbox(Profile::Strict, &[]), sandbox(Profile::User, &[]));
         let listed = sandbox(Profile::Network, &["api.example.org"]);
         let more = sandbox(Profile::Network, &["api.example.org", "elsewhere.example.org"]);
-        assert_eq!(all.outside(&using(&strict, Some("deploy"), Some(1))), None);
-        assert_eq!(all.outside(&using(&listed, Some("deploy"), Some(1))), None);
+        assert_eq!(all.outside(&using(&strict, Some("deploy@1"), Some(1))), None);
+        assert_eq!(all.outside(&using(&listed, Some("deploy@1"), Some(1))), None);
         for outside in [
             using(&strict, None, Some(1)),
-            using(&strict, Some("other"), Some(1)),
-            using(&strict, Some("deploy"), None),
-            using(&strict, Some("deploy"), Some(2)),
-            using(&open, Some("deploy"), Some(1)),
-            using(&more, Some("deploy"), Some(1)),
-            using(&sandbox(Profile::Network, &[]), Some("deploy"), Some(1)),
+            using(&strict, Some("other@1"), Some(1)),
+            using(&strict, Some("deploy@2"), Some(1)),
+            using(&strict, Some("deploy"), Some(1)),
+            using(&strict, Some("deploy@1"), None),
+            using(&strict, Some("deploy@1"), Some(2)),
+            using(&open, Some("deploy@1"), Some(1)),
+            using(&more, Some("deploy@1"), Some(1)),
+            using(&sandbox(Profile::Network, &[]), Some("deploy@1"), Some(1)),
         ] {
             assert!(all.outside(&outside).is_some(), "{outside:?}");
         }

@@ -139,6 +139,11 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// Wall-clock time; may jump.
     fn now(&self) -> Timestamp;
 
+    /// The machine's own wall clock, also where `now` is held to what others have signed.
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
+
     /// Time since boot, suspend included; never jumps (`CLOCK_BOOTTIME`).
     fn boot(&self) -> Duration;
 }

@@ -87,10 +87,18 @@ async fn values_of_run_time_are_approved_when_they_are_known() -> Result<()> {
         .create(json!({"goal": "two steps", "tasks": [
             {"id": "ask", "uses": "shell.run", "with": {"script": "echo '{\"word\": \"hello\"}' > $NEXUSMON_OUTPUTS"}},
             {"id": "do", "uses": "shell.run", "sandbox": "none", "needs": ["ask"],
-             "with": {"script": "echo $WORD", "env": {"WORD": "${{ tasks.ask.outputs.word }}"}}}]}))
+             "with": {"script": "echo $WORD", "env": {"WORD": "${{ tasks.ask.outputs.word }}"}},
+             "verify": "exit_code == 0", "retry": {"max": 1}, "limits": {"db": 1}}]}))
         .await?;
     cluster.api.reaches(&mission, "awaiting_approval").await?;
-    cluster.approve(&mission).await?;
+    let output = cluster.command(&["mission", "approve", &mission, "--comment", "I typed it"]).await?;
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{shown}");
+    for said in
+        ["verify: exit_code == 0", "limits: {db 1}", "WORD: ${{ tasks.ask.outputs.word }}", "budget: {"]
+    {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
     cluster.api.wait(&mission, "gated", |state| task(state, "do")["status"] == "gated").await?;
     let pending =
         cluster.api.list(&format!("/v1/governance/approvals?mission={mission}&status=pending")).await?;

@@ -77,7 +77,6 @@ before(async () => {
   await system.api('PUT', '/v1/fleet/rates/key:deploys', { most: 3, per: '1h' });
   await system.api('POST', '/v1/governance/principals', { name: 'kim', role: 'approver' });
   await system.api('POST', '/v1/governance/tokens', { name: 'ci', rank_ceiling: 'C' });
-  await system.api('PUT', '/v1/governance/secrets/api-token', { value: 'correct-horse-battery', binding: { hosts: ['api.example.org'], playbooks: ['clear'] } });
   await system.api('PUT', '/v1/governance/secrets/deploy-key', { value: 'short' });
   const clear = (goal) => ({
     name: 'clear', description: 'removes old backups beneath a folder', goal,
@@ -86,6 +85,7 @@ before(async () => {
   });
   await system.api('POST', '/v1/engine/playbooks', clear('tidy ${{ inputs.folder }}'));
   await system.api('PUT', '/v1/engine/playbooks/clear', clear('clear ${{ inputs.folder }}'));
+  await system.api('PUT', '/v1/governance/secrets/api-token', { value: 'correct-horse-battery', binding: { hosts: ['api.example.org'], playbooks: ['clear'] } });
   const { text } = await system.api('GET', '/v1/governance/policies');
   await system.api('POST', '/v1/governance/policies', { text: text.replace('rank <= 1', 'rank <= 0'), comment: 'D is looked at afterwards' });
   const refused = await system.api('POST', '/v1/engine/missions', { goal: 'Open egress to the mirror', tasks: [{ id: 'open', uses: 'shell.run', sandbox: 'none', with: { script: 'id' } }] });

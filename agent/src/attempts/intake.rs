@@ -59,7 +59,7 @@ impl Supervisor {
             tracing::warn!(theirs = orders.session, ours = self.session, "dropped orders of another session");
             return;
         }
-        self.standing.roster = self.parts.believed.in_force(self.parts.clock.now());
+        self.standing.roster = self.parts.believed.in_force(self.parts.clock.wall());
         let now = self.parts.clock.boot();
         let takes_work = self.takes_work() && now < self.live_until();
         let mut plan: Option<KnownPlan> = None;

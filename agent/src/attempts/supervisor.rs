@@ -227,7 +227,7 @@ impl Supervisor {
             Command::Halt(notice) => self.halt(notice),
             Command::Roster(signed) => self.roster(&signed),
             Command::InForce(answer) => {
-                let now = self.parts.clock.now();
+                let now = self.parts.clock.wall();
                 let _ = answer.send(self.parts.believed.in_force(now));
             }
             Command::Revoked(approvals) => self.revoked(&approvals),

@@ -87,6 +87,28 @@ mod tests {
         assert!(schema.accepts(&json!({})) && !schema.accepts(&json!({"args": ["x"]})));
     }
 
+    /// What docs/sandbox.md tells people to copy: apt would take `sudo-` for "remove sudo".
+    #[test]
+    fn the_example_lets_in_names_that_apt_takes_for_nothing_else() {
+        #[derive(serde::Deserialize)]
+        struct File {
+            root_helper: Vec<RootHelper>,
+        }
+        let text = include_str!("../../../deploy/examples/root-helper/agent.toml");
+        let File { root_helper } = toml::from_str(text).unwrap();
+        let [upgrade] = root_helper.as_slice() else { panic!("one helper") };
+        assert_eq!(upgrade.check(), Ok(()));
+        let schema = Schema::compile(&upgrade.parameters()).unwrap();
+        for name in ["openssl", "libc6", "a", "python3.13", "gir1.2-glib-2.0"] {
+            assert!(schema.accepts(&json!({"args": [name]})), "{name}");
+        }
+        for wrong in
+            ["", "-", "-o", "--", "sudo-", "g++", "a+", "a b", "a/b", "a=1", "APT::x=1", "a*", "a\nb", "a\n"]
+        {
+            assert!(!schema.accepts(&json!({"args": [wrong]})), "{wrong:?}");
+        }
+    }
+
     #[test]
     fn what_cannot_be_held_is_refused() {
         for (name, command, arguments) in [

@@ -90,6 +90,14 @@ impl Standing {
         };
         let own = if open { read(&wanted.order.decisions) } else { Vec::new() };
         let decisions = if open { &own } else { &wanted.plan.decisions };
+        if !grave && decisions.is_empty() {
+            // The coordinator asks nobody about such work: another machine may do it as it is.
+            let (least, rank) = (self.signed_from, wanted.rank);
+            let detail = format!(
+                "this machine wants signatures from rank {least} on, and nobody signed for this {rank}"
+            );
+            return refused(Refusal::MissingConsent, detail);
+        }
         let claim = Claim {
             organism: self.organism,
             subject,

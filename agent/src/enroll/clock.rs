@@ -27,6 +27,10 @@ impl Clock for NeverBehind {
         self.inner.now().max(self.home.signed_time())
     }
 
+    fn wall(&self) -> Timestamp {
+        self.inner.wall()
+    }
+
     fn boot(&self) -> Duration {
         self.inner.boot()
     }

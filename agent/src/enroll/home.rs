@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use nexusmon_shared::digest::Digest;
@@ -15,7 +16,9 @@ use nexusmon_shared::id::{AgentId, OrganismId};
 use nexusmon_shared::join_token::Address;
 use nexusmon_shared::message::{AuthorityNotice, CertificateIssued};
 use nexusmon_shared::name::Name;
-use nexusmon_shared::pki::{AgentCertificate, CertificateDer, IdentityKey, SealingKey, TlsKey, spki_digest};
+use nexusmon_shared::pki::{
+    AgentCertificate, CertificateDer, IdentityKey, SealingKey, TlsKey, signed, spki_digest,
+};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::{SharedClock, Timestamp};
@@ -30,6 +33,9 @@ const MEMBERSHIP: &str = "membership.json";
 const CREDENTIAL: &str = "credential.json";
 const IDENTITY_KEY: &str = "identity.pem";
 const SEALING_KEY: &str = "sealing.pem";
+
+/// How far ahead of this machine's time a certificate may begin. What it begins with is believed from then on.
+const AHEAD: Duration = Duration::from_mins(10);
 
 /// What was agreed when joining.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -111,8 +117,9 @@ impl Home {
         let credential: Credential = read_json(&folder.join(CREDENTIAL))?;
         let identity = IdentityKey::from_pem(&read_secret(&folder.join(IDENTITY_KEY))?)?;
         let sealing = SealingKey::from_pem(&read_secret(&folder.join(SEALING_KEY))?)?;
-        let signed_time = AtomicI64::new(signed_time(&credential.chain));
-        let authorities = Mutex::new(authorities::read(&folder, &membership.authority)?);
+        let authorities = authorities::read(&folder, &membership.authority)?;
+        let signed_time = AtomicI64::new(signed_time(&credential.chain, &authorities));
+        let authorities = Mutex::new(authorities);
         let credential = Mutex::new(credential);
         Ok(Self { folder, membership, identity, sealing, credential, authorities, signed_time })
     }
@@ -245,12 +252,13 @@ impl Home {
     }
 
     /// Takes a certificate into use: counter and key are on the disk before it is.
-    pub fn install(&self, issued: &CertificateIssued) -> Result<(), EnrollError> {
+    pub fn install(&self, issued: &CertificateIssued, now: Timestamp) -> Result<(), EnrollError> {
         let mut credential = self.lock();
         let Some(pem) = &credential.pending_key else {
             return Err(EnrollError::WrongAnswer("a certificate that was not asked for"));
         };
-        check_issued(issued, &TlsKey::from_pem(pem)?, self.membership.agent)?;
+        let now = now.max(self.signed_time());
+        check_issued(issued, &TlsKey::from_pem(pem)?, self.membership.agent, now)?;
         let next = Credential {
             chain: issued.chain.iter().map(hex::encode).collect(),
             tls_key: pem.clone(),
@@ -258,7 +266,7 @@ impl Home {
             pending_key: None,
         };
         self.save(&next)?;
-        self.signed_time.fetch_max(signed_time(&next.chain), Ordering::Relaxed);
+        self.signed_time.fetch_max(signed_time(&next.chain, &self.trusted()), Ordering::Relaxed);
         *credential = next;
         Ok(())
     }
@@ -309,25 +317,33 @@ impl Fresh {
     }
 }
 
-/// Refuses a certificate that is not of this key and this agent.
+/// Refuses a certificate that is not of this key and this agent, or of a time to come.
 pub(super) fn check_issued(
     issued: &CertificateIssued,
     key: &TlsKey,
     agent: AgentId,
+    now: Timestamp,
 ) -> Result<(), EnrollError> {
     let leaf = issued.chain.first().ok_or(EnrollError::WrongAnswer("no certificate"))?;
     if !key.is_of(leaf) {
         return Err(EnrollError::WrongAnswer("the certificate is of another key"));
     }
-    if AgentCertificate::read(leaf)?.agent != agent {
+    let certificate = AgentCertificate::read(leaf)?;
+    if certificate.agent != agent {
         return Err(EnrollError::WrongAnswer("the certificate is of another agent"));
+    }
+    if certificate.not_before > now + AHEAD {
+        return Err(EnrollError::WrongAnswer(
+            "the certificate begins in the future, by this machine's clock",
+        ));
     }
     Ok(())
 }
 
-/// Zero where it cannot be read: then nothing is known.
-fn signed_time(chain: &[String]) -> i64 {
-    let leaf = chain.first().and_then(|leaf| hex::decode(leaf).ok());
+/// Zero where it cannot be read, or where nobody trusted has signed it: then nothing is known.
+fn signed_time(chain: &[String], trusted: &[CertificateDer<'static>]) -> i64 {
+    let leaf = chain.first().and_then(|leaf| hex::decode(leaf).ok()).map(CertificateDer::from);
+    let leaf = leaf.filter(|leaf| trusted.iter().any(|authority| signed(authority, leaf)));
     let read = leaf.and_then(|leaf| AgentCertificate::read(&leaf).ok());
     read.map_or(0, |certificate| certificate.not_before.as_micros())
 }

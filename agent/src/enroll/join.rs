@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::join_token::JoinToken;
@@ -49,7 +50,8 @@ pub async fn join(
     let tls = TlsKey::generate()?;
     let csr = tls.signing_request()?;
 
-    let connector = Connector::new(token.address().clone(), Trust::Pin(token.authority()), None, clock)?;
+    let trust = Trust::Pin(token.authority());
+    let connector = Connector::new(token.address().clone(), trust, None, Arc::clone(&clock))?;
     let connection = connector.connect().await?;
     let (identity_key, sealing_key) = (identity.public(), sealing.public());
     let proof = JoinProof {
@@ -70,7 +72,7 @@ pub async fn join(
     };
     let response = EnrollmentClient::new(connection.channel).join(proto(request)).await.map_err(refused)?;
     let response = JoinResponse::try_from(response.into_inner())?;
-    check_issued(&response.certificate, &tls, response.agent)?;
+    check_issued(&response.certificate, &tls, response.agent, clock.now())?;
     let authority = connection.authority;
     if spki_digest(&authority)? != token.authority() {
         return Err(EnrollError::WrongAnswer("the authority is not the one the token names"));

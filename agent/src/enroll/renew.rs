@@ -1,5 +1,7 @@
 //! Renewing without a live certificate: a challenge signed with the identity key.
 
+use std::sync::Arc;
+
 use nexusmon_shared::join_token::Address;
 use nexusmon_shared::message::{CertificateIssued, ChallengeRequest, ChallengeResponse, RenewRequest};
 use nexusmon_shared::time::SharedClock;
@@ -16,7 +18,7 @@ pub async fn renew_by_challenge(
     address: Option<&Address>,
     clock: SharedClock,
 ) -> Result<(), EnrollError> {
-    let connection = home.anonymous_connector(address, clock)?.connect().await?;
+    let connection = home.anonymous_connector(address, Arc::clone(&clock))?.connect().await?;
     let mut client = EnrollmentClient::new(connection.channel);
     let agent = home.membership().agent;
     let request = proto::ChallengeRequest::from(ChallengeRequest { agent });
@@ -28,7 +30,7 @@ pub async fn renew_by_challenge(
     let signature = home.identity().sign(&message);
     let request = RenewRequest { agent, challenge, csr, join_counter, signature };
     let issued = client.renew(proto::RenewRequest::from(request)).await.map_err(refused)?.into_inner();
-    home.install(&CertificateIssued::try_from(issued)?)
+    home.install(&CertificateIssued::try_from(issued)?, clock.now())
 }
 
 fn refused(status: Status) -> EnrollError {

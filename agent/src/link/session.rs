@@ -273,7 +273,10 @@ impl Session<'_> {
                 () = &mut renewal => {
                     renewal.as_mut().reset(tokio::time::Instant::now() + RENEW_AGAIN);
                     match parts.home.prepare() {
-                        Ok(csr) => AgentMessage::CertificateRequest { csr },
+                        Ok(csr) => {
+                            let join_counter = Some(parts.home.join_counter());
+                            AgentMessage::CertificateRequest { csr, join_counter }
+                        }
                         Err(error) => {
                             tracing::error!(%error, "cannot prepare a new certificate");
                             continue;
@@ -284,7 +287,7 @@ impl Session<'_> {
                     renewal.as_mut().reset(tokio::time::Instant::now());
                     continue;
                 }
-                Some(issued) = certificates.recv() => match parts.home.install(&issued) {
+                Some(issued) = certificates.recv() => match parts.home.install(&issued, parts.clock.now()) {
                     // The connection still shows the old one.
                     Ok(()) => return Ended::Reopen,
                     Err(error) => {

@@ -250,9 +250,18 @@ async fn a_machine_may_want_signatures_for_less() {
     session.send(tame.notice()).await;
     session.send(orders(session.session, vec![tame.order(0, 1)])).await;
     let reports = session.reports(1).await;
-    assert!(
-        matches!(&reports[0].ending, Ending::Refused { reason: Refusal::MissingConsent, .. }),
-        "{reports:?}"
-    );
+    let unsigned = |reports: &[Report]| {
+        matches!(&reports[0].ending, Ending::Refused { reason: Refusal::MissingConsent, .. })
+    };
+    assert!(unsigned(&reports), "{reports:?}");
+    // With a roster it is no forgery either: nobody was asked, and another machine may do it.
+    session.send(message(&SignedRoster::new(roster()).signed_by(&signing(1)))).await;
+    let mut session = stage.fake.session().await;
+    assert_eq!(session.hello.roster, 1);
+    session.welcome(Vec::new()).await;
+    session.send(tame.notice()).await;
+    session.send(orders(session.session, vec![tame.order(0, 2)])).await;
+    let reports = session.reports(1).await;
+    assert!(unsigned(&reports), "{reports:?}");
     strict.kill().await;
 }

@@ -1,8 +1,12 @@
 use std::os::unix::fs::PermissionsExt as _;
 
-use nexusmon_agent::enroll::{EnrollError, renew_by_challenge};
+use bytes::Bytes;
+use nexusmon_agent::enroll::{EnrollError, NeverBehind, renew_by_challenge};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::join_token::JoinToken;
+use nexusmon_shared::message::CertificateIssued;
+use nexusmon_shared::pki::Authority;
+use nexusmon_shared::time::Clock as _;
 use nexusmon_shared::tls::ConnectError;
 use std::time::Duration;
 
@@ -102,12 +106,15 @@ async fn certificates_are_renewed_over_the_session() {
     let actor = stage.agent(|_| Act::UntilCancelled).await;
     let mut session = stage.fake.session().await;
     session.welcome(Vec::new()).await;
-    let csr = session
+    let (csr, counter) = session
         .until(|message| match message {
-            nexusmon_shared::message::AgentMessage::CertificateRequest { csr } => Some(csr),
+            nexusmon_shared::message::AgentMessage::CertificateRequest { csr, join_counter } => {
+                Some((csr, join_counter))
+            }
             _ => None,
         })
         .await;
+    assert_eq!(counter, Some(Home::open(stage.folder.path()).unwrap().join_counter()));
     let issued = stage.fake.issue(&csr, actor.agent.id());
     session.send(nexusmon_shared::message::CoordinatorMessage::Certificate(issued)).await;
     // The agent shows the new one at once, on a new line.
@@ -116,4 +123,31 @@ async fn certificates_are_renewed_over_the_session() {
     let after = Home::open(stage.folder.path()).unwrap().renewal(0.0).unwrap();
     assert!(after.expires > before.expires);
     actor.kill().await;
+}
+
+#[tokio::test]
+async fn a_certificate_pushes_no_clock_ahead() {
+    let stage = Stage::new().await;
+    let home = Arc::new(Home::open(stage.folder.path()).unwrap());
+    let (agent, now, before) = (home.membership().agent, stage.clock.now(), home.signed_time());
+    let csr = home.prepare().unwrap();
+    let day = Duration::from_hours(24);
+    let error = home.install(&stage.fake.issue_at(&csr, agent, now + day), now).unwrap_err();
+    assert!(matches!(error, EnrollError::WrongAnswer(why) if why.contains("in the future")), "{error}");
+    assert_eq!(home.signed_time(), before);
+    // Of an authority nobody here has vouched for, it is shown to the coordinator and says nothing of the time.
+    let stranger = Authority::generate(home.membership().organism, now).unwrap();
+    let issued = stranger.issue_agent(&csr, agent, now + Duration::from_mins(5)).unwrap();
+    let chain = issued.chain.iter().map(|der| Bytes::copy_from_slice(der)).collect();
+    home.install(&CertificateIssued { chain, join_counter: 2 }, now).unwrap();
+    assert_eq!(home.signed_time(), before);
+
+    let later = now + Duration::from_hours(3);
+    let csr = home.prepare().unwrap();
+    home.install(&stage.fake.issue_at(&csr, agent, later), later).unwrap();
+    let signed = home.signed_time();
+    assert!(signed > before);
+    // What ends goes by that; what begins after a delay, by the machine's own clock.
+    let clock = NeverBehind::new(Arc::new(stage.clock.clone()), home);
+    assert_eq!((clock.now(), clock.wall()), (signed, now));
 }

@@ -21,7 +21,7 @@ use nexusmon_shared::outcome::Report;
 use nexusmon_shared::pki::Authority;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Labels;
-use nexusmon_shared::time::SharedClock;
+use nexusmon_shared::time::{SharedClock, Timestamp};
 use nexusmon_shared::tls::{AgentPort, AgentPortLimits, Peer, ServerIdentity, TrustedAuthorities};
 use nexusmon_shared::trust::enrollment::{JoinProof, invite_key, renew_message, verify_identity_signature};
 use nexusmon_shared::wire::proto;
@@ -132,7 +132,12 @@ impl Fake {
     }
 
     pub(crate) fn issue(&self, csr: &[u8], agent: AgentId) -> CertificateIssued {
-        let issued = self.0.authority.issue_agent(csr, agent, self.0.clock.now()).unwrap();
+        self.issue_at(csr, agent, self.0.clock.now())
+    }
+
+    /// As one of that time.
+    pub(crate) fn issue_at(&self, csr: &[u8], agent: AgentId, at: Timestamp) -> CertificateIssued {
+        let issued = self.0.authority.issue_agent(csr, agent, at).unwrap();
         let mut state = self.state();
         state.counter += 1;
         let chain = issued.chain.iter().map(|der| Bytes::copy_from_slice(der)).collect();
@@ -309,11 +314,7 @@ impl Session for Fake {
         let fake = self.clone();
         self.0.lifecycle.spawn_quiet("session", async move {
             while let Some(message) = incoming.message().await? {
-                let mut message = AgentMessage::try_from(message)?;
-                if let AgentMessage::CertificateRequest { csr } = &message {
-                    message = AgentMessage::CertificateRequest { csr: csr.clone() };
-                }
-                if heard.send(message).await.is_err() {
+                if heard.send(AgentMessage::try_from(message)?).await.is_err() {
                     break;
                 }
             }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::leavings::{WAYS, sandbox};
-use super::world::{Machine, job};
+use super::world::{Machine, is_root, job};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
@@ -91,6 +91,7 @@ async fn a_disk_is_never_filled_to_the_brim() -> Outcome {
     let small =
         rustix::mount::mount("small", &place, "tmpfs", rustix::mount::MountFlags::empty(), Some(options));
     if let Err(error) = small {
+        assert!(!is_root(), "root can make no small disk here: {error}");
         println!("no small disk can be made here ({error}): nothing tried");
         return Ok(());
     }

@@ -125,12 +125,16 @@ pub(crate) fn job(number: u64, uses: &str, sandbox: Value, with: Value, artifact
     }
 }
 
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// Root that nothing holds back: what a probe cannot do then, it can never do.
 pub(crate) fn is_powerful() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let powers = field("CapEff:").and_then(|bits| u64::from_str_radix(bits, 16).ok()).unwrap_or(0);
-    rustix::process::geteuid().is_root() && powers.count_ones() >= 38 && field("Seccomp:") == Some("0")
+    is_root() && powers.count_ones() >= 38 && field("Seccomp:") == Some("0")
 }
 
 /// What there is to be got at.
@@ -190,7 +194,7 @@ impl World {
             "shm": shared.file_name().and_then(|name| name.to_str()), "disk": disk(), "scratch": 4096,
             "port": listener.local_addr()?.port(), "address": own_address(),
         });
-        let is_root = rustix::process::geteuid().is_root();
+        let is_root = is_root();
         guarded.retain(|path| !path.ends_with("spare"));
         Ok(Self { about, is_root, neighbour, shared, guarded, sibling, canceller, _listener: listener })
     }

@@ -118,6 +118,11 @@ const EMPTY: &[&str] = &[
     "wrong",
 ];
 
+/// Words that ask how two things differ.
+const COMPARING: [&str; 7] = ["compare", "versus", "vs", "difference", "differs", "differ", "between"];
+/// Words that stand between the two, those first that stand for nothing else.
+const BETWEEN: [&str; 6] = ["versus", "vs", "with", "and", "from", "to"];
+
 /// What `text` asks for, at this moment.
 pub fn read(text: &str, now: Timestamp) -> Intent {
     let text: String = text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect();
@@ -133,12 +138,7 @@ pub fn read(text: &str, now: Timestamp) -> Intent {
         return Intent::Draft(after_first_word(&text));
     }
     if has(&["compare", "versus", "vs", "difference", "differs", "differ"]) {
-        let mut named = ids.into_iter().map(About::Id);
-        return match (named.next(), named.next()) {
-            (Some(first), Some(second)) => Intent::Compare(first, second),
-            (Some(first), None) => Intent::Compare(first, About::This),
-            _ => Intent::Unknown,
-        };
+        return compared(ids, &words);
     }
     let about = || about(&ids, &words);
     if has(&["rank", "ranked"]) {
@@ -194,6 +194,31 @@ fn after_first_word(text: &str) -> String {
         .find_map(|lead| rest.strip_prefix(lead))
         .unwrap_or(rest);
     rest.chars().take(500).collect()
+}
+
+/// Which two are meant: two ids, or what stands on both sides of a word between them; else one, and what is looked at.
+fn compared(ids: Vec<String>, words: &[&str]) -> Intent {
+    let mut named_ids = ids.into_iter().map(About::Id);
+    if let (Some(first), Some(second)) = (named_ids.next(), named_ids.next()) {
+        return Intent::Compare(first, second);
+    }
+    for between in BETWEEN {
+        for (place, _) in words.iter().enumerate().filter(|(_, word)| **word == between) {
+            match (side(&words[..place]), side(&words[place + 1..])) {
+                (About::This, _) | (_, About::This) => {}
+                (first, second) => return Intent::Compare(first, second),
+            }
+        }
+    }
+    match side(words) {
+        About::This => Intent::Unknown,
+        one => Intent::Compare(one, About::This),
+    }
+}
+
+fn side(words: &[&str]) -> About {
+    let words: Vec<&str> = words.iter().copied().filter(|word| !COMPARING.contains(word)).collect();
+    about(&ids(&words.join(" ")), &words)
 }
 
 fn about(ids: &[String], words: &[&str]) -> About {

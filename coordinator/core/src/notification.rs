@@ -85,7 +85,7 @@ impl Kind {
             // Where a person switched it off, that person knows.
             "capability.disabled" if !actor.starts_with("prn_") => Self::Suspension,
             "agent.lost" => Self::AgentLost,
-            "alert.raised" => Self::Alert,
+            "alert.raised" | "agent.cloned" | "agent.words_differ" => Self::Alert,
             "halt.pulled" => Self::Halt,
             _ => return None,
         })

@@ -1,5 +1,5 @@
-//! What predictions rest on, in memory: outcomes by capability and by shape. Filled from the store at start and moved
-//! along with every settlement.
+//! What predictions rest on, in memory: outcomes by capability and by shape. Filled from the store at start, moved along
+//! with every settlement here, and, where several coordinators share a store, filled again with what the others settled.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -9,22 +9,61 @@ use nexusmon_core::beliefs::Beta;
 use nexusmon_core::prediction::{History, Prediction};
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::digest::Digest;
+use nexusmon_store::{ShapeRecord as ShapeRow, TrustCount};
 
 /// Shapes remembered; beyond it the least used are forgotten all at once (they are in the store still).
 const KEPT_SHAPES: usize = 50_000;
 
 /// Runs of one shape.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ShapeRecord {
-    pub outcomes: Beta,
+struct ShapeRecord {
+    outcomes: Beta,
     /// Of all runs, in milliseconds.
-    pub duration_sum: u64,
+    duration_sum: u64,
+}
+
+/// Attempts that succeeded and whose duration is known.
+#[derive(Debug, Clone, Copy, Default)]
+struct Timed {
+    attempts: u64,
+    /// In milliseconds.
+    duration_sum: u64,
+}
+
+impl Timed {
+    const fn add(&mut self, attempts: u64, milliseconds: u64) {
+        self.attempts = self.attempts.saturating_add(attempts);
+        self.duration_sum = self.duration_sum.saturating_add(milliseconds);
+    }
+
+    fn mean(self) -> Option<Duration> {
+        self.duration_sum.checked_div(self.attempts).map(Duration::from_millis)
+    }
 }
 
 #[derive(Debug, Default)]
 struct Known {
     capabilities: Arc<BTreeMap<Capability, History>>,
+    timed: BTreeMap<Capability, Timed>,
     shapes: HashMap<Digest, ShapeRecord>,
+}
+
+impl Known {
+    fn shape(&mut self, shape: Digest) -> &mut ShapeRecord {
+        if self.shapes.len() >= KEPT_SHAPES && !self.shapes.contains_key(&shape) {
+            self.shapes.clear();
+        }
+        self.shapes.entry(shape).or_default()
+    }
+}
+
+/// A count of rows, which is never negative.
+fn whole(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The memory.
@@ -49,14 +88,28 @@ impl Histories {
         })
     }
 
-    pub fn load(
-        &self,
-        capabilities: impl IntoIterator<Item = (Capability, History)>,
-        shapes: impl IntoIterator<Item = (Digest, ShapeRecord)>,
-    ) {
+    /// As the store has it: all counts there are, and of shapes those that are to be known beside what is known.
+    pub fn learn(&self, counts: &[TrustCount], shapes: &[ShapeRow]) {
+        let mut capabilities = BTreeMap::<Capability, History>::new();
+        let mut timed = BTreeMap::<Capability, Timed>::new();
+        for row in counts {
+            let record = timed.entry(row.capability.clone()).or_default();
+            record.add(whole(row.timed), whole(row.duration_ms_sum));
+            let history = capabilities.entry(row.capability.clone()).or_default();
+            history.outcomes = Beta {
+                successes: history.outcomes.successes.saturating_add(whole(row.successes)),
+                failures: history.outcomes.failures.saturating_add(whole(row.failures)),
+            };
+            history.mean_duration = record.mean();
+        }
         let mut known = self.0.lock().expect("no holder panics");
-        known.capabilities = Arc::new(capabilities.into_iter().collect());
-        known.shapes = shapes.into_iter().collect();
+        known.capabilities = Arc::new(capabilities);
+        known.timed = timed;
+        for row in shapes {
+            let outcomes =
+                Beta { successes: whole(row.successes), failures: whole(row.runs - row.successes) };
+            *known.shape(row.shape) = ShapeRecord { outcomes, duration_sum: whole(row.duration_ms_sum) };
+        }
     }
 
     /// Adds outcomes of attempts: `(capability, succeeded, duration)`.
@@ -65,16 +118,15 @@ impl Histories {
             return;
         }
         let mut known = self.0.lock().expect("no holder panics");
-        let capabilities = Arc::make_mut(&mut known.capabilities);
+        let Known { capabilities, timed, .. } = &mut *known;
+        let capabilities = Arc::make_mut(capabilities);
         for (capability, succeeded, duration) in outcomes {
             let history = capabilities.entry(capability.clone()).or_default();
             history.outcomes = history.outcomes.observe(*succeeded);
             if let (true, Some(duration)) = (succeeded, duration) {
-                // A mean that follows: recent runs say more about the next than old ones.
-                history.mean_duration = Some(match history.mean_duration {
-                    Some(mean) => mean.mul_f64(0.9) + duration.mul_f64(0.1),
-                    None => *duration,
-                });
+                let record = timed.entry(capability.clone()).or_default();
+                record.add(1, millis(*duration));
+                history.mean_duration = record.mean();
             }
         }
     }
@@ -82,12 +134,8 @@ impl Histories {
     /// Adds a finished run of a shape.
     pub fn observe_shape(&self, shape: Digest, succeeded: bool, duration: Duration) {
         let mut known = self.0.lock().expect("no holder panics");
-        if known.shapes.len() >= KEPT_SHAPES {
-            known.shapes.clear();
-        }
-        let record = known.shapes.entry(shape).or_default();
+        let record = known.shape(shape);
         record.outcomes = record.outcomes.observe(succeeded);
-        record.duration_sum =
-            record.duration_sum.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        record.duration_sum = record.duration_sum.saturating_add(millis(duration));
     }
 }

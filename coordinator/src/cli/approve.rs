@@ -2,6 +2,8 @@
 //!
 //! A coordinator in the wrong hands could show one plan and have another signed; so nothing it says about digests counts.
 
+mod shown;
+
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{MissionId, OrganismId};
 use nexusmon_shared::plan::{Plan, PlanHeader, TaskSpec};
@@ -14,7 +16,7 @@ use nexusmon_shared::trust::key::Proof;
 use nexusmon_shared::trust::merkle::leaf_hash;
 use nexusmon_shared::trust::plan_digest;
 use nexusmon_shared::trust::signable::Signable as _;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::client::{Client, CommandError, escape};
 use super::key::{Place, randomness};
@@ -108,8 +110,8 @@ fn shown_document(approval: &Value, document: &Value) -> Result<Shown, CommandEr
         }
         (proposal.digest(), None)
     };
-    eprintln!("subject  {}", render::text(&approval["subject_kind"]));
-    print_value(document, 1);
+    let kind = render::text(&approval["subject_kind"]);
+    eprint!("{}", shown::document(&format!("subject  {kind}"), document));
     let said = approval["digest"].as_str().unwrap_or_default();
     if digest.to_string() != said {
         let text = format!(
@@ -134,30 +136,9 @@ fn show_shape(approval: &Value, standing: &StandingApproval) -> Result<(), Comma
         return Err(CommandError::Failed(text.to_owned()));
     }
     for leaf in &leaves {
-        print_task(leaf, &leaf.with);
+        eprint!("{}", shown::task(leaf));
     }
     Ok(())
-}
-
-fn print_value(value: &Value, depth: usize) {
-    let indent = "  ".repeat(depth);
-    for (name, value) in value.as_object().into_iter().flatten() {
-        let name = render::plain(name);
-        match value {
-            Value::Object(_) => {
-                eprintln!("{indent}{name}:");
-                print_value(value, depth + 1);
-            }
-            Value::String(text) if text.contains('\n') => {
-                eprintln!("{indent}{name}:");
-                for line in text.lines() {
-                    eprintln!("{indent}  | {}", render::plain(line));
-                }
-            }
-            Value::String(text) => eprintln!("{indent}{name}: {}", render::plain(text)),
-            other => eprintln!("{indent}{name}: {}", render::plain(&other.to_string())),
-        }
-    }
 }
 
 async fn pending(client: &Client, wanted: &Wanted<'_>) -> Result<Value, CommandError> {
@@ -181,7 +162,8 @@ fn read<T: serde::de::DeserializeOwned>(value: &Value, what: &str) -> Result<T, 
         .map_err(|error| CommandError::Failed(format!("the coordinator's `{what}` cannot be read: {error}")))
 }
 
-/// Prints what is to be approved and gives its digest, computed here.
+/// Prints what is to be approved, on standard error so that standard output stays a program's, and gives its digest,
+/// computed here.
 async fn shown(client: &Client, mission: &str, approval: &Value) -> Result<Digest, CommandError> {
     let answer = client.get(&format!("/v1/engine/missions/{}/plan", escape(mission))).await?;
     let plan = Plan {
@@ -195,7 +177,10 @@ async fn shown(client: &Client, mission: &str, approval: &Value) -> Result<Diges
     let digest = if approval["subject_kind"] == "task_instance" {
         instance(&plan, sealed.digest, &approval["instance"])?
     } else {
-        print_plan(&plan);
+        eprint!("{}", shown::header(&plan.header));
+        for spec in &plan.tasks {
+            eprint!("{}", shown::task(spec));
+        }
         sealed.digest
     };
     let said = approval["digest"].as_str().unwrap_or_default();
@@ -213,61 +198,20 @@ fn instance(plan: &Plan, digest: Digest, values: &Value) -> Result<Digest, Comma
     let leaf_index: u32 = read(&values["leaf_index"], "leaf_index")?;
     let spec = plan.tasks.get(leaf_index as usize);
     let spec = spec.ok_or_else(|| CommandError::Failed("the plan has no such task".to_owned()))?;
-    let parameters: serde_json::Map<String, Value> = read(&values["parameters"], "parameters")?;
+    let item_index: Option<u32> = read(&values["item_index"], "item_index")?;
+    let parameters: Map<String, Value> = read(&values["parameters"], "parameters")?;
     let inputs: Vec<Digest> = read(&values["inputs"], "inputs")?;
     let leaf = canonical::to_bytes(spec).map_err(|error| CommandError::Failed(error.to_string()))?;
     let instance = Instance {
         plan_digest: digest,
         leaf_index,
         leaf: leaf_hash(&leaf),
-        item_index: read(&values["item_index"], "item_index")?,
+        item_index,
         parameters: &parameters,
         inputs: &inputs,
     };
-    eprintln!("goal     {}", render::text(&plan.header.goal.clone().into()));
-    print_task(spec, &parameters);
-    for input in &inputs {
-        eprintln!("  input    {input}");
-    }
+    eprint!("{}{}", shown::header(&plan.header), shown::task(spec));
+    let found = json!({"item_index": item_index, "parameters": parameters, "inputs": inputs});
+    eprint!("{}", shown::document("values of run time", &found));
     instance.subject().map_err(|error| CommandError::Failed(error.to_string()))
-}
-
-/// On standard error, so that standard output stays a program's.
-fn print_plan(plan: &Plan) {
-    eprintln!("goal     {}", render::text(&plan.header.goal.clone().into()));
-    let author = serde_json::to_value(&plan.header.author).unwrap_or_default();
-    eprintln!("author   {} {}", render::text(&author["kind"]), render::text(&author["id"]));
-    for spec in &plan.tasks {
-        print_task(spec, &spec.with);
-    }
-}
-
-fn print_task(spec: &TaskSpec, parameters: &serde_json::Map<String, Value>) {
-    let profile = spec.sandbox.profile.as_str();
-    eprintln!("task     {}  {}  sandbox {profile}", render::text(&spec.id.to_string().into()), spec.uses);
-    if let Some(list) = &spec.for_each {
-        eprintln!("  for each of {} (at most {})", render::text(&list.list.clone().into()), list.max);
-    }
-    let machines: Vec<String> = spec.on.agents.iter().map(ToString::to_string).collect();
-    match machines.as_slice() {
-        [] => {}
-        few if few.len() <= 10 => eprintln!("  on       {}", few.join(" ")),
-        many => eprintln!("  on       {} machines", many.len()),
-    }
-    for path in &spec.sandbox.paths {
-        let how = if path.write { "writes" } else { "reads" };
-        eprintln!("  {how}   {}", render::text(&path.path.clone().into()));
-    }
-    for (name, value) in parameters {
-        match value {
-            // Line by line: what cannot be seen cannot be approved.
-            Value::String(text) => {
-                eprintln!("  {name}:");
-                for line in text.lines() {
-                    eprintln!("    | {}", render::text(&line.to_owned().into()));
-                }
-            }
-            other => eprintln!("  {name}: {}", render::text(&other.to_string().into())),
-        }
-    }
 }

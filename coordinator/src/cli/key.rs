@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use nexusmon_shared::trust::ed25519::PublicKey;
-use nexusmon_shared::trust::key::PersonKey;
+use nexusmon_shared::trust::key::{KeyId, PersonKey};
 use nexusmon_shared::trust::owner_key::{Cost, MIN_PASSPHRASE, OwnerKey};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -55,7 +55,7 @@ async fn make(client: &Client, place: &Place) -> Result<(), CommandError> {
     let first = roster::first(client).await?;
     if let (true, Some(first)) = (path.exists(), &first) {
         // An earlier try came this far.
-        return roster::begin(client, first, &place.open()?, &mut randomness()).await;
+        return roster::begin(client, first, place, &place.open()?, &mut randomness()).await;
     }
     if path.exists() {
         let text = format!("{} exists already; `nexusmon key show` says whose it is", path.display());
@@ -68,7 +68,7 @@ async fn make(client: &Client, place: &Place) -> Result<(), CommandError> {
     write(&path, &text)?;
     say(client, &key.person_key(), PublicKey::of(key.signing_key()), &path);
     match first {
-        Some(first) => roster::begin(client, &first, &key, &mut rng).await,
+        Some(first) => roster::begin(client, &first, place, &key, &mut rng).await,
         None if client.json => Ok(()),
         None => {
             println!("\nThere is a roster already: hand the line above to the owner, who runs");
@@ -96,6 +96,12 @@ impl Place {
         self.key_file.clone().or_else(|| Some(login::folder()?.join("owner.key"))).ok_or_else(|| {
             CommandError::Usage("neither XDG_CONFIG_HOME nor HOME is set: name --key-file".to_owned())
         })
+    }
+
+    /// The id of the key, without opening it.
+    pub(super) fn id(&self) -> Result<KeyId, CommandError> {
+        let public_key = public_half(&self.path()?)?;
+        Ok(PersonKey::Cli { public_key }.id())
     }
 
     /// Opens the key, asking for its passphrase.

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::AgentId;
+use nexusmon_shared::lifecycle;
 use nexusmon_shared::trust::dsse::{Envelope, MAX_ENVELOPE_BYTES};
 use nexusmon_shared::trust::ed25519::PublicKey;
+use nexusmon_shared::trust::key::KeyId;
 use nexusmon_shared::trust::provenance::Provenance;
-use nexusmon_shared::trust::roster::{MAX_ROSTER_BYTES, SignedRoster};
+use nexusmon_shared::trust::roster::{MAX_ROSTER_BYTES, Roster};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
@@ -27,8 +29,11 @@ pub struct VerifyArgs {
     #[arg(long, conflicts_with = "roster")]
     key: Option<PublicKey>,
     /// A signed roster, as `nexusmon roster show --json` gives it: takes the agent's key from there
-    #[arg(long)]
+    #[arg(long, requires = "owner_key")]
     roster: Option<PathBuf>,
+    /// The owner key that has to have signed the roster, as `nexusmon key show` prints it on its own machine
+    #[arg(long, value_name = "DIGITS", requires = "roster")]
+    owner_key: Option<KeyId>,
 }
 
 fn read(path: &Path, most: usize) -> Result<Vec<u8>, CommandError> {
@@ -55,8 +60,25 @@ fn lies(why: impl std::fmt::Display) -> CommandError {
     CommandError::DoesNotHold(format!("the provenance does not hold: {why}"))
 }
 
+/// The roster of a file, if the owner's key signed it.
+fn owners(path: &Path, owner_key: KeyId) -> Result<Roster, CommandError> {
+    let bytes = read(path, MAX_ROSTER_BYTES)?;
+    let unreadable =
+        |error| CommandError::Usage(format!("{} is not a signed roster: {error}", path.display()));
+    let answer: Value = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    let signed = super::roster::signed(&answer).map_err(unreadable)?;
+    match signed.verify_first(signed.roster.organism, owner_key) {
+        Ok(roster) => Ok(roster.clone()),
+        Err(error) => Err(CommandError::DoesNotHold(format!(
+            "the roster in {} does not hold against the owner key {owner_key}: {}",
+            path.display(),
+            lifecycle::chain(&error)
+        ))),
+    }
+}
+
 pub(super) fn verify(arguments: &VerifyArgs, json: bool) -> Result<(), CommandError> {
-    let VerifyArgs { file, provenance, key, roster } = arguments;
+    let VerifyArgs { file, provenance, key, roster, owner_key } = arguments;
     let found = digest(file)?;
     let bytes = read(provenance, MAX_ENVELOPE_BYTES)?;
     let answer: Option<Value> = serde_json::from_slice(&bytes).ok();
@@ -66,28 +88,22 @@ pub(super) fn verify(arguments: &VerifyArgs, json: bool) -> Result<(), CommandEr
         None => Envelope::read(&bytes),
     };
     let envelope = envelope.map_err(lies)?;
-    let signed = match roster {
-        Some(path) => {
-            let text = read(path, MAX_ROSTER_BYTES)?;
-            let wrapped: Option<Value> = serde_json::from_slice(&text).ok();
-            let inner = wrapped.as_ref().and_then(|answer| answer.get("signed"));
-            let signed = inner.map_or_else(
-                || SignedRoster::read(&text),
-                |one| SignedRoster::read(one.to_string().as_bytes()),
-            );
-            Some(signed.map_err(|error| CommandError::Usage(format!("{}: {error}", path.display())))?)
-        }
-        None => None,
+    let roster = match (roster, owner_key) {
+        (Some(path), Some(owner_key)) => Some(owners(path, *owner_key)?),
+        _ => None,
     };
     let told = answer.as_ref().and_then(|answer| answer["identity_key"].as_str()?.parse::<PublicKey>().ok());
-    let known = |agent: AgentId| match (&signed, key) {
-        (Some(signed), _) => signed.roster.agents.get(&agent).copied(),
+    let known = |agent: AgentId| match (&roster, key) {
+        (Some(roster), _) => roster.agents.get(&agent).copied(),
         (None, Some(key)) => Some(*key),
         (None, None) => told,
     };
     let said = Provenance::open(&envelope, known).map_err(lies)?;
+    if roster.as_ref().is_some_and(|roster| roster.organism != said.organism) {
+        return Err(lies("it is of another organism than the roster"));
+    }
     let artifact = said.produced(&found).map_err(lies)?;
-    let by = match (&signed, key) {
+    let by = match (&roster, key) {
         (Some(_), _) => "the roster",
         (None, Some(_)) => "--key",
         (None, None) => "the coordinator's word",

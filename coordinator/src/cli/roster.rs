@@ -1,5 +1,8 @@
 //! `nexusmon roster`: who may approve. Each change is a new roster that the owner's key signs on this machine.
 
+mod changes;
+mod served;
+
 use clap::{Args, Subcommand};
 use nexusmon_shared::id::{AgentId, OrganismId, PrincipalId};
 use nexusmon_shared::trust::ed25519::PublicKey;
@@ -15,6 +18,8 @@ use super::client::{Client, CommandError};
 use super::key::{Place, failed, randomness};
 use super::render;
 
+pub(super) use served::{Signing, signed};
+
 const PATH: &str = "/v1/governance/roster";
 
 #[derive(Debug, Subcommand)]
@@ -28,7 +33,7 @@ pub enum RosterCommand {
         /// `prn_…`
         principal: PrincipalId,
         #[command(flatten)]
-        place: Place,
+        signing: Signing,
     },
     /// How many persons have to approve
     Need {
@@ -38,10 +43,12 @@ pub enum RosterCommand {
         #[arg(long)]
         s: u8,
         #[command(flatten)]
-        place: Place,
+        signing: Signing,
     },
     /// Begin again with the recovery words and a new key; in force a day after every machine has alerted
-    Recover(Place),
+    ///
+    /// Name the lost key with --owner-key, as `nexusmon-agent roster show` does on a machine of yours.
+    Recover(Signing),
 }
 
 #[derive(Debug, Args)]
@@ -60,7 +67,7 @@ pub struct AddArgs {
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
-    place: Place,
+    signing: Signing,
 }
 
 /// What the first roster is made of.
@@ -99,6 +106,7 @@ fn parse<T: std::str::FromStr>(value: &Value, what: &str) -> Result<T, CommandEr
 pub(super) async fn begin(
     client: &Client,
     first: &First,
+    place: &Place,
     key: &OwnerKey,
     rng: &mut StdRng,
 ) -> Result<(), CommandError> {
@@ -117,7 +125,9 @@ pub(super) async fn begin(
     };
     // Before the roster is sent: should its answer get lost, the words must not.
     words(client, &recovery);
-    send(client, &SignedRoster::new(roster).signed_by(key.signing_key())).await?;
+    let signed = SignedRoster::new(roster).signed_by(key.signing_key());
+    send(client, &signed).await?;
+    served::keep(place, &signed.roster)?;
     if !client.json {
         println!("\nRoster 1 is signed: you approve A and S work with `nexusmon mission approve`.");
         println!("Machines that join from now on pin your key. On each one that joined before:");
@@ -144,17 +154,11 @@ async fn send(client: &Client, signed: &SignedRoster) -> Result<Value, CommandEr
     client.post(PATH, &body).await
 }
 
-async fn current(client: &Client) -> Result<Roster, CommandError> {
-    let answer = client.get(PATH).await?;
-    let roster = serde_json::from_value(answer["roster"].clone());
-    roster.map_err(|error| CommandError::Failed(format!("the coordinator's roster cannot be read: {error}")))
-}
-
 pub(super) async fn run(client: &Client, command: RosterCommand) -> Result<(), CommandError> {
     match command {
         RosterCommand::Show => show(client).await,
         RosterCommand::Add(arguments) => {
-            let AddArgs { principal, public_key, passkey, role, name, place } = arguments;
+            let AddArgs { principal, public_key, passkey, role, name, signing } = arguments;
             let added = match (public_key, passkey) {
                 (Some(public_key), _) => PersonKey::Cli { public_key },
                 (None, Some(id)) => registered(client, principal, id).await?,
@@ -165,7 +169,7 @@ pub(super) async fn run(client: &Client, command: RosterCommand) -> Result<(), C
                 "viewer" => Role::Viewer,
                 _ => Role::Approver,
             };
-            change(client, &place, |roster| {
+            change(client, &signing, |roster| {
                 let person = roster.persons.entry(principal).or_insert_with(|| Person {
                     name: principal.to_string(),
                     role,
@@ -178,13 +182,13 @@ pub(super) async fn run(client: &Client, command: RosterCommand) -> Result<(), C
             })
             .await
         }
-        RosterCommand::Remove { principal, place } => {
-            change(client, &place, |roster| drop(roster.persons.remove(&principal))).await
+        RosterCommand::Remove { principal, signing } => {
+            change(client, &signing, |roster| drop(roster.persons.remove(&principal))).await
         }
-        RosterCommand::Need { a, s, place } => {
-            change(client, &place, |roster| roster.need = Need { a, s }).await
+        RosterCommand::Need { a, s, signing } => {
+            change(client, &signing, |roster| roster.need = Need { a, s }).await
         }
-        RosterCommand::Recover(place) => recover(client, &place).await,
+        RosterCommand::Recover(signing) => recover(client, &signing).await,
     }
 }
 
@@ -203,20 +207,34 @@ async fn registered(client: &Client, person: PrincipalId, id: KeyId) -> Result<P
 }
 
 /// The successor of the roster there is, signed.
-async fn change(client: &Client, place: &Place, edit: impl FnOnce(&mut Roster)) -> Result<(), CommandError> {
-    let before = current(client).await?;
+async fn change(
+    client: &Client,
+    signing: &Signing,
+    edit: impl FnOnce(&mut Roster),
+) -> Result<(), CommandError> {
+    let before = served::get(client, signing).await?;
+    follow(client, signing, &before, edit).await
+}
+
+async fn follow(
+    client: &Client,
+    signing: &Signing,
+    before: &Roster,
+    edit: impl FnOnce(&mut Roster),
+) -> Result<(), CommandError> {
     let mut next = Roster { number: before.number + 1, predecessor: Some(before.digest()), ..before.clone() };
     edit(&mut next);
     next.validate().map_err(failed)?;
     if !client.json {
-        print_persons(&next);
+        print_roster(&next);
+        changes::print(before, &next);
     }
-    let key = place.open()?;
+    let key = signing.place.open()?;
     let signed = SignedRoster::new(next).signed_by(key.signing_key());
     // What every agent will ask is asked here first.
-    signed.verify_successor(&before).map_err(failed)?;
+    signed.verify_successor(before).map_err(failed)?;
     said(client, &send(client, &signed).await?);
-    Ok(())
+    served::keep(&signing.place, &signed.roster)
 }
 
 /// What the coordinator says the roster is; `None` where there is none.
@@ -228,30 +246,37 @@ pub(super) async fn known(client: &Client) -> Result<Option<Value>, CommandError
     }
 }
 
-/// Signs an agent's identity key into the next roster.
+/// Signs an agent's identity key into the next roster; false where the key here is not the owner's.
 pub(super) async fn admit(
     client: &Client,
-    place: &Place,
+    signing: &Signing,
     agent: AgentId,
     identity: PublicKey,
-) -> Result<(), CommandError> {
-    if current(client).await?.agents.get(&agent) == Some(&identity) {
-        return Ok(());
+) -> Result<bool, CommandError> {
+    let before = served::get(client, signing).await?;
+    if before.agents.get(&agent) == Some(&identity) {
+        return Ok(true);
     }
-    change(client, place, |roster| {
+    let own = signing.place.id()?;
+    let is_owners = before.owner().is_some_and(|(_, owner)| owner.keys.iter().any(|key| key.id() == own));
+    if !is_owners {
+        return Ok(false);
+    }
+    follow(client, signing, &before, |roster| {
         roster.agents.insert(agent, identity);
     })
-    .await
+    .await?;
+    Ok(true)
 }
 
-async fn recover(client: &Client, place: &Place) -> Result<(), CommandError> {
-    let before = current(client).await?;
+async fn recover(client: &Client, signing: &Signing) -> Result<(), CommandError> {
+    let before = served::get(client, signing).await?;
     eprintln!("The 24 recovery words, then Enter:");
     let text = super::login::hidden_line()?;
     let recovery = RecoveryKey::from_words(&text).map_err(failed)?;
     let (owner, _) =
         before.owner().ok_or_else(|| CommandError::Failed("the roster names no owner".to_owned()))?;
-    let key = place.open()?;
+    let key = signing.place.open()?;
     let mut rng = randomness();
     let next_recovery = RecoveryKey::generate(&mut rng);
     let mut next = Roster {
@@ -262,6 +287,10 @@ async fn recover(client: &Client, place: &Place) -> Result<(), CommandError> {
     };
     if let Some(person) = next.persons.get_mut(&owner) {
         person.keys = [key.person_key()].into();
+    }
+    if !client.json {
+        print_roster(&next);
+        changes::print(&before, &next);
     }
     let signed = SignedRoster::new(next).signed_by(key.signing_key()).recovered_by(&recovery.signing_key());
     signed.verify_successor(&before).map_err(failed)?;
@@ -292,9 +321,8 @@ async fn show(client: &Client) -> Result<(), CommandError> {
     }
     println!("roster     {}", answer["number"]);
     println!("owner key  {}", render::text(&answer["owner_key"]));
-    let roster = serde_json::from_value(answer["roster"].clone());
-    let roster: Roster = roster.map_err(|error| CommandError::Failed(error.to_string()))?;
-    print_persons(&roster);
+    let signed = signed(&answer).map_err(|error| CommandError::Failed(error.to_string()))?;
+    print_roster(&signed.roster);
     if let Some(number) = answer["pending"]["number"].as_u64() {
         println!(
             "ALERT      roster {number}, signed by the recovery words, decides from {}",
@@ -309,8 +337,13 @@ async fn show(client: &Client) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn print_persons(roster: &Roster) {
+fn print_roster(roster: &Roster) {
     println!("needed     A {}, S {} (where that many are eligible)", roster.need.a, roster.need.s);
+    match roster.recovery {
+        Some(key) => println!("recovery   {key}"),
+        None => println!("recovery   none"),
+    }
+    println!("agents     {}", roster.agents.len());
     let rows = roster.persons.iter().map(|(id, person)| {
         let short = |key: &PersonKey| {
             let kind = if matches!(key, PersonKey::Passkey(_)) { "passkey " } else { "" };

@@ -34,7 +34,7 @@ pub struct SetArgs {
     /// Keep a line's end at the end of the value
     #[arg(long)]
     keep_newline: bool,
-    /// Playbook it belongs to; may be repeated
+    /// Playbook it belongs to, in its newest version or as NAME@VERSION; may be repeated
     #[arg(long, value_name = "NAME")]
     playbook: Vec<String>,
     /// Agent it belongs to; may be repeated

@@ -280,8 +280,9 @@ impl Flow<'_> {
             AgentMessage::DrainRequested { reason } => {
                 Box::pin(agents::drain_requested(app, live, reason)).await.map_err(failed)?;
             }
-            AgentMessage::CertificateRequest { csr } => {
-                let issued = Box::pin(agents::certificate(app, live, &csr)).await.map_err(failed)?;
+            AgentMessage::CertificateRequest { csr, join_counter } => {
+                let issued = Box::pin(agents::certificate(app, live, &csr, join_counter));
+                let issued = issued.await.map_err(failed)?;
                 self.pump.send(live, CoordinatorMessage::Certificate(issued)).await?;
             }
             AgentMessage::HaltAck(ack) => {

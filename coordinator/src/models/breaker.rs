@@ -30,15 +30,18 @@ impl Breaker {
         }
     }
 
-    pub(super) fn leave(&self, now: Duration, well: bool) {
+    /// `None` says neither: the count stays as it is.
+    pub(super) fn leave(&self, now: Duration, well: Option<bool>) {
         let mut state = self.0.lock().expect("no holder panics");
-        if well {
-            *state = State::default();
-            return;
-        }
-        state.failures += 1;
-        if state.failures >= FAILURES {
-            state.until = Some(now + PAUSE);
+        match well {
+            Some(true) => *state = State::default(),
+            Some(false) => {
+                state.failures += 1;
+                if state.failures >= FAILURES {
+                    state.until = Some(now + PAUSE);
+                }
+            }
+            None => {}
         }
     }
 }
@@ -53,16 +56,28 @@ mod tests {
         let at = Duration::from_secs;
         for second in 0..2 {
             assert_eq!(breaker.enter(at(second)), Ok(()));
-            breaker.leave(at(second), false);
+            breaker.leave(at(second), Some(false));
         }
         assert_eq!(breaker.enter(at(2)), Ok(()), "two are not enough");
-        breaker.leave(at(2), false);
+        breaker.leave(at(2), Some(false));
         assert_eq!(breaker.enter(at(3)), Err(at(59)));
         assert_eq!(breaker.enter(at(62)), Ok(()));
         assert!(breaker.enter(at(62)).is_err(), "one finds out for all");
-        breaker.leave(at(63), true);
+        breaker.leave(at(63), Some(true));
         assert_eq!(breaker.enter(at(63)), Ok(()));
-        breaker.leave(at(63), false);
+        breaker.leave(at(63), Some(false));
         assert_eq!(breaker.enter(at(64)), Ok(()), "counted anew");
+    }
+
+    #[test]
+    fn what_says_neither_leaves_the_count_as_it_is() {
+        let breaker = Breaker::default();
+        let at = Duration::from_secs;
+        for second in 0..3 {
+            assert_eq!(breaker.enter(at(second)), Ok(()));
+            breaker.leave(at(second), None);
+            breaker.leave(at(second), Some(false));
+        }
+        assert_eq!(breaker.enter(at(3)), Err(at(59)));
     }
 }

@@ -254,8 +254,13 @@ pub async fn drain_requested(app: &App, live: &Live, reason: String) -> Result<(
 }
 
 /// Renewal over the live session.
-pub async fn certificate(app: &App, live: &Live, csr: &[u8]) -> Result<CertificateIssued> {
-    super::enrollment::over_session(app, live.agent(), csr).await
+pub async fn certificate(
+    app: &App,
+    live: &Live,
+    csr: &[u8],
+    join_counter: Option<u64>,
+) -> Result<CertificateIssued> {
+    super::enrollment::renewed(app, live.agent(), csr, join_counter).await
 }
 
 /// The stream ended. `farewell` is what was sent to the agent, if we ended it.

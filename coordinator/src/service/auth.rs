@@ -112,9 +112,8 @@ pub async fn login(app: &App, login: Login) -> Result<LoggedIn> {
     // Unknown names cost as much as known ones.
     // A token's digest is no password hash: it verifies nothing.
     let hash = live.as_ref().and_then(|row| row.secret_hash.clone());
-    let good = secret::verify(app, login.secret, hash).await?;
+    let good = secret::verify(app, (name, login.network), login.secret, hash).await?;
     let Some(row) = live.filter(|_| good) else {
-        app.auth.failed(name, login.network, app.clock.boot());
         return Err(Error::Unauthenticated {
             code: "wrong_credentials",
             detail: "name or key is wrong".to_owned(),

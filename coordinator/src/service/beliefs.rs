@@ -2,16 +2,18 @@
 //! what people and the system assert, with what it rests on.
 
 mod asserted;
+mod evidence;
 mod observed;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use nexusmon_core::schedule::ClassId;
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::id::AgentId;
 use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{CauseCount, TrustCount};
+use nexusmon_store::{CauseCount, TrustCount, Tx};
 
 use super::unit::Unit;
 use crate::error::Result;
@@ -19,9 +21,10 @@ use crate::error::Result;
 pub use nexusmon_store::BeliefState;
 
 pub use asserted::{
-    AssertedBelief, BeliefDetail, Evidence, NewBelief, Revision, RevisionView, assert, beliefs, get, revise,
+    AssertedBelief, BeliefDetail, NewBelief, Revision, RevisionView, assert, beliefs, get, revise,
 };
 pub(super) use asserted::{assert_unasked, contradict_unasked};
+pub use evidence::Evidence;
 pub use observed::{Cache, ObservedBelief, observed, refresh};
 
 /// A count of rows, which is never negative.
@@ -43,45 +46,56 @@ pub(super) fn date(day: i64) -> String {
     at.split('T').next().unwrap_or_default().to_owned()
 }
 
-/// Counts a batch of outcomes: `(class, agent, succeeded)`, and the causes of failures.
-pub(super) async fn record(
-    unit: &mut Unit<'_>,
-    outcomes: &[(Option<ClassId>, AgentId, bool)],
-    causes: &[(Cause, Capability)],
-) -> Result<()> {
-    let mut trust = BTreeMap::<(Capability, String, AgentId), (i64, i64)>::new();
-    for (class, agent, succeeded) in outcomes {
-        let Some(class) = class else { continue };
-        let (_, class) = super::classes::by_id(unit, *class).await?;
-        let version = class.plugin.clone().unwrap_or_else(|| "built-in".to_owned());
-        let counts = trust.entry((class.capability.clone(), version, *agent)).or_default();
-        counts.0 += i64::from(*succeeded);
-        counts.1 += i64::from(!*succeeded);
+/// What a plan counts under that nobody approved in time: it has no capability of its own.
+pub(super) fn whole_plan() -> Capability {
+    "core.approval".parse().expect("a constant name")
+}
+
+/// An attempt that came out one way or the other.
+pub(super) struct Attempted {
+    pub class: Option<ClassId>,
+    pub agent: AgentId,
+    pub succeeded: bool,
+    /// How long it took, where it succeeded and says so.
+    pub duration: Option<Duration>,
+}
+
+/// Counts a batch of outcomes.
+pub(super) async fn record(unit: &mut Unit<'_>, outcomes: &[Attempted]) -> Result<()> {
+    let mut trust = Vec::with_capacity(outcomes.len());
+    for one in outcomes {
+        let Some(class) = one.class else { continue };
+        let (_, class) = super::classes::by_id(unit, class).await?;
+        let took = one.duration.map(|duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
+        trust.push(TrustCount {
+            capability: class.capability.clone(),
+            plugin_version: class.plugin.clone().unwrap_or_else(|| "built-in".to_owned()),
+            agent: one.agent,
+            successes: i64::from(one.succeeded),
+            failures: i64::from(!one.succeeded),
+            timed: i64::from(took.is_some()),
+            duration_ms_sum: took.unwrap_or(0),
+        });
     }
-    let trust: Vec<_> = trust
-        .into_iter()
-        .map(|((capability, plugin_version, agent), (successes, failures))| TrustCount {
-            capability,
-            plugin_version,
-            agent,
-            successes,
-            failures,
-        })
-        .collect();
     if !trust.is_empty() {
         unit.tx.add_trust(&trust).await?;
     }
+    Ok(())
+}
+
+/// Counts failures by cause.
+pub(super) async fn count_causes(tx: &mut Tx, now: Timestamp, causes: &[(Cause, Capability)]) -> Result<()> {
     let mut counts = BTreeMap::<(&'static str, Capability), i64>::new();
     for (cause, capability) in causes {
         *counts.entry((cause.kind(), capability.clone())).or_default() += 1;
     }
-    let day = day(unit.now);
+    let day = day(now);
     let counts: Vec<_> = counts
         .into_iter()
         .map(|((cause, capability), count)| CauseCount { day, cause: cause.to_owned(), capability, count })
         .collect();
     if !counts.is_empty() {
-        unit.tx.add_causes(&counts).await?;
+        tx.add_causes(&counts).await?;
     }
     Ok(())
 }

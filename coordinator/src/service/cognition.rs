@@ -41,6 +41,7 @@ pub struct CalibrationBin {
 
 #[derive(Debug, Clone, Default)]
 pub struct Predictions {
+    /// Within the window, as `scored`.
     pub made: u64,
     pub scored: u64,
     /// Mean squared error of the probability; lower is better, 0.25 is a coin.
@@ -77,8 +78,9 @@ pub struct Attention {
     pub reviews_waiting: u64,
     pub uncertain_tasks: u64,
     pub needs_plan: u64,
-    /// Over decided approvals.
+    /// Of the newest hundred decided approvals.
     pub mean_seconds_to_decide: Option<f64>,
+    /// Of all time.
     pub decided: u64,
 }
 
@@ -111,13 +113,23 @@ pub struct CognitionStatus {
 
 /// Which records each part is computed from.
 const SOURCES: [(&str, &str); 7] = [
-    ("predictions", "one per plan, scored when its mission ended; of the window the newest 10000"),
+    (
+        "predictions",
+        "one per plan; made within the window, and scored within it when its mission ended under it, the newest 10000",
+    ),
     ("beliefs", "settled attempts by capability, plugin version and agent, of all time"),
-    ("errors", "causes of failed attempts, counted by day, within the window"),
+    (
+        "errors",
+        "causes of attempts that failed or were lost, of tasks the coordinator ended itself and of approvals that \
+         expired, counted by day, within the window",
+    ),
     ("decisions", "the newest scored predictions beside what happened"),
     ("memory", "missions, artifacts and indexed texts there are now; questions asked within the window"),
     ("planner", "goals each planner was asked about, with what it answered and cost, within the window"),
-    ("attention", "what waits now; the time to decide over all decided approvals"),
+    (
+        "attention",
+        "what waits now; how many approvals were decided of all time, the time to decide of the newest 100",
+    ),
 ];
 
 /// Every number from records, within the windows named above.
@@ -136,7 +148,7 @@ pub async fn status(app: &App) -> Result<CognitionStatus> {
         .map(|row| (row.status, count(row.count)))
         .collect();
     let totals = async {
-        let made = read.prediction_count().await?;
+        let made = read.predictions_made(now - WINDOW).await?;
         Ok::<_, Error>([made, read.document_count().await?, read.artifact_count().await?])
     };
     let [made, documents, artifacts] = app.totals.get(&*app.clock, totals).await?.map(count);

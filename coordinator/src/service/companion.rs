@@ -10,11 +10,13 @@ mod found;
 use std::pin::Pin;
 
 use futures::Stream;
-use nexusmon_core::companion::LONGEST;
+use nexusmon_core::companion::{Intent, LONGEST, read};
 use nexusmon_core::evolution::Trait;
+use nexusmon_core::policy::access;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::memory::{self, Asked, MemoryView};
 use super::{Caller, evolution};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -23,6 +25,8 @@ use eyes::Eyes;
 
 /// Parts of an answer that wait for the reader.
 const AHEAD: usize = 32;
+/// Memories told in an answer.
+const MOST_RECALLED: u32 = 5;
 
 /// What a sentence rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,14 +97,15 @@ pub async fn ask(
         let message = format!("must be 1 to {LONGEST} characters");
         return Err(Error::field("/text", "invalid_value", message));
     }
-    let mut read = app.store.read().await?;
-    if !evolution::may(app, &mut read, Trait::Companion, app.clock.now()).await? {
+    let mut connection = app.store.read().await?;
+    if !evolution::may(app, &mut connection, Trait::Companion, app.clock.now()).await? {
         let detail = "the companion is a trait of the system (COMPANION): it is earned at AWAKENING by verified missions, or \
                       granted by the owner, and it may be suspended or switched off; GET /v1/nexusmon/evolution says which";
         return Err(Error::conflict("trait_locked", detail).with("trait", "COMPANION"));
     }
-    drop(read);
-    let eyes = Eyes::of(app, caller);
+    drop(connection);
+    let recalled = recalled(app, caller, &question.text).await?;
+    let eyes = Eyes::of(app, caller, recalled);
     let (sender, parts) = mpsc::channel(AHEAD);
     let store = app.store.clone();
     app.lifecycle.spawn_quiet("companion.answer", async move {
@@ -113,4 +118,23 @@ pub async fn ask(
         Ok::<_, Error>(())
     });
     Ok(tokio_stream::wrappers::ReceiverStream::new(parts))
+}
+
+/// What memory has of what is looked for. Looking is counted and written down, so it is done before the answer, in which
+/// nothing can be.
+async fn recalled(app: &App, caller: &Caller, text: &str) -> Result<Vec<MemoryView>> {
+    let Intent::FindArtifact(words) = read(text, app.clock.now()) else { return Ok(Vec::new()) };
+    if !access::permits(caller.role.as_str(), "cognition.read") {
+        return Ok(Vec::new());
+    }
+    let mut connection = app.store.read().await?;
+    let mut found = memory::recall(app, &mut connection, &words, Asked::Answer, MOST_RECALLED).await?;
+    drop(connection);
+    // Artifacts are found by themselves.
+    found.retain(|one| one.mission.is_some() && one.kind != "artifact");
+    if !found.is_empty() {
+        let ids: Vec<_> = found.iter().map(|one| one.id).collect();
+        memory::used(app, Asked::Answer, &ids, None).await?;
+    }
+    Ok(found)
 }

@@ -11,7 +11,7 @@ use nexusmon_shared::message::{
     CertificateIssued, ChallengeRequest, ChallengeResponse, JoinRequest, JoinResponse, ProtocolRange,
     RenewRequest,
 };
-use nexusmon_shared::pki::Issued;
+use nexusmon_shared::pki::{Issued, spki_digest};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::trust::ed25519::PublicKey;
 use nexusmon_shared::trust::enrollment::{
@@ -96,7 +96,7 @@ pub async fn join(app: &App, request: JoinRequest, exporter: [u8; 32]) -> Result
     let agent = app.rng.with(|rng| AgentId::new(now, rng));
     let issued = issue(app, agent, &request.csr)?;
     let unit_app = app.clone();
-    let until = issued.not_after;
+    let (until, key) = (issued.not_after, key_of(&issued)?);
     let words = match invite.max_rank {
         rank if rank >= COMPARED_FROM => Some(words(app, &request).await?),
         _ => None,
@@ -106,7 +106,7 @@ pub async fn join(app: &App, request: JoinRequest, exporter: [u8; 32]) -> Result
         .store
         .write_with("enrollment.join", request, move |tx, (request, words)| {
             let app = unit_app.clone();
-            Box::pin(async move { enroll(&app, tx, request, words.clone(), agent, until).await })
+            Box::pin(async move { enroll(&app, tx, request, words.clone(), (agent, key), until).await })
         })
         .await?;
     after.run(app);
@@ -163,7 +163,13 @@ fn certificate(issued: Issued, join_counter: u64) -> CertificateIssued {
     CertificateIssued { chain, join_counter }
 }
 
-/// The setting that remembers the newest request of an agent, to tell a repeated one from a clone's.
+/// The key that was asked for: a request that is made again is signed again, and only its key stays the same.
+fn key_of(issued: &Issued) -> Result<Digest> {
+    let leaf = issued.chain.first().ok_or_else(|| Error::internal("a certificate without a leaf"))?;
+    spki_digest(leaf).map_err(Error::internal)
+}
+
+/// The setting that remembers the key of an agent's newest request, to tell a repeated one from a clone's.
 fn newest_request(agent: AgentId) -> String {
     format!("certificate_request {agent}")
 }
@@ -173,7 +179,7 @@ async fn enroll(
     tx: &mut Tx,
     request: &JoinRequest,
     words: Option<String>,
-    agent: AgentId,
+    (agent, key): (AgentId, Digest),
     until: nexusmon_shared::time::Timestamp,
 ) -> Result<(AgentRow, After)> {
     let mut unit = Unit::new(app, tx);
@@ -204,8 +210,7 @@ async fn enroll(
         confirmed_by: None,
     };
     unit.tx.insert_agent(&row).await?;
-    let csr = json!(Digest::of(&request.csr)).to_string();
-    unit.tx.put_setting(&newest_request(agent), &csr, now).await?;
+    unit.tx.put_setting(&newest_request(agent), &json!(key).to_string(), now).await?;
     let body = json!({"name": row.name, "invite": invite.id, "max_rank": row.max_rank, "labels": row.labels.0,
         "state": row.state.as_str(), "identity_key": row.identity_key, "certificate_until": until, "hostname": request.facts.hostname});
     unit.audit(SYSTEM, "agent.enrolled", ("agent", agent.to_string()), None, body);
@@ -242,22 +247,22 @@ pub async fn renew(app: &App, request: RenewRequest, exporter: [u8; 32]) -> Resu
     renewed(app, request.agent, &request.csr, Some(request.join_counter)).await
 }
 
-/// A new certificate over the live session.
-pub(super) async fn over_session(app: &App, agent: AgentId, csr: &[u8]) -> Result<CertificateIssued> {
-    renewed(app, agent, csr, None).await
-}
-
-/// Issues, unless the counter says that somebody else has renewed this identity.
-async fn renewed(app: &App, agent: AgentId, csr: &[u8], counter: Option<u64>) -> Result<CertificateIssued> {
+/// Issues, unless the counter says that somebody else has renewed this identity. Agents of before say none over a
+/// session.
+pub(super) async fn renewed(
+    app: &App,
+    agent: AgentId,
+    csr: &[u8],
+    counter: Option<u64>,
+) -> Result<CertificateIssued> {
     let issued = issue(app, agent, csr)?;
-    let until = issued.not_after;
-    let csr = Digest::of(csr);
+    let (until, key) = (issued.not_after, key_of(&issued)?);
     let unit_app = app.clone();
     let (answer, after) = app
         .store
         .write("enrollment.renew", move |tx| {
             let app = unit_app.clone();
-            Box::pin(async move { count(&app, tx, agent, csr, counter, until).await })
+            Box::pin(async move { count(&app, tx, agent, key, counter, until).await })
         })
         .await?;
     after.run(app);
@@ -283,16 +288,16 @@ async fn count(
     app: &App,
     tx: &mut Tx,
     agent: AgentId,
-    csr: Digest,
+    key: Digest,
     counter: Option<u64>,
     until: nexusmon_shared::time::Timestamp,
 ) -> Result<(Option<u64>, After)> {
     let mut unit = Unit::new(app, tx);
     let now = unit.now;
     let mut row = unit.tx.lock_agent(agent).await?.ok_or_else(|| Error::not_found("agent", agent))?;
-    let csr = json!(csr).to_string();
+    let key = json!(key).to_string();
     let known = unit.tx.setting(&newest_request(agent)).await?.map(|setting| setting.value);
-    let repeated = known.as_deref() == Some(csr.as_str());
+    let repeated = known.as_deref() == Some(key.as_str());
     let current = row.join_counter;
     let answer = match counter {
         // An answer was lost, and the same request comes again.
@@ -308,7 +313,7 @@ async fn count(
         row.certificate_until = Some(until);
         let body = json!({"join_counter": counter, "certificate_until": until, "repeated": repeated});
         unit.audit(agent.to_string(), "agent.renewed", ("agent", agent.to_string()), None, body);
-        unit.tx.put_setting(&newest_request(agent), &csr, now).await?;
+        unit.tx.put_setting(&newest_request(agent), &key, now).await?;
     } else {
         row.state = AgentState::Quarantined;
         let body = json!({"alert": "a join counter that is behind: two machines use one identity",

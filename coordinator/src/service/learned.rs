@@ -13,7 +13,7 @@ use nexusmon_shared::id::{BeliefId, MissionId};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{Connection, Json, LearnedRow, LearnedState, Topic};
+use nexusmon_store::{Connection, Json, LearnedRow, LearnedState, PlaybookRow, Topic};
 use serde_json::{Value, json};
 
 use super::beliefs::{Evidence, NewBelief, assert_unasked};
@@ -105,9 +105,8 @@ pub async fn learn(app: &App) -> Result<usize> {
     let now = app.clock.now();
     let mut read = app.store.read().await?;
     let ripe = read.ripe_skeletons(i64::try_from(RUNS).unwrap_or(i64::MAX), AT_ONCE).await?;
-    let offered: Vec<_> =
-        read.learned(SHOWN).await?.into_iter().filter(|row| row.state == LearnedState::Offered).collect();
-    if ripe.is_empty() && offered.is_empty() {
+    let waits = read.learned(SHOWN).await?.iter().any(|row| row.state == LearnedState::Offered);
+    if ripe.is_empty() && !waits {
         return Ok(0);
     }
     let organism = evolution::organism(app, &mut read, now).await?;
@@ -125,11 +124,34 @@ pub async fn learn(app: &App) -> Result<usize> {
             }
         }
     }
+    // Before anything is decided about them; also what a crash left without its file.
+    let missing = read.learned_without_file(SHOWN).await?;
     drop(read);
+    for row in missing {
+        upload(app, row).await?;
+    }
     if organism.may(Trait::SelfEvolve) {
         promote_unasked(app).await?;
     }
     Ok(drafted)
+}
+
+/// Puts an offer into the vault.
+async fn upload(app: &App, row: LearnedRow) -> Result<()> {
+    let upload = vault::NewUpload {
+        name: file_of(&row.name),
+        media_type: "application/json".to_owned(),
+        mission: None,
+        digest: None,
+    };
+    let bytes = Bytes::from(row.body);
+    let body = futures::stream::once(async move { Ok(bytes) }).boxed();
+    vault::upload(app, &Caller::system(app), upload, body).await.map(drop)
+}
+
+/// As [`Connection::learned_without_file`] looks for it.
+fn file_of(name: &Name) -> String {
+    format!("learned/{name}.json")
 }
 
 /// What the newest verified missions of a kind have in common, as a playbook.
@@ -212,21 +234,13 @@ async fn nearest(app: &App, body: &Value) -> Result<Option<(String, f64)>> {
     Ok(likest.max_by(|left, right| left.1.total_cmp(&right.1)))
 }
 
-/// Offers it: in the list, with what is believed of it, and in the vault. False if somebody was quicker, or its name is
+/// Offers it: in the list, with what is believed of it; its file follows. False if somebody was quicker, or its name is
 /// taken.
 async fn offer(app: &App, row: LearnedRow) -> Result<bool> {
-    let file = format!("learned/{}.json", row.name);
-    let bytes = Bytes::from(row.body.clone());
-    let upload = vault::NewUpload {
-        name: file.clone(),
-        media_type: "application/json".to_owned(),
-        mission: None,
-        digest: None,
-    };
     let unit_app = app.clone();
     let (offered, after) = app
         .store
-        .write_with("learned.offer", (row, file), move |tx, (row, file)| {
+        .write_with("learned.offer", row, move |tx, row| {
             let app = unit_app.clone();
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
@@ -248,7 +262,7 @@ async fn offer(app: &App, row: LearnedRow) -> Result<bool> {
                 row.belief = assert_unasked(&mut unit, &belief).await?;
                 let offered = unit.tx.insert_learned(&row).await?;
                 if offered {
-                    let body = json!({"missions": row.missions.0, "rank": row.rank, "artifact": file,
+                    let body = json!({"missions": row.missions.0, "rank": row.rank, "artifact": file_of(&row.name),
                         "nearest": row.nearest, "stage": Stage::Forging.name()});
                     unit.audit(SYSTEM, "playbook.drafted", ("playbook", row.name.to_string()), None, body);
                     unit.tx.wake(Topic::Missions);
@@ -258,10 +272,6 @@ async fn offer(app: &App, row: LearnedRow) -> Result<bool> {
         })
         .await?;
     after.run(app);
-    if offered {
-        let body = futures::stream::once(async move { Ok(bytes) }).boxed();
-        vault::upload(app, &Caller::system(app), upload, body).await?;
-    }
     Ok(offered)
 }
 
@@ -279,15 +289,16 @@ pub async fn promote(
     comment: Option<String>,
 ) -> Result<PlaybookView> {
     reviews::check_comment(comment.as_deref())?;
-    carry_out(app, caller, name, comment, false).await
+    make(app, caller, name, comment, false).await?;
+    playbooks::get(app, name, None).await
 }
 
 async fn promote_unasked(app: &App) -> Result<()> {
     for row in app.store.read().await?.learned(SHOWN).await? {
         if row.state == LearnedState::Offered && row.rank <= CEILING {
-            match carry_out(app, &Caller::system(app), &row.name, None, true).await {
-                Ok(_) => {}
-                // Decided meanwhile, or of a name that is taken: for a person to look at.
+            match make(app, &Caller::system(app), &row.name, None, true).await {
+                Ok(()) => {}
+                // Decided meanwhile, the trait lost meanwhile, or of a name that is taken: for a person to look at.
                 Err(Error::Conflict { .. }) => {
                     tracing::info!(playbook = %row.name, "a learned playbook is left to people");
                 }
@@ -298,36 +309,19 @@ async fn promote_unasked(app: &App) -> Result<()> {
     Ok(())
 }
 
-async fn carry_out(
-    app: &App,
-    caller: &Caller,
-    name: &Name,
-    comment: Option<String>,
-    unasked: bool,
-) -> Result<PlaybookView> {
+async fn make(app: &App, caller: &Caller, name: &Name, comment: Option<String>, unasked: bool) -> Result<()> {
     let found = open_offer(app, name).await?;
-    let made = match playbooks::create(app, caller, found.body).await {
-        // Kept by somebody who did not get to say so: the same text is the same playbook.
-        Err(Error::Conflict { code: "exists", detail, .. }) => {
-            let known = playbooks::get(app, name, None).await?;
-            let ours = app.store.read().await?.learned_named(name).await?.map(|row| row.body);
-            if ours.as_deref() != Some(known.body.to_string().as_str()) {
-                return Err(Error::conflict("exists", detail));
-            }
-            known
-        }
-        made => made?,
-    };
-    let version = Some(made.version);
-    decide(app, caller, name, LearnedState::Promoted, comment, version, unasked).await?;
-    Ok(made)
+    let playbook = playbooks::read(app, caller, &found.body)?;
+    let actor = if unasked { Actor::system() } else { Actor::from(caller) };
+    decide(app, name, Decision { actor, comment, unasked, playbook: Some(playbook) }).await
 }
 
 /// Puts it aside for good: the same kind is not offered again.
 pub async fn decline(app: &App, caller: &Caller, name: &Name, comment: Option<String>) -> Result<()> {
     reviews::check_comment(comment.as_deref())?;
     open_offer(app, name).await?;
-    decide(app, caller, name, LearnedState::Declined, comment, None, false).await
+    let decision = Decision { actor: Actor::from(caller), comment, unasked: false, playbook: None };
+    decide(app, name, decision).await
 }
 
 async fn open_offer(app: &App, name: &Name) -> Result<LearnedView> {
@@ -339,46 +333,61 @@ async fn open_offer(app: &App, name: &Name) -> Result<LearnedView> {
     view(row)
 }
 
-async fn decide(
-    app: &App,
-    caller: &Caller,
-    name: &Name,
-    state: LearnedState,
+/// What becomes of an offer.
+#[derive(Clone)]
+struct Decision {
+    actor: Actor,
     comment: Option<String>,
-    version: Option<i64>,
+    /// By the system, of its own accord.
     unasked: bool,
-) -> Result<()> {
+    /// What it is made into; without one it is put aside.
+    playbook: Option<PlaybookRow>,
+}
+
+async fn decide(app: &App, name: &Name, decision: Decision) -> Result<()> {
     let unit_app = app.clone();
-    let actor = if unasked { Actor::system() } else { Actor::from(caller) };
-    let input = (name.clone(), actor, comment);
     let after = app
         .store
-        .write_with("learned.decide", input, move |tx, (name, actor, comment)| {
+        .write_with("learned.decide", (name.clone(), decision), move |tx, (name, decision)| {
             let app = unit_app.clone();
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
-                let row = unit.tx.learned_named(name).await?;
-                let mut row = row.ok_or_else(|| Error::not_found("learned playbook", &*name))?;
-                row.state = state;
-                row.decided_by = Some(actor.0.to_string());
-                row.decided_at = Some(unit.now);
-                row.comment.clone_from(comment);
-                row.version = version;
-                if !unit.tx.decide_learned(&row).await? {
-                    return Err(Error::conflict("already_decided", "somebody decided meanwhile"));
-                }
-                let action = match state {
-                    LearnedState::Promoted => "playbook.promoted",
-                    _ => "playbook.declined",
-                };
-                let by = unasked.then(|| Trait::SelfEvolve.name());
-                let body = json!({"trait": by, "rank": row.rank, "version": version, "comment": comment});
-                unit.audit(actor.0.clone(), action, ("playbook", name.to_string()), None, body);
-                unit.tx.wake(Topic::Missions);
+                unit.tx.lock_organism().await?;
+                write(&mut unit, name, decision).await?;
                 unit.finish().await
             })
         })
         .await?;
     after.run(app);
+    Ok(())
+}
+
+async fn write(unit: &mut Unit<'_>, name: &Name, decision: &Decision) -> Result<()> {
+    let Decision { actor, comment, unasked, playbook } = decision;
+    // What would have suspended it may have come in since it was asked for.
+    if *unasked && !evolution::may(unit.tx, Trait::SelfEvolve, unit.now).await? {
+        return Err(Error::conflict("trait_locked", "SELF_EVOLVE is not the system's to use now"));
+    }
+    let row = unit.tx.learned_named(name).await?;
+    let mut row = row.ok_or_else(|| Error::not_found("learned playbook", name))?;
+    let (state, action) = match playbook {
+        Some(_) => (LearnedState::Promoted, "playbook.promoted"),
+        None => (LearnedState::Declined, "playbook.declined"),
+    };
+    row.state = state;
+    row.decided_by = Some(actor.0.to_string());
+    row.decided_at = Some(unit.now);
+    row.comment.clone_from(comment);
+    row.version = match playbook {
+        Some(playbook) => Some(playbooks::begin(unit, actor, playbook).await?),
+        None => None,
+    };
+    if !unit.tx.decide_learned(&row).await? {
+        return Err(Error::conflict("already_decided", "somebody decided meanwhile"));
+    }
+    let by = unasked.then(|| Trait::SelfEvolve.name());
+    let body = json!({"trait": by, "rank": row.rank, "version": row.version, "comment": comment});
+    unit.audit(actor.0.clone(), action, ("playbook", name.to_string()), None, body);
+    unit.tx.wake(Topic::Missions);
     Ok(())
 }

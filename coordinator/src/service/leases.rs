@@ -286,7 +286,11 @@ async fn expire_mission(unit: &mut Unit<'_>, row: &mut MissionRow) -> Result<()>
     let why = json!({"cause": Cause::ApprovalExpired});
     match transition::apply(unit, &Actor::system(), row, MissionCommand::Expire, "mission.expired", why).await
     {
-        Ok(_) | Err(Error::Conflict { .. }) => Ok(()),
+        Ok(_) => {
+            unit.causes.push((Cause::ApprovalExpired, super::beliefs::whole_plan()));
+            Ok(())
+        }
+        Err(Error::Conflict { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 
 pub use learn::{Learned, learn};
+pub(in crate::service) use recall::similar_again;
 pub use recall::{Asked, Recalled, recall, similar, used};
 
 /// Bytes of a question.

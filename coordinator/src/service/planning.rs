@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use nexusmon_core::planning::MissionDraft;
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{MemoryId, MissionId, ModelCallId};
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{MissionRow, PlanningOutcome};
@@ -101,6 +102,8 @@ struct Answered {
     prompt: Option<&'static str>,
     spent: Spent,
     cached: bool,
+    /// What its answer is kept under, where one was given.
+    question: Option<Digest>,
     /// As the model gave it.
     raw: Option<Value>,
     /// What was set aside for it.
@@ -109,8 +112,16 @@ struct Answered {
 
 impl Answered {
     fn plain(answer: Answer) -> Self {
-        let spent = Spent::default();
-        Self { answer, model: None, prompt: None, spent, cached: false, raw: None, call: None }
+        Self {
+            answer,
+            model: None,
+            prompt: None,
+            spent: Spent::default(),
+            cached: false,
+            question: None,
+            raw: None,
+            call: None,
+        }
     }
 }
 

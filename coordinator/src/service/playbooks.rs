@@ -8,9 +8,10 @@ use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{MissionId, PrincipalId, StandingId};
 use nexusmon_shared::name::Name;
 use nexusmon_shared::plan::Budget;
+use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::canonical;
-use nexusmon_store::{Follows, MissionInputsRow, PlaybookRow, StoreError, Topic};
+use nexusmon_store::{Follows, MissionInputsRow, PlaybookRow, PrincipalKind, StoreError, Topic};
 use serde_json::{Map, Value, json};
 
 use super::missions::{Judged, no_nul};
@@ -97,26 +98,11 @@ async fn put(
     body: Value,
     if_match: Option<u64>,
 ) -> Result<PlaybookView> {
-    let playbook = parse_playbook(&body)?;
-    let text = body.to_string();
-    if text.len() > MAX_PLAYBOOK_BYTES {
-        return Err(Error::TooLarge { what: "the playbook", limit: MAX_PLAYBOOK_BYTES as u64 });
-    }
-    no_nul(&text.replace("\\u0000", "\0"), "")?;
-    let digest =
-        canonical::digest(&body).map_err(|error| Error::field("", "not_canonical", error.to_string()))?;
-    let name = playbook.name.clone();
-    let row = PlaybookRow {
-        name: name.clone(),
-        version: 0,
-        digest,
-        body: text,
-        created_by: caller.principal,
-        created_at: app.clock.now(),
-        retired_at: None,
-    };
+    let row = read(app, caller, &body)?;
+    let name = row.name.clone();
     let unit_app = app.clone();
-    let (first, input) = (known.is_none(), (row, Actor::from(caller)));
+    let (first, bounded) = (known.is_none(), caller.rank_ceiling.is_some());
+    let input = (row, Actor::from(caller));
     let after = app
         .store
         .write_with("playbooks.put", input, move |tx, (row, actor)| {
@@ -126,25 +112,61 @@ async fn put(
                 unit.tx.lock_organism().await?;
                 let newest = unit.tx.playbook_versions(&row.name).await?.into_iter().next();
                 check(newest.as_ref(), row, first, if_match)?;
-                let mut row = row.clone();
-                row.version = newest.map_or(1, |newest| newest.version + 1);
-                row.created_at = unit.now;
-                unit.tx.insert_playbook(&row).await.map_err(|error| match error {
-                    StoreError::Unique { .. } => {
-                        Error::conflict("changed", "it was changed meanwhile: try again")
-                    }
-                    other => other.into(),
-                })?;
-                let body = json!({"version": row.version, "digest": row.digest});
-                let subject = ("playbook", row.name.to_string());
-                unit.audit(actor.0.clone(), "playbook.changed", subject, None, body);
-                unit.tx.wake(Topic::Missions);
+                own(newest.as_ref(), row.created_by, bounded)?;
+                add(&mut unit, actor, row, newest.as_ref()).await?;
                 unit.finish().await
             })
         })
         .await?;
     after.run(app);
     get(app, &name, None).await
+}
+
+/// A playbook's row, read and checked as far as that goes without those there are.
+pub(super) fn read(app: &App, caller: &Caller, body: &Value) -> Result<PlaybookRow> {
+    let playbook = parse_playbook(body)?;
+    let text = body.to_string();
+    if text.len() > MAX_PLAYBOOK_BYTES {
+        return Err(Error::TooLarge { what: "the playbook", limit: MAX_PLAYBOOK_BYTES as u64 });
+    }
+    no_nul(&text.replace("\\u0000", "\0"), "")?;
+    let digest =
+        canonical::digest(body).map_err(|error| Error::field("", "not_canonical", error.to_string()))?;
+    Ok(PlaybookRow {
+        name: playbook.name,
+        version: 0,
+        digest,
+        body: text,
+        created_by: caller.principal,
+        created_at: app.clock.now(),
+        retired_at: None,
+    })
+}
+
+/// Keeps the first version of a playbook, in a unit that holds the organism; gives its number.
+pub(super) async fn begin(unit: &mut Unit<'_>, actor: &Actor, row: &PlaybookRow) -> Result<i64> {
+    let newest = unit.tx.playbook_versions(&row.name).await?.into_iter().next();
+    check(newest.as_ref(), row, true, None)?;
+    add(unit, actor, row, None).await
+}
+
+async fn add(
+    unit: &mut Unit<'_>,
+    actor: &Actor,
+    row: &PlaybookRow,
+    newest: Option<&PlaybookRow>,
+) -> Result<i64> {
+    let mut row = row.clone();
+    row.version = newest.map_or(1, |newest| newest.version + 1);
+    row.created_at = unit.now;
+    unit.tx.insert_playbook(&row).await.map_err(|error| match error {
+        StoreError::Unique { .. } => Error::conflict("changed", "it was changed meanwhile: try again"),
+        other => other.into(),
+    })?;
+    let body = json!({"version": row.version, "digest": row.digest});
+    unit.audit(actor.0.clone(), "playbook.changed", ("playbook", row.name.to_string()), None, body);
+    unit.tx.wake(Topic::Missions);
+    Ok(row.version)
 }
 
 fn check(newest: Option<&PlaybookRow>, row: &PlaybookRow, first: bool, if_match: Option<u64>) -> Result<()> {
@@ -167,16 +189,35 @@ fn check(newest: Option<&PlaybookRow>, row: &PlaybookRow, first: bool, if_match:
     }
 }
 
+/// Whoever names a playbook without a version gets the newest, under rights of their own: who may do less than they
+/// puts nothing in its place.
+fn own(newest: Option<&PlaybookRow>, caller: PrincipalId, bounded: bool) -> Result<()> {
+    match newest {
+        Some(newest) if bounded && newest.created_by != caller => {
+            let detail = format!(
+                "a token changes only what it wrote itself, and version {} of `{}` is somebody else's",
+                newest.version, newest.name
+            );
+            Err(Error::Forbidden { code: "not_the_writer", detail })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// No mission is made from it any more; its versions stay readable, and another version revives it.
 pub async fn retire(app: &App, caller: &Caller, name: &Name) -> Result<()> {
     let unit_app = app.clone();
+    let input = (name.clone(), Actor::from(caller), caller.principal, caller.rank_ceiling.is_some());
     let after = app
         .store
-        .write_with("playbooks.retire", (name.clone(), Actor::from(caller)), move |tx, (name, actor)| {
+        .write_with("playbooks.retire", input, move |tx, (name, actor, by, bounded)| {
             let app = unit_app.clone();
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
                 let now = unit.now;
+                unit.tx.lock_organism().await?;
+                let newest = unit.tx.playbook_versions(name).await?.into_iter().next();
+                own(newest.as_ref(), *by, *bounded)?;
                 if !unit.tx.retire_playbook(name, now).await? {
                     return Err(Error::not_found("playbook", &*name));
                 }
@@ -219,6 +260,12 @@ pub(super) async fn usable(app: &App, wanted: &PlaybookRef) -> Result<(PlaybookR
 pub(in crate::service) struct MadeOf {
     pub name: Name,
     pub version: i64,
+    /// Of whoever wrote this version: what it says is done under the lower of theirs and the caller's.
+    pub ceiling: Option<Rank>,
+    /// Who wrote it, where that is a person.
+    pub writer: Option<PrincipalId>,
+    /// The system wrote it, unasked.
+    pub evolved: bool,
     pub inputs: Map<String, Value>,
     pub inputs_digest: Digest,
     /// With its inputs open.
@@ -284,6 +331,11 @@ pub(in crate::service) async fn resolve(
     let inputs_digest = canonical::digest(&inputs)
         .map_err(|error| Error::field("/inputs", "not_canonical", error.to_string()))?;
     let follows = !playbook.then.is_empty();
-    let made_of = MadeOf { name: row.name, version: row.version, inputs, inputs_digest, open, follows };
+    let writer = app.store.read().await?.principal(row.created_by).await?;
+    let ceiling = writer.as_ref().and_then(|writer| writer.rank_ceiling);
+    let writer = writer.filter(|writer| writer.kind == PrincipalKind::Person).map(|writer| writer.id);
+    let evolved = row.created_by == app.system;
+    let PlaybookRow { name, version, .. } = row;
+    let made_of = MadeOf { name, version, ceiling, writer, evolved, inputs, inputs_digest, open, follows };
     Ok((Arc::new(made), Some(Arc::new(made_of))))
 }

@@ -6,6 +6,7 @@ mod deliver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use nexusmon_core::planning::PlaybookRef;
 use nexusmon_shared::binding::{Binding, Bindings};
 use nexusmon_shared::id::{AgentId, PrincipalId};
 use nexusmon_shared::masking;
@@ -60,6 +61,7 @@ pub struct NewSecret {
 
 #[derive(Debug, Clone, Default)]
 pub struct NewBinding {
+    /// By name, for the newest version there is, or as `name@version`.
     pub playbooks: BTreeSet<String>,
     /// By id or name.
     pub agents: BTreeSet<String>,
@@ -126,11 +128,26 @@ async fn resolve(app: &App, wanted: NewBinding) -> Result<Binding> {
             agent.map_err(|error| Error::field("/binding/agents", "unknown_agent", error.to_string()))?;
         found.insert(agent);
     }
-    let binding = Binding { playbooks, agents: found, hosts };
+    let mut binding = Binding { playbooks, agents: found, hosts };
     binding
         .check()
         .map_err(|(field, message)| Error::field(format!("/binding/{field}"), "invalid_value", message))?;
+    binding.playbooks = versions(app, binding.playbooks).await?;
     Ok(binding)
+}
+
+/// Each with the version it stands for now: whoever changes a playbook later does not change where a secret belongs.
+async fn versions(app: &App, wanted: BTreeSet<String>) -> Result<BTreeSet<String>> {
+    let mut read = app.store.read().await?;
+    let mut found = BTreeSet::new();
+    for text in wanted {
+        let bad = |code: &'static str, message: String| Error::field("/binding/playbooks", code, message);
+        let named: PlaybookRef = text.parse().map_err(|message| bad("invalid_value", message))?;
+        let row = read.playbook(&named.name, named.version.map(i64::from)).await?;
+        let row = row.ok_or_else(|| bad("unknown_playbook", format!("there is no playbook `{text}`")))?;
+        found.insert(format!("{}@{}", row.name, row.version));
+    }
+    Ok(found)
 }
 
 /// Sets a value: the next version. Who was handed an earlier one stands in the answer, since that is whom a rotation is

@@ -16,6 +16,7 @@ use nexusmon_shared::trust::canonical::{CanonicalError, Object};
 use nexusmon_store::{BarRow, Body, SettleRow, TaskRow, Tx};
 use serde_json::{Value, json};
 
+use super::beliefs::Attempted;
 use super::provenance::Doubtful;
 use super::unit::{Actor, After, Unit, attempt_of, task_subject};
 use super::unlock::{Missions, Over};
@@ -144,8 +145,7 @@ struct Work {
     gated: Vec<TaskId>,
     past: Vec<nexusmon_store::AttemptRow>,
     produced: Vec<vault::ProducedBy>,
-    trust: Vec<(Option<ClassId>, AgentId, bool)>,
-    causes: Vec<(Cause, nexusmon_shared::capability::Capability)>,
+    trust: Vec<Attempted>,
 }
 
 fn one(
@@ -241,14 +241,15 @@ fn after_settling(
     }
     match &report.ending {
         Ending::Succeeded { .. } => {
-            work.trust.push((class, agent, true));
+            work.trust.push(Attempted { class, agent, succeeded: true, duration });
             unit.after.outcomes.push((row.uses.clone(), true, duration));
         }
         Ending::Failed { cause } => {
-            work.trust.push((class, agent, false));
-            work.causes.push((cause.clone(), row.uses.clone()));
+            work.trust.push(Attempted { class, agent, succeeded: false, duration: None });
+            unit.causes.push((cause.clone(), row.uses.clone()));
             unit.after.outcomes.push((row.uses.clone(), false, duration));
         }
+        Ending::Unknown => unit.causes.push((Cause::LostAgent, row.uses.clone())),
         _ => {}
     }
 }
@@ -339,6 +340,15 @@ pub(super) fn audit_settled(unit: &mut Unit<'_>, row: &TaskRow, actor: &Actor, r
     unit.audit(actor.0.clone(), "task.settled", task_subject(row.id), Some(row.mission), body);
 }
 
+/// A task that ended without an agent's word: written down, and a failure counted as agents' are.
+pub(super) fn audit_ended(unit: &mut Unit<'_>, row: &TaskRow) {
+    audit_settled(unit, row, &Actor::system(), None);
+    if row.state == TaskStatus::Failed {
+        let cause = row.cause.as_ref().map_or(Cause::LostAgent, |cause| cause.0.clone());
+        unit.causes.push((cause, row.uses.clone()));
+    }
+}
+
 /// Two are written for every task, so they are put together in their canonical order.
 fn settled_body(row: &TaskRow, report: Option<&Report>) -> Result<Object, CanonicalError> {
     let fence = report.map_or(attempt_of(row).fence, |report| report.attempt.fence);
@@ -407,6 +417,6 @@ impl Work {
         if !self.produced.is_empty() {
             vault::record_outputs(unit, &self.produced).await?;
         }
-        super::beliefs::record(unit, &self.trust, &self.causes).await
+        super::beliefs::record(unit, &self.trust).await
     }
 }

@@ -1,12 +1,9 @@
 //! What a node does before it serves: caches are filled from the database, which has the truth.
 
-use nexusmon_core::beliefs::Beta;
-use nexusmon_core::prediction::History;
 use nexusmon_store::{PrincipalKind, PrincipalRow, Role, Tx, pressing};
 
 use super::{agents, dispatch, flags, halt, policies, secrets};
 use crate::app::App;
-use crate::app::history::ShapeRecord;
 use crate::error::{Error, Result};
 
 /// Shapes whose runs are known from the start; others are predicted from their capabilities until they run again.
@@ -32,20 +29,8 @@ pub(crate) async fn prepare(app: &App) -> Result<()> {
     for row in read.classes().await? {
         app.classes.learn(nexusmon_core::schedule::ClassId(row.id.0), &row.key);
     }
-    let mut histories = std::collections::BTreeMap::<_, History>::new();
-    for count in read.trust_counts().await? {
-        let history = histories.entry(count.capability).or_default();
-        history.outcomes = Beta {
-            successes: history.outcomes.successes + u64::try_from(count.successes).unwrap_or(0),
-            failures: history.outcomes.failures + u64::try_from(count.failures).unwrap_or(0),
-        };
-    }
-    let shapes = read.newest_shape_records(REMEMBERED_SHAPES).await?.into_iter().map(|row| {
-        let whole = |number: i64| u64::try_from(number).unwrap_or(0);
-        let outcomes = Beta { successes: whole(row.successes), failures: whole(row.runs - row.successes) };
-        (row.shape, ShapeRecord { outcomes, duration_sum: whole(row.duration_ms_sum) })
-    });
-    app.history.load(histories, shapes);
+    let counts = read.trust_counts().await?;
+    app.history.learn(&counts, &read.newest_shape_records(REMEMBERED_SHAPES).await?);
     // Backlog keeps its place: new work queues behind the least tag that is waiting.
     if let Some(tag) = read.least_ready_tag().await? {
         app.advance_virtual_time(u64::try_from(tag).unwrap_or(0));

@@ -18,7 +18,7 @@ use nexusmon_shared::task::{Outputs, TaskStatus};
 use nexusmon_store::{DueSubMission, SubMissionRow, TaskRow, TaskUpdate};
 
 use super::finish;
-use super::settled::audit_settled;
+use super::settled::audit_ended;
 use super::unit::{Actor, Unit};
 use super::unlock::{self, Missions, Over};
 use crate::app::App;
@@ -177,7 +177,7 @@ async fn end(
     let from = row.state;
     row.put(&settlement.task, unit.now);
     unit.moved(row.mission, from, row.state);
-    audit_settled(unit, &row, &Actor::system(), None);
+    audit_ended(unit, &row);
     unit.tx.update_tasks(&[TaskUpdate::from(&row)]).await?;
     for fresh in unit.flush_counters().await? {
         missions.insert(fresh.id, fresh);

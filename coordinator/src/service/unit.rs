@@ -7,8 +7,10 @@ use std::time::Duration;
 use nexusmon_core::fairness;
 use nexusmon_core::schedule::ClassId;
 use nexusmon_shared::attempt::AttemptRef;
+use nexusmon_shared::capability::Capability;
 use nexusmon_shared::id::{AgentId, MissionId, TaskId};
 use nexusmon_shared::message::{Cancel, CoordinatorMessage, MAX_BATCH_ITEMS};
+use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::task::TaskStatus;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{
@@ -42,6 +44,8 @@ pub(super) struct Unit<'a> {
     /// Missions that ended: how their predictions came out, and their shapes.
     pub scores: Vec<Score>,
     pub shape_records: Vec<ShapeRecord>,
+    /// Failures, to be counted.
+    pub causes: Vec<(Cause, Capability)>,
 }
 
 /// What happens once the unit is committed; lost if it is not, and recovered by the next look at the database.
@@ -55,7 +59,7 @@ pub(super) struct After {
     /// Attempts that are over.
     pub ended: Vec<(Option<AgentId>, AttemptRef)>,
     /// Outcomes by capability, for predictions.
-    pub outcomes: Vec<(nexusmon_shared::capability::Capability, bool, Option<Duration>)>,
+    pub outcomes: Vec<(Capability, bool, Option<Duration>)>,
     pub shapes: Vec<(nexusmon_shared::digest::Digest, bool, Duration)>,
     /// Missions ended that may count for the ledger.
     pub judge: bool,
@@ -85,6 +89,7 @@ impl<'a> Unit<'a> {
             followed: 0,
             scores: Vec::new(),
             shape_records: Vec::new(),
+            causes: Vec::new(),
         }
     }
 
@@ -171,6 +176,7 @@ impl<'a> Unit<'a> {
         if !self.shape_records.is_empty() {
             self.tx.add_shape_records(&self.shape_records).await?;
         }
+        super::beliefs::count_causes(self.tx, self.now, &self.causes).await?;
         if !self.after.ready.is_empty() {
             self.tx.wake(Topic::Ready);
         }

@@ -124,20 +124,25 @@ async fn collect(unit: &mut Unit<'_>, parent: TaskRow) -> Result<Over> {
             Ok(Outputs::from_iter([(LIST.to_owned(), Value::Array(list))]))
         }
     };
-    end(unit, parent, |task| task::collect(task, outcome)).await
+    end(unit, parent, failed.is_none(), |task| task::collect(task, outcome)).await
 }
 
-/// Moves a waiting task to its end and writes that down.
+/// Moves a waiting task to its end and writes that down. A failure that is not its `own` is counted as that of its child.
 async fn end(
     unit: &mut Unit<'_>,
     mut row: TaskRow,
+    own: bool,
     step: impl FnOnce(&nexusmon_shared::task::Task) -> Result<task::Settlement, nexusmon_core::Refused>,
 ) -> Result<Over> {
     let settlement = step(&row.task()?).map_err(Error::from)?;
     let from = row.state;
     row.put(&settlement.task, unit.now);
     unit.moved(row.mission, from, row.state);
-    super::settled::audit_settled(unit, &row, &super::unit::Actor::system(), None);
+    if own {
+        super::settled::audit_ended(unit, &row);
+    } else {
+        super::settled::audit_settled(unit, &row, &super::unit::Actor::system(), None);
+    }
     unit.tx.update_tasks(&[TaskUpdate::from(&row)]).await?;
     Ok(Over::of(&row))
 }
@@ -339,7 +344,7 @@ fn finish(
     let from = row.state;
     row.put(&settlement.task, unit.now);
     unit.moved(row.mission, from, row.state);
-    super::settled::audit_settled(unit, row, &super::unit::Actor::system(), None);
+    super::settled::audit_ended(unit, row);
     written.over.push(Over::of(row));
     written.rows.push(row.clone());
 }
@@ -424,7 +429,7 @@ async fn expand(
                 let settled = task::fail(&child.task()?, cause).map_err(Error::from)?;
                 child.put(&settled.task, now);
                 unit.moved(child.mission, TaskStatus::Pending, child.state);
-                super::settled::audit_settled(unit, &child, &super::unit::Actor::system(), None);
+                super::settled::audit_ended(unit, &child);
                 written.over.push(Over::of(&child));
             }
         }

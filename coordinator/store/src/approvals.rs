@@ -213,6 +213,20 @@ impl Tx {
             .map(drop)
     }
 
+    /// Takes a decision back that does not count any more, so that its principal may decide anew.
+    pub async fn forget_decision(
+        &mut self,
+        approval: ApprovalId,
+        principal: PrincipalId,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            sql!("DELETE FROM approval_decisions WHERE approval = $1 AND principal = $2"),
+            args![approval, principal],
+        )
+        .await
+        .map(drop)
+    }
+
     /// Ends a pending approval. False if it was over already.
     pub async fn end_approval(
         &mut self,

@@ -1,6 +1,6 @@
 //! Asserted beliefs: what is held now, every revision of it, and what rests on what. Observed ones are counts (`evolution`).
 
-use nexusmon_shared::id::BeliefId;
+use nexusmon_shared::id::{BeliefId, ReviewId};
 use nexusmon_shared::time::Timestamp;
 
 use crate::connection::Connection;
@@ -86,6 +86,20 @@ impl Connection {
             args![id],
         )
         .await
+    }
+
+    /// Whether people said this of a mission or of an artifact.
+    pub async fn is_review(&mut self, id: ReviewId) -> Result<bool, StoreError> {
+        let count: Option<i64> = self
+            .value(
+                sql!(
+                    "SELECT (SELECT COUNT(*) FROM reviews WHERE id = $1) \
+                     + (SELECT COUNT(*) FROM artifact_reviews WHERE id = $1) AS value"
+                ),
+                args![id],
+            )
+            .await?;
+        Ok(count.unwrap_or(0) > 0)
     }
 
     pub async fn belief_edges(&mut self) -> Result<Vec<BeliefEdge>, StoreError> {

@@ -79,13 +79,19 @@ impl Connection {
         .await
     }
 
-    /// Every link of the chain that began with `root`, the first ones first.
-    pub async fn chain_of(&mut self, root: MissionId, limit: u32) -> Result<Vec<ChainLinkRow>, StoreError> {
-        self.fetch(
-            sql!("SELECT [columns] FROM chain_links WHERE root = $1 ORDER BY mission LIMIT $2", ChainLinkRow),
-            args![root, limit],
-        )
-        .await
+    /// Every link of the chains that began with these, the first ones first.
+    pub async fn chains_of(
+        &mut self,
+        roots: &[MissionId],
+        limit: u32,
+    ) -> Result<Vec<ChainLinkRow>, StoreError> {
+        let sql = sql!(
+            "SELECT [chain_links.out] FROM [rows] JOIN chain_links ON chain_links.root = r.value \
+             ORDER BY chain_links.mission LIMIT $2",
+            Value<MissionId>,
+            ChainLinkRow
+        );
+        self.fetch_by(sql, roots, args![limit]).await
     }
 
     /// How many missions the system has started of its own accord since `since`.

@@ -107,8 +107,15 @@ record! {
         pub agent: AgentId,
         pub successes: i64,
         pub failures: i64,
+        /// Of the successes those whose duration is known, and their milliseconds together. What was long ago is left out
+        /// of both.
+        pub timed: i64,
+        pub duration_ms_sum: i64,
     }
 }
+
+/// The longest an attempt counts for, whatever its agent says.
+const LONGEST_MS: i64 = 365 * 24 * 3600 * 1_000;
 
 impl Connection {
     /// The ledger after `number`, oldest first: what stage and XP are folded from.
@@ -222,8 +229,14 @@ impl Connection {
         .await
     }
 
-    pub async fn prediction_count(&mut self) -> Result<i64, StoreError> {
-        let count = self.value(sql!("SELECT COUNT(*) AS value FROM predictions"), args![]).await?;
+    /// How many were made since `since`.
+    pub async fn predictions_made(&mut self, since: Timestamp) -> Result<i64, StoreError> {
+        // Ids begin with their time, in milliseconds, and have an index.
+        let millis = u64::try_from(since.as_micros() / 1_000).unwrap_or(0);
+        let first = PredictionId::from_bits(u128::from(millis) << 80);
+        let count = self
+            .value(sql!("SELECT COUNT(*) AS value FROM predictions WHERE id >= $1"), args![first])
+            .await?;
         Ok(count.unwrap_or(0))
     }
 
@@ -240,6 +253,24 @@ impl Connection {
         self.fetch(
             sql!("SELECT [columns] FROM shape_records ORDER BY updated_at DESC LIMIT $1", ShapeRecord),
             args![limit],
+        )
+        .await
+    }
+
+    /// Those of missions that ended since `since`, of the newest.
+    pub async fn shape_records_since(
+        &mut self,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ShapeRecord>, StoreError> {
+        self.fetch(
+            sql!(
+                "SELECT [columns] FROM shape_records WHERE shape IN (SELECT missions.shape FROM predictions \
+                 JOIN missions ON missions.id = predictions.mission WHERE predictions.scored_at IS NOT NULL \
+                 AND predictions.scored_at >= $1 ORDER BY predictions.scored_at DESC LIMIT $2)",
+                ShapeRecord
+            ),
+            args![since, limit],
         )
         .await
     }
@@ -306,13 +337,16 @@ impl Tx {
         self.execute_batch(insert, rows, args![]).await.map(drop)
     }
 
-    /// Scores the predictions of ended missions that are not scored yet.
+    /// Scores the predictions of ended missions that are not scored yet: of each that of its newest plan, for no other ran.
     pub async fn score_predictions(&mut self, scores: &[Score]) -> Result<u64, StoreError> {
         let sql = each!(
             "UPDATE predictions SET succeeded = [?succeeded], actual_ms = [?actual_ms], scored_at = [?scored_at] \
-             WHERE mission = [?mission] AND scored_at IS NULL",
+             WHERE mission = [?mission] AND scored_at IS NULL AND plan_revision = \
+             (SELECT MAX(newest.plan_revision) FROM predictions AS newest WHERE newest.mission = [?mission])",
             "UPDATE predictions SET succeeded = r.succeeded, actual_ms = r.actual_ms, scored_at = r.scored_at \
-             FROM [rows] WHERE predictions.mission = r.mission AND predictions.scored_at IS NULL",
+             FROM [rows] WHERE predictions.mission = r.mission AND predictions.scored_at IS NULL \
+             AND predictions.plan_revision = \
+             (SELECT MAX(newest.plan_revision) FROM predictions AS newest WHERE newest.mission = r.mission)",
             Score
         );
         self.execute_batch(sql, scores, args![]).await
@@ -364,29 +398,33 @@ impl Tx {
 
     /// Counts outcomes per (capability, plugin version, agent): the counts given are added.
     pub async fn add_trust(&mut self, rows: &[TrustCount]) -> Result<(), StoreError> {
-        let mut grouped = std::collections::BTreeMap::<(Capability, String, AgentId), (i64, i64)>::new();
+        let mut grouped = std::collections::BTreeMap::<(Capability, String, AgentId), TrustCount>::new();
         for row in rows {
-            let sum =
-                grouped.entry((row.capability.clone(), row.plugin_version.clone(), row.agent)).or_default();
-            sum.0 += row.successes;
-            sum.1 += row.failures;
+            let key = (row.capability.clone(), row.plugin_version.clone(), row.agent);
+            let sum = grouped.entry(key).or_insert_with(|| TrustCount {
+                successes: 0,
+                failures: 0,
+                timed: 0,
+                duration_ms_sum: 0,
+                ..row.clone()
+            });
+            sum.successes += row.successes;
+            sum.failures += row.failures;
+            sum.timed += row.timed;
+            sum.duration_ms_sum += row.duration_ms_sum.min(row.timed.saturating_mul(LONGEST_MS));
         }
-        let rows: Vec<_> = grouped
-            .into_iter()
-            .map(|((capability, plugin_version, agent), (successes, failures))| TrustCount {
-                capability,
-                plugin_version,
-                agent,
-                successes,
-                failures,
-            })
-            .collect();
+        let rows: Vec<_> = grouped.into_values().collect();
+        // Durations that are known are halved at a hundred: recent attempts say more about the next than old ones.
         let insert = insert!(
             "trust_counts",
             TrustCount,
             "ON CONFLICT (capability, plugin_version, agent) DO UPDATE SET \
              successes = trust_counts.successes + excluded.successes, \
-             failures = trust_counts.failures + excluded.failures"
+             failures = trust_counts.failures + excluded.failures, \
+             timed = trust_counts.timed / (CASE WHEN trust_counts.timed >= 100 THEN 2 ELSE 1 END) \
+             + excluded.timed, \
+             duration_ms_sum = trust_counts.duration_ms_sum \
+             / (CASE WHEN trust_counts.timed >= 100 THEN 2 ELSE 1 END) + excluded.duration_ms_sum"
         );
         self.execute_batch(insert, &rows, args![]).await.map(drop)
     }

@@ -75,6 +75,21 @@ impl Connection {
         .await
     }
 
+    /// Offers of which the vault has no file.
+    pub async fn learned_without_file(&mut self, limit: u32) -> Result<Vec<LearnedRow>, StoreError> {
+        self.fetch(
+            sql!(
+                "SELECT [columns] FROM learned_playbooks WHERE state = 'offered' AND NOT EXISTS (SELECT 1 \
+                 FROM artifacts AS a WHERE a.scope = 'organism' AND a.task_key = '' AND a.kind = 'upload' \
+                 AND a.name = 'learned/' || learned_playbooks.name || '.json') \
+                 ORDER BY learned_playbooks.name LIMIT $1",
+                LearnedRow
+            ),
+            args![limit],
+        )
+        .await
+    }
+
     /// Kinds of plans with so many verified missions that nothing was drafted from yet, the oldest first. One that was
     /// [unfit](Tx::put_unfit_skeleton) comes up again once there are twice as many.
     pub async fn ripe_skeletons(&mut self, verified: i64, limit: u32) -> Result<Vec<Digest>, StoreError> {

@@ -54,6 +54,7 @@ const MIGRATIONS: &[Migration] = migrations![
     28 "0028_audit_openings",
     29 "0029_model_calls",
     30 "0030_behind",
+    31 "0031_durations",
 ];
 
 record! {

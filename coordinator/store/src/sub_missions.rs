@@ -135,6 +135,21 @@ impl Connection {
         self.fetch_by(sql, tasks, args![]).await
     }
 
+    /// The missions that tasks of these began, the first ones first.
+    pub async fn sub_missions_among(
+        &mut self,
+        parents: &[MissionId],
+        limit: u32,
+    ) -> Result<Vec<SubMissionRow>, StoreError> {
+        let sql = sql!(
+            "SELECT [sub_missions.out] FROM [rows] JOIN sub_missions ON sub_missions.parent = r.value \
+             WHERE sub_missions.mission IS NOT NULL ORDER BY sub_missions.mission LIMIT $2",
+            Value<MissionId>,
+            SubMissionRow
+        );
+        self.fetch_by(sql, parents, args![limit]).await
+    }
+
     /// Whether a mission that a task of this one began goes on.
     pub async fn any_living_sub_mission(&mut self, parent: MissionId) -> Result<bool, StoreError> {
         let any: Option<TaskId> = self

@@ -5,7 +5,8 @@ use nexusmon_coordinator::service::agents::{self, AgentCommand};
 use nexusmon_coordinator::service::{Caller, audit};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::{
-    CertificateIssued, ChallengeRequest, ChallengeResponse, CoordinatorMessage, GoodbyeCode, RenewRequest,
+    AgentMessage, CertificateIssued, ChallengeRequest, ChallengeResponse, CoordinatorMessage, GoodbyeCode,
+    RenewRequest,
 };
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::rank::Rank;
@@ -19,7 +20,7 @@ use nexusmon_shared::wire::proto::enrollment_client::EnrollmentClient;
 use serde_json::json;
 use tonic::{Code, Status};
 
-use super::scripted::{Machine, Scripted, connect, within};
+use super::scripted::{Machine, Scripted, Session, connect, within};
 use super::site::Site;
 
 /// What the machine itself would show, made of what it pins.
@@ -159,6 +160,44 @@ async fn an_identity_that_lives_twice_is_locked_and_told() {
     let view = agents::get(&site.running.app, agent.id()).await.unwrap();
     assert_eq!(view.state, "quarantined");
     assert!(actions(&site).await.contains(&"agent.cloned".to_owned()), "the operator is told");
+}
+
+/// Asks for a certificate over the session.
+async fn renew_here(session: &mut Session, join_counter: u64, csr: Vec<u8>) -> Option<u64> {
+    session.say(AgentMessage::CertificateRequest { csr: csr.into(), join_counter: Some(join_counter) }).await;
+    within("an answer to a certificate request", async {
+        loop {
+            match session.next().await {
+                Ok(Some(CoordinatorMessage::Certificate(issued))) => break Some(issued.join_counter),
+                Ok(Some(CoordinatorMessage::Goodbye(goodbye))) => {
+                    assert_eq!(goodbye.code, GoodbyeCode::Quarantined);
+                    break None;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break None,
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_that_renew_in_turn_over_sessions_are_locked() {
+    let site = Site::start().await;
+    let agent = Machine::new(1).enroll(&site.invite("nas").await).await;
+    let counter = agent.joined.certificate.join_counter;
+    let mut session = agent.session().await;
+    // An answer that was lost: the same key asks again, in a request that was signed anew.
+    let key = nexusmon_shared::pki::TlsKey::generate().unwrap();
+    for _ in 0..2 {
+        let csr = key.signing_request().unwrap();
+        assert_eq!(renew_here(&mut session, counter, csr).await, Some(counter + 1));
+    }
+    assert_eq!(renew_here(&mut session, counter + 1, signing_request()).await, Some(counter + 2));
+    // The copy still has the counter of when it was made.
+    assert_eq!(renew_here(&mut session, counter, signing_request()).await, None);
+    assert_eq!(agents::get(&site.running.app, agent.id()).await.unwrap().state, "quarantined");
+    assert!(actions(&site).await.contains(&"agent.cloned".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,10 +7,10 @@ use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::{
     AgentMessage, CoordinatorMessage, DownloadRequest, Events, Heartbeat, HeldAttempt, Hello, LocalPolicy,
-    Offer, OfferItem,
+    Offer, OfferItem, UploadMessage, UploadStart,
 };
 use nexusmon_shared::mission::MissionStatus;
-use nexusmon_shared::outcome::{Ending, Report};
+use nexusmon_shared::outcome::{Ending, ProducedArtifact, Report};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Labels;
 use nexusmon_shared::time::Timestamp;
@@ -82,6 +82,68 @@ async fn it_reads_and_leaves_no_artifact_of_anothers() {
     );
 }
 
+/// Every file below, by its path.
+fn files(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_uploads_is_kept_by_digest_whatever_it_calls_it() {
+    let site = Site::start().await;
+    let agent = Machine::new(1).enroll(&site.invite("one").await).await;
+    let mut session = agent.session().await;
+    session.offer_credit(1).await;
+    let body =
+        json!({"goal": "one step", "tasks": [{"id": "a", "uses": "test.work", "artifacts": ["*.planted"]}]});
+    let mission = site.mission(body).await;
+    let attempt = session.order().await.attempt;
+    let bytes = Bytes::from_static(b"planted");
+    let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+    let start = UploadMessage::Start(UploadStart { attempt, digest, size, offset: 0 });
+    let messages: Vec<proto::UploadMessage> = vec![start.into(), UploadMessage::Data(bytes.clone()).into()];
+    agent.transfer().await.upload(tokio_stream::iter(messages)).await.unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let absolute = outside.path().join("x.planted").display().to_string();
+    let named = |name: &str| ProducedArtifact {
+        name: name.to_owned(),
+        digest,
+        size,
+        media_type: "text/plain".to_owned(),
+        withheld: false,
+    };
+    let names = ["../x.planted", "a/../../../x.planted", absolute.as_str()];
+    let report = Report {
+        attempt,
+        ending: succeeded(),
+        started_at: None,
+        finished_at: Timestamp::from_micros(2),
+        artifacts: names.into_iter().map(named).collect(),
+        log_bytes: 0,
+        sandbox_level: None,
+        provenance: None,
+    };
+    session.say(AgentMessage::Events(Events { finished: vec![report], ..Events::default() })).await;
+    session.acknowledged(attempt).await;
+    assert_eq!(site.look(&mission).await.summary.status, MissionStatus::Succeeded);
+    // The bytes are there, once, and nowhere under a name of the agent's.
+    let mut found = Vec::new();
+    files(site.folder.path(), &mut found);
+    let whole = found.iter().filter(|path| std::fs::read(path).is_ok_and(|read| read == bytes)).count();
+    assert_eq!(whole, 1, "{found:#?}");
+    files(outside.path(), &mut found);
+    let planted = |path: &&std::path::PathBuf| path.extension().is_some_and(|end| end == "planted");
+    assert_eq!(found.iter().find(planted), None);
+    let above = site.folder.path().ancestors().skip(1).take(3);
+    assert!(above.map(|folder| folder.join("x.planted")).all(|path| !path.exists()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_raises_neither_its_ceiling_nor_its_labels() {
     let site = Site::start().await;
@@ -134,6 +196,7 @@ async fn whatever_it_sends_the_coordinator_goes_on() {
         proto::AgentMessage {
             kind: Some(proto::agent_message::Kind::CertificateRequest(proto::CertificateRequest {
                 csr: Bytes::from_static(b"\x30\x82\xff\xff"),
+                join_counter: Some(u64::MAX),
             })),
         },
         proto::AgentMessage {

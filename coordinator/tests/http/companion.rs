@@ -117,6 +117,9 @@ async fn questions_are_answered_from_records_with_links_to_them() -> Result<()> 
     let upload = served.get("/v1/vault/artifacts?limit=1").await?["items"][0].clone();
     let found = ask(&served, "find quarterly", None).await?;
     assert!(cites(&found, "artifact", &upload["id"]), "{found:?} {upload}");
+    let found = ask(&served, "find the file with figures", None).await?;
+    assert!(cites(&found, "artifact", &upload["id"]), "by its text: {found:?}");
+    assert!(!cites(&ask(&served, "find mountains", None).await?, "artifact", &upload["id"]));
     assert!(whole(&ask(&served, "tell me a joke", None).await?).starts_with("I can answer"));
     Ok(())
 }

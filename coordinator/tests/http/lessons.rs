@@ -223,8 +223,8 @@ const LESSONS: [(&str, &str, &str); 13] = [
     ("spoofed address", "coordinator/tests/http/lessons.rs", "a_spoofed_address_does_not_beat_the_back_off"),
     (
         "agent writes any directory",
-        "agent/tests/plugins/hostile.rs",
-        "links_and_paths_never_become_artifacts",
+        "coordinator/tests/agent_port/hands.rs",
+        "what_it_uploads_is_kept_by_digest_whatever_it_calls_it",
     ),
     ("set-up again", "coordinator/tests/http/lessons.rs", "set_up_cannot_be_reached_again"),
 ];

@@ -16,12 +16,12 @@ use crate::standing::{given, playbook};
 
 const DAY: Duration = Duration::from_hours(24);
 
-async fn trait_of(world: &World, name: &str) -> TraitView {
+pub(crate) async fn trait_of(world: &World, name: &str) -> TraitView {
     let status = evolution::organism_status(&world.app).await.unwrap();
     status.traits.into_iter().find(|held| held.name == name).unwrap()
 }
 
-async fn state(world: &World, name: &str) -> String {
+pub(crate) async fn state(world: &World, name: &str) -> String {
     trait_of(world, name).await.state
 }
 
@@ -54,7 +54,7 @@ async fn ended(world: &World, agent: &mut Agent, body: Value, ending: Ending) ->
 }
 
 /// So many missions nobody has seen before.
-async fn many(world: &World, agent: &mut Agent, from: u32, count: u32) {
+pub(crate) async fn many(world: &World, agent: &mut Agent, from: u32, count: u32) {
     let owner = world.owner().await;
     let bodies =
         (from..from + count).map(|n| NewMission::from_value(&body("probe.run", n)).unwrap()).collect();
@@ -65,7 +65,7 @@ async fn many(world: &World, agent: &mut Agent, from: u32, count: u32) {
     evolution::settle(&world.app).await.unwrap();
 }
 
-fn days(world: &World, agent: &mut Agent, count: u32) {
+pub(crate) fn days(world: &World, agent: &mut Agent, count: u32) {
     world.clock.advance(DAY * count);
     agent.beat(4);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nexusmon_coordinator::config::Settings;
 use nexusmon_coordinator::service::chains::{self, ProposalView, StartedBy};
 use nexusmon_coordinator::service::evolution::{self, TraitChange};
-use nexusmon_coordinator::service::{PageRequest, playbooks, triggers};
+use nexusmon_coordinator::service::{PageRequest, playbooks, sub_missions, triggers};
 use nexusmon_shared::id::MissionId;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Clock as _;
@@ -159,6 +159,37 @@ both! {
         let told = world.written(1, |action| action == "trait.suspended").await;
         assert!(told[0].body.to_string().contains("ask@1"), "{:?}", told[0].body);
         assert!(proposals(&world).await[0].reason.as_ref().unwrap().contains("looks like a loop"));
+    }
+
+    async fn what_follows_a_part_is_in_the_story_of_the_whole(world) {
+        let mut agent = world.agent("a").await;
+        let owner = world.owner().await;
+        for body in [json!({"name": "tell", "goal": "tell", "tasks": [{"id": "t", "uses": "probe.run"}]}),
+            json!({"name": "part", "goal": "part", "tasks": [{"id": "p", "uses": "probe.run"}], "then": [{"on": "succeeded", "playbook": "tell"}]})] {
+            playbooks::create(&world.app, &owner, body).await.unwrap();
+        }
+        let tasks = json!([{"id": "m", "uses": "core.mission", "with": {"playbook": "part@1"}}]);
+        let root = world.create(json!({"goal": "whole", "tasks": tasks})).await.summary.id;
+        sub_missions::look(&world.app).await.unwrap();
+        agent.work(&world, |_, _| succeed(json!({}))).await;
+        sub_missions::look(&world.app).await.unwrap();
+        look(&world).await;
+        let story = chains::story(&world.app, root).await.unwrap();
+        let goals: Vec<_> = story.items.iter().map(|item| (item.goal.as_str(), item.depth, item.parent)).collect();
+        assert_eq!(goals, [("whole", 0, None), ("part", 0, Some(root))]);
+        assert!(matches!(story.items[1].started_by, StartedBy::Task(_)), "{:?}", story.items[1].started_by);
+        let part = story.items[1].mission;
+        let proposed: Vec<_> = story.proposals.iter().map(|one| (one.state, one.parent)).collect();
+        assert_eq!(proposed, [(ProposalState::Proposed, part)]);
+        // Once it is begun, it is told from whichever of its missions is named.
+        let person = world.logged_in().await;
+        world.clock.advance(Duration::from_millis(2));
+        let begun = chains::start(&world.app, &person, story.proposals[0].id).await.unwrap().mission.unwrap();
+        for named in [root, part, begun] {
+            let story = chains::story(&world.app, named).await.unwrap();
+            let told: Vec<_> = story.items.iter().map(|item| (item.mission, item.depth, item.parent)).collect();
+            assert_eq!((story.root, told), (root, vec![(root, 0, None), (part, 0, Some(root)), (begun, 1, Some(part))]));
+        }
     }
 
     async fn what_is_graver_or_cannot_be_made_is_not_begun(world) {

@@ -7,7 +7,7 @@ use nexusmon_coordinator::error::Error;
 use nexusmon_coordinator::service::approvals::{
     self, ApprovalFilter, ApprovalView, GivenSignature, NewDecision,
 };
-use nexusmon_coordinator::service::{Caller, PageRequest, Role as CallerRole, roster};
+use nexusmon_coordinator::service::{Caller, PageRequest, Role as CallerRole, principals, roster};
 use nexusmon_shared::id::{MissionId, PrincipalId};
 use nexusmon_shared::outcome::{Ending, Refusal};
 use nexusmon_shared::time::Clock as _;
@@ -54,20 +54,33 @@ pub(crate) async fn second(world: &World) -> Caller {
     Caller { principal: id, role: CallerRole::Approver, ..world.owner().await }
 }
 
+/// Somebody beside the owner and the second.
+pub(crate) async fn third(world: &World) -> Caller {
+    let (owner, name) = (world.logged_in().await, "third".parse().unwrap());
+    let made = principals::create_person(&world.app, &owner, name, CallerRole::Approver).await.unwrap();
+    Caller { principal: made.principal.id, role: CallerRole::Approver, ..world.owner().await }
+}
+
 /// The owner has key 1, the second person, if there is one, key 2.
 pub(crate) async fn sign_roster(world: &World, second: Option<&Caller>) {
+    let others: Vec<&Caller> = second.into_iter().collect();
+    sign_roster_of(world, &others, Need::default()).await;
+}
+
+/// The owner has key 1, the others have those that follow.
+pub(crate) async fn sign_roster_of(world: &World, others: &[&Caller], need: Need) {
     let owner = world.owner().await;
     let person = |name: &str, role, seed| Person { name: name.to_owned(), role, keys: [cli(seed)].into() };
     let mut persons = std::collections::BTreeMap::from([(owner.principal, person("owner", Role::Owner, 1))]);
-    if let Some(second) = second {
-        persons.insert(second.principal, person("second", Role::Approver, 2));
+    for (seed, other) in (2..).zip(others) {
+        persons.insert(other.principal, person(&format!("person {seed}"), Role::Approver, seed));
     }
     let roster = Roster {
         organism: world.app.organism,
         number: 1,
         predecessor: None,
         persons,
-        need: Need::default(),
+        need,
         agents: std::collections::BTreeMap::new(),
         recovery: None,
     };
@@ -186,6 +199,26 @@ both! {
         let mut agent = crate::harness::Agent::connect(&world, id, journal.to_bits(), Vec::new()).await;
         assert_eq!(agent.work(&world, |_, _| succeed(json!({}))).await, ["t"]);
         assert_eq!(world.status(mission).await, "succeeded");
+    }
+
+    async fn whose_signature_has_ended_signs_again(world) {
+        let _agent = world.agent("a").await;
+        let (second, third) = (second(&world).await, third(&world).await);
+        sign_roster_of(&world, &[&second, &third], Need { a: 2, s: 2 }).await;
+        let mission = grave(&world).await;
+        let waiting = pending(&world, mission).await.remove(0);
+        let sign = async |caller: &Caller, seed: u8, nonce: u8| {
+            decide(&world, caller, &waiting, Some(signature(&world, &waiting, seed, nonce))).await
+        };
+        sign(&second, 2, 1).await.unwrap();
+        assert_eq!(sign(&second, 2, 2).await.unwrap_err().code(), "already_voted");
+        world.clock.advance(HOUR + Duration::from_secs(1));
+        // The first one has ended: alone, the other's is not enough.
+        assert_eq!(sign(&third, 3, 3).await.unwrap().status, "pending");
+        assert_eq!(sign(&second, 2, 4).await.unwrap().status, "approved");
+        assert_eq!(world.status(mission).await, "running");
+        world.written(3, |action| action == "approval.decided").await;
+        assert_eq!(crate::rosters::verified(&world).await.signatures, 3);
     }
 
     async fn what_nobody_approves_again_fails(world) {

@@ -1,14 +1,18 @@
 //! What is remembered, and who may read it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use nexusmon_coordinator::service::evolution::{self, TraitChange, change_trait};
 use nexusmon_coordinator::service::memory::{self, Asked, MemoryView, Recalled};
-use nexusmon_coordinator::service::vault;
+use nexusmon_coordinator::service::{PageRequest, tasks, vault};
 use nexusmon_core::memory::Quality;
+use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{MemoryId, MissionId};
+use nexusmon_shared::outcome::{ProducedArtifact, Report};
+use nexusmon_shared::sandbox::Level;
 use nexusmon_store::{MemoryKind, MemoryRow, StoreError};
 use serde_json::json;
 
@@ -46,7 +50,85 @@ async fn run(world: &World, agent: &mut Agent, goal: &str, ends: bool) -> Missio
     made.summary.id
 }
 
+/// One mission that leaves a text behind.
+async fn leave(world: &World, agent: &mut Agent, goal: &str, text: String) -> (MissionId, Digest) {
+    let tasks = json!([{"id": "look", "uses": "probe.run"}]);
+    let made = world.create(json!({"goal": goal, "tasks": tasks})).await;
+    agent.live.set_credit(4);
+    world.tick().await;
+    let attempt = agent.orders().remove(0).attempt;
+    let stored = world.app.blobs.put(Bytes::from(text)).await.unwrap();
+    let rows = vec![(stored.digest, i64::try_from(stored.size).unwrap())];
+    world
+        .app
+        .store
+        .write_with("testing", rows, |tx, rows| {
+            Box::pin(async move {
+                let now = tx.now();
+                tx.put_blobs(rows, now).await
+            })
+        })
+        .await
+        .unwrap_or_else(|error: StoreError| panic!("{error:?}"));
+    let now = world.app.clock.now();
+    let artifact = ProducedArtifact {
+        name: "list.txt".to_owned(),
+        digest: stored.digest,
+        size: stored.size,
+        media_type: "text/plain".to_owned(),
+        withheld: false,
+    };
+    let report = Report {
+        attempt,
+        ending: succeed(json!({})),
+        started_at: Some(now),
+        finished_at: now,
+        artifacts: vec![artifact],
+        log_bytes: 0,
+        sandbox_level: Some(Level::L3),
+        provenance: None,
+    };
+    tasks::report(&world.app, agent.id, agent.live.session(), vec![report]).await.unwrap();
+    assert_eq!(world.status(made.summary.id).await, "succeeded");
+    (made.summary.id, stored.digest)
+}
+
 both! {
+    async fn what_a_mission_left_and_what_was_said_of_it_are_found_by_their_words(world) {
+        let mut agent = world.agent("a").await;
+        let owner = world.owner().await;
+        let filler = "straw ".repeat(17_000);
+        let text = format!("zebrafish {filler} quokka {filler} narwhal");
+        let (mission, _) = leave(&world, &mut agent, "list the animals", text).await;
+        let filter = vault::ArtifactFilter { mission: Some(mission), ..vault::ArtifactFilter::default() };
+        let left = vault::list(&world.app, filter, PageRequest::default()).await.unwrap().items;
+        let said = Some("pelicans are missing".to_owned());
+        vault::review(&world.app, &owner, left[0].id, None, vault::ArtifactVerdict::Comment, said).await.unwrap();
+        learned(&world, 3, 1).await;
+        let kinds = async |word: &str| {
+            let found = memory::search(&world.app, Some(word), None, 5).await.unwrap();
+            found.iter().map(|one| one.kind).collect::<Vec<_>>()
+        };
+        // Of a long text the beginning and the end are known.
+        assert_eq!((kinds("zebrafish").await, kinds("narwhal").await), (vec!["artifact"], vec!["artifact"]));
+        assert!(kinds("quokka").await.is_empty());
+        assert_eq!(kinds("pelicans").await, ["review"]);
+    }
+
+    async fn a_text_that_cannot_be_read_keeps_nothing_else_from_being_learned(world) {
+        let mut agent = world.agent("a").await;
+        let (_, digest) = leave(&world, &mut agent, "list the animals", "zebrafish".to_owned()).await;
+        let file = digest.to_string();
+        let root = world.app.config.blobs_url.strip_prefix("file://").unwrap();
+        let path = Path::new(root).join("objects").join(&file[..2]).join(&file);
+        // Something is there that is no file.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        run(&world, &mut agent, "sweep the yard", true).await;
+        let found = learned(&world, 2, 2).await;
+        assert!(found.iter().all(|one| one.kind == "mission"), "{found:?}");
+    }
+
     async fn missions_are_remembered_once_and_recalled_by_those_who_may(world) {
         let mut agent = world.agent("a").await;
         // Nothing is verified yet: the system may not look.

@@ -2,6 +2,8 @@
 
 #[path = "planning/endpoints.rs"]
 mod endpoints;
+#[path = "planning/faults.rs"]
+mod faults;
 #[path = "planning/golden.rs"]
 mod golden;
 #[path = "planning/replays.rs"]

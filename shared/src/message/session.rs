@@ -34,6 +34,8 @@ pub enum AgentMessage {
     /// Renewal over the live session; PKCS#10, DER.
     CertificateRequest {
         csr: Bytes,
+        /// Of the newest certificate the agent has; older agents do not say.
+        join_counter: Option<u64>,
     },
     HaltAck(HaltAck),
     Cosignature(Cosignature),

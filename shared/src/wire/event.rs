@@ -33,8 +33,9 @@ impl TryFrom<proto::AgentMessage> for AgentMessage {
             Kind::DrainRequested(proto::DrainRequested { reason }) => Self::DrainRequested {
                 reason: field::text("drain_requested.reason", reason, MAX_REASON_BYTES)?,
             },
-            Kind::CertificateRequest(proto::CertificateRequest { csr }) => {
-                Self::CertificateRequest { csr: field::blob("csr", csr, enrollment::MAX_CSR_BYTES)? }
+            Kind::CertificateRequest(proto::CertificateRequest { csr, join_counter }) => {
+                let csr = field::blob("csr", csr, enrollment::MAX_CSR_BYTES)?;
+                Self::CertificateRequest { csr, join_counter }
             }
             Kind::HaltAck(proto::HaltAck { level, number, running }) => {
                 let level = HaltLevel::parse(&level)
@@ -60,8 +61,8 @@ impl From<AgentMessage> for proto::AgentMessage {
                 Kind::CapabilitiesChanged(capabilities(&manifests))
             }
             AgentMessage::DrainRequested { reason } => Kind::DrainRequested(proto::DrainRequested { reason }),
-            AgentMessage::CertificateRequest { csr } => {
-                Kind::CertificateRequest(proto::CertificateRequest { csr })
+            AgentMessage::CertificateRequest { csr, join_counter } => {
+                Kind::CertificateRequest(proto::CertificateRequest { csr, join_counter })
             }
             AgentMessage::HaltAck(HaltAck { level, number, running }) => {
                 Kind::HaltAck(proto::HaltAck { level: level.as_str().to_owned(), number, running })

@@ -237,7 +237,8 @@ fn agent_message() -> impl Strategy<Value = AgentMessage> {
         events().prop_map(AgentMessage::Events),
         Just(AgentMessage::CapabilitiesChanged(Vec::new())),
         "\\PC{0,20}".prop_map(|reason| AgentMessage::DrainRequested { reason }),
-        blob().prop_map(|csr| AgentMessage::CertificateRequest { csr }),
+        (blob(), any::<Option<u64>>())
+            .prop_map(|(csr, join_counter)| AgentMessage::CertificateRequest { csr, join_counter }),
         (halt_level(), any::<u64>(), any::<u32>())
             .prop_map(|(level, number, running)| AgentMessage::HaltAck(HaltAck { level, number, running })),
         (any::<u64>(), ".{0,80}", ".{0,80}")

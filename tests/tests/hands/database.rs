@@ -4,8 +4,12 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use nexusmon_core::audit::sample;
+use nexusmon_core::audit::tamper::tamper;
 use nexusmon_tests::api::task;
 use nexusmon_tests::{Cluster, Options};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
@@ -110,14 +114,26 @@ async fn a_made_up_approval_lets_nothing_run() -> Result<()> {
         .await?;
     assert_ne!(seen["status"], "succeeded", "{seen:#}");
     assert_eq!(std::fs::read_to_string(&marker)?, "signed\n");
-    // If it was given out at all, the log says without whose approval.
+    // It was not even given out: the coordinator counts signatures, not states.
     let granted =
         cluster.api.list(&format!("/v1/governance/audit?mission={forged}&action=task.granted")).await?;
+    assert!(granted.is_empty(), "{granted:#?}");
     let (holds, said) = verified(&cluster, &known).await?;
-    assert_eq!(holds, granted.is_empty(), "{said:#}\n{granted:#?}");
-    if !holds {
-        assert_eq!(said["code"], "approval", "{said:#}");
-    }
+    assert!(holds, "{said:#}");
+    // A log of a coordinator that did give it out, by an approval nobody signed, does not hold.
+    let lied = (0..10_000).find_map(|seed| {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let lied = tamper(&sample::text(seed, 60, 20), Some(&sample::log_key()), &mut rng);
+        (lied.kind == "rank_asked_lowered").then_some(lied)
+    });
+    let lied = lied.context("one of the ways to lie")?;
+    let path = cluster.path().join("lied.ndjson");
+    std::fs::write(&path, &lied.text)?;
+    let (path, key) = (path.to_str().context("UTF-8")?, sample::verifier_key(&sample::log_key()).to_string());
+    let output = cluster.command(&["--json", "audit", "verify", path, "--key", &key]).await?;
+    let said: Value = serde_json::from_slice(&output.stdout)?;
+    assert!(!output.status.success(), "{said:#}");
+    assert_eq!((&said["code"], &said["entries"][0]), (&json!("approval"), &json!(lied.first)), "{said:#}");
     Ok(())
 }
 

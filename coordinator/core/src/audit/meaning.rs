@@ -2,6 +2,7 @@
 //!
 //! Remembers missions that are not over, with their tasks; nothing of those that are.
 
+mod act;
 mod approval;
 mod roster;
 mod task;
@@ -39,6 +40,8 @@ struct Mission {
     answer: Option<Verdict>,
     /// The plan that people have approved.
     approved: Option<Digest>,
+    /// Up to which rank they signed for it.
+    signed_to: Option<Rank>,
     approvals: Approvals,
     tasks: Tasks,
 }
@@ -63,8 +66,13 @@ pub(super) struct Meaning {
     pub(super) signatures: u64,
     /// Decisions of before there was a roster that ought to be signed today.
     pub(super) unsigned: u64,
+    /// The largest time of an entry so far. What an entry says of its own time makes no roster and no policies of
+    /// before count again.
+    latest: Timestamp,
     /// The kill switch is pulled.
     halted: bool,
+    /// Number of its newest pull.
+    pulled: Option<u64>,
     /// Of the newest restore.
     pub(super) epoch: Option<u32>,
     /// Restores from backups, and how many of them the owner has signed for.
@@ -95,9 +103,10 @@ struct Moved {
 }
 
 #[derive(Deserialize)]
-struct Act {
+struct Pulled {
+    to: Option<String>,
     #[serde(default)]
-    approval: Option<String>,
+    number: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -183,7 +192,9 @@ impl Meaning {
             verdicts: 0,
             signatures: 0,
             unsigned: 0,
+            latest: Timestamp::from_micros(i64::MIN),
             halted: false,
+            pulled: None,
             epoch: None,
             restores: Vec::new(),
             restores_signed: 0,
@@ -191,6 +202,9 @@ impl Meaning {
     }
 
     pub(super) fn read(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
+        if let Ok(at) = entry.at.parse::<Timestamp>() {
+            self.latest = self.latest.max(at);
+        }
         match &*entry.action {
             // Of a policy, a trait, a standing approval: not of a mission.
             "approval.requested" if entry.mission.is_none() => {
@@ -199,12 +213,13 @@ impl Meaning {
                 Ok(())
             }
             "roster.changed" => {
-                let at = time(entry)?;
-                self.rosters.changed(self.organism, at, body(entry)?)
+                let times = (time(entry)?, self.latest);
+                self.rosters.changed(self.organism, times, body(entry)?)
             }
             "standing.activated" => {
                 let activated: Activated = body(entry)?;
                 self.acts.enough(&activated.approval, &activated.digest)?;
+                self.acts.spend(&activated.approval, "standing_approval")?;
                 let standing = Standing::of(self.organism, activated)?;
                 self.standing.insert(entry.subject.to_string(), standing);
                 Ok(())
@@ -213,21 +228,7 @@ impl Meaning {
                 self.standing.remove(&*entry.subject);
                 Ok(())
             }
-            "policy.changed" | "halt.released" | "trait.granted" => {
-                // Where people sign, the act names their approval.
-                if let Some(approval) = body::<Act>(entry)?.approval {
-                    let kind = match &*entry.action {
-                        "policy.changed" => "policy_change",
-                        "halt.released" => "halt_release",
-                        _ => "trait_grant",
-                    };
-                    self.acts.given(&approval, kind)?;
-                }
-                if &*entry.action == "halt.released" {
-                    self.halted = body::<Moved>(entry)?.to.is_none_or(|level| level != "none");
-                }
-                Ok(())
-            }
+            "policy.changed" | "halt.released" | "trait.granted" => self.acted(entry),
             "task.granted" => self.granted(entry),
             "task.settled" => self.settled(entry),
             "task.resolved" => {
@@ -249,7 +250,9 @@ impl Meaning {
             "approval.decided" => self.decided(entry),
             "mission.approved" => self.approved(entry),
             "halt.pulled" => {
-                self.halted = body::<Moved>(entry)?.to.is_none_or(|level| level != "none");
+                let Pulled { to, number } = body(entry)?;
+                self.halted = to.is_none_or(|level| level != "none");
+                self.pulled = number;
                 Ok(())
             }
             "organism.restored" => {
@@ -267,15 +270,41 @@ impl Meaning {
         }
     }
 
+    /// Where people sign, an act rests on an approval of its own, over a document that says the same.
+    fn acted(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
+        let done: act::Done = body(entry)?;
+        match &done.approval {
+            None if self.rosters.in_force(self.latest).is_some() => {
+                let reason =
+                    format!("{} without an approval, though there are people who sign", entry.action);
+                return Err(Bad::new("approval", reason));
+            }
+            None => {}
+            Some(approval) => {
+                self.acts.spend(approval, act::kind(&entry.action))?;
+                let document = self.acts.document(approval, self.organism)?;
+                if !done.is(document, &entry.action, &entry.subject, self.pulled) {
+                    let reason = format!("{} is not what {approval} was given for", entry.action);
+                    return Err(Bad::new("approval", reason));
+                }
+            }
+        }
+        match &*entry.action {
+            "policy.changed" => self.sets.changed(done.digest, self.latest),
+            "halt.released" => self.halted = done.to.is_none_or(|level| level != "none"),
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// The owner speaks of a restore that the log knows, by the roster of then.
     fn restore_signed(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
         let RestoreSigned { signed } = body(entry)?;
-        let at = time(entry)?;
         let bad = |reason: String| Bad::new("restore", reason);
         if !self.restores.contains(&signed.record) {
             return Err(bad("signed is a restore that the log does not tell of".to_owned()));
         }
-        let roster = self.rosters.in_force(at);
+        let roster = self.rosters.in_force(self.latest);
         let roster = roster.ok_or_else(|| bad("a restore is signed before there was a roster".to_owned()))?;
         signed.verify(roster, signed.record.old_epoch).map_err(|error| bad(error.to_string()))?;
         self.restores_signed += 1;
@@ -303,10 +332,11 @@ impl Meaning {
         }
         mission.held_for_capability = planned.policies.iter().any(|policy| policy == CAPABILITY);
         mission.approved = None;
+        mission.signed_to = None;
         mission.answer = None;
         match (&planned.judged, planned.plan_digest) {
             (Some(judged), Some(_)) => {
-                self.sets.check(judged, planned.rank, &planned.policies)?;
+                self.sets.check(judged, planned.rank, &planned.policies, self.latest)?;
                 self.verdicts += 1;
                 mission.answer = Some(judged.answer);
                 let covered = planned.standing.as_ref().is_some_and(|id| self.standing.contains_key(id));
@@ -328,7 +358,7 @@ impl Meaning {
             None => &mut self.acts,
             Some(id) => &mut known(&mut self.missions, entry, id)?.approvals,
         };
-        let roster = self.rosters.in_force(at);
+        let roster = self.rosters.in_force(self.latest);
         let when = When { organism: self.organism, mission: entry.mission, actor: &entry.actor, at, roster };
         match approvals.decide(&entry.subject, &decision, &when)? {
             Checked::Signature => self.signatures += 1,
@@ -354,6 +384,7 @@ impl Meaning {
         }
         mission.approvals.enough(&approval, &digest)?;
         mission.approved = Some(digest);
+        mission.signed_to = mission.approvals.signed_to(&approval);
         Ok(())
     }
 
@@ -365,6 +396,9 @@ impl Meaning {
         }
         let standing =
             granted.standing.as_deref().map(|id| self.spend(id, &granted, time(entry)?)).transpose()?;
+        // What the request for the approval said of the rank is not asked: what was dispatched is.
+        let grave = granted.rank.needs_approval() && standing.is_none();
+        let wanted = (grave && self.rosters.in_force(self.latest).is_some()).then_some(granted.rank);
         let mission = self.mission(entry)?;
         let plan = granted.plan_digest;
         if mission.plan != Some(plan) {
@@ -385,7 +419,11 @@ impl Meaning {
                 format!("a dispatch of rank {rank} work before its plan was approved"),
             ));
         }
-        mission.approvals.instance_allows(task)?;
+        if mission.signed_to < wanted {
+            let reason = format!("a dispatch of rank {rank} work that nobody signed for at that rank");
+            return Err(Bad::new("approval", reason));
+        }
+        mission.approvals.instance_allows(task, wanted)?;
         mission.tasks.granted(task, &granted)?;
         self.dispatches += 1;
         Ok(())

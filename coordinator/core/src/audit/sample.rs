@@ -10,7 +10,9 @@ use nexusmon_shared::id::{AgentId, ApprovalId, AuditId, MissionId, OrganismId, P
 use nexusmon_shared::plan::Author;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_shared::trust::approval::{Nonce, SignedDecision, Statement, SubjectKind, Verdict};
+use nexusmon_shared::trust::approval::{
+    Act, Nonce, Proposal, SignedDecision, Statement, SubjectKind, Verdict,
+};
 use nexusmon_shared::trust::canonical;
 use nexusmon_shared::trust::checkpoint::{Checkpoint, cosign, origin, witness};
 use nexusmon_shared::trust::ed25519::{PublicKey, SigningKey};
@@ -85,7 +87,7 @@ pub(super) fn told(signed: &SignedRoster, at: Timestamp) -> Value {
     json!({"number": signed.roster.number, "digest": signed.roster.digest(), "in_force_at": at, "signed": signed})
 }
 
-/// What an entry tells of an approval by the holder of a key.
+/// What an entry tells of an approval of a plan by the holder of a key.
 pub(super) fn decision(
     key: &SigningKey,
     mission: MissionId,
@@ -93,11 +95,21 @@ pub(super) fn decision(
     at: Timestamp,
     nonce: u128,
 ) -> SignedDecision {
+    decision_on(key, (SubjectKind::MissionPlan, Some(mission)), digest, at, nonce)
+}
+
+fn decision_on(
+    key: &SigningKey,
+    (subject, mission): (SubjectKind, Option<MissionId>),
+    digest: Digest,
+    at: Timestamp,
+    nonce: u128,
+) -> SignedDecision {
     let statement = Statement {
         organism: ORGANISM,
-        subject: SubjectKind::MissionPlan,
+        subject,
         digest,
-        mission: Some(mission),
+        mission,
         verdict: Verdict::Approve,
         valid_until: at + std::time::Duration::from_hours(24),
         nonce: Nonce::from_bytes(nonce.to_be_bytes()),
@@ -146,6 +158,9 @@ pub fn write(seed: u64, entries: u64, every: u64, sink: &mut dyn FnMut(&str)) ->
     let mut number = 0;
     while log.frontier.size() < log.until {
         number += 1;
+        if number % 4 == 2 {
+            log.release(number);
+        }
         log.mission(number, &policies);
     }
     log.checkpoint();
@@ -172,6 +187,29 @@ impl Log<'_> {
             None,
             &json!({"identity_key": key}),
         );
+    }
+
+    /// The kill switch is pulled, and released by signatures.
+    fn release(&mut self, number: u64) {
+        let (author, approver) = (AUTHOR.to_string(), APPROVER.to_string());
+        let organism = ("organism", ORGANISM.to_string());
+        let body = json!({"from": "none", "to": "halt", "number": number});
+        self.entry(&author, "halt.pulled", organism.clone(), None, &body);
+        let nonce = u128::from(number) << 64;
+        let id = ApprovalId::from_bits(nonce).to_string();
+        let (act, comment) = (Act::HaltRelease { number }, "sample".to_owned());
+        let proposal = Proposal { organism: ORGANISM, at: self.now(), comment, act };
+        let digest = proposal.digest();
+        let body = json!({"subject_kind": "halt_release", "subject": ORGANISM, "digest": digest, "rank": Rank::A,
+            "needed": 1, "author": Author::Person(AUTHOR), "document": proposal});
+        self.entry(&author, "approval.requested", ("approval", id.clone()), None, &body);
+        let about = (SubjectKind::HaltRelease, None);
+        let signed = decision_on(&approver_key(), about, digest, self.now(), nonce);
+        let body = json!({"verdict": "approve", "digest": digest, "signed": signed});
+        self.entry(&approver, "approval.decided", ("approval", id.clone()), None, &body);
+        let body =
+            json!({"from": "halt", "to": "none", "number": number + 1, "reason": "sample", "approval": id});
+        self.entry(&approver, "halt.released", organism, None, &body);
     }
 
     fn mission(&mut self, number: u64, policies: &PolicySet) {

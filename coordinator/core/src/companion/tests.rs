@@ -32,6 +32,23 @@ fn questions_are_understood_in_the_words_people_use() {
         ("is anything waiting for me", Intent::NeedsMe),
         (&format!("compare {MISSION} and {OTHER}"), Intent::Compare(id(MISSION), id(OTHER))),
         (&format!("compare with {MISSION}"), Intent::Compare(id(MISSION), About::This)),
+        (
+            "compare the nightly backup and the weekly one",
+            Intent::Compare(words("nightly backup"), words("weekly one")),
+        ),
+        (
+            "what is the difference between search and replace versus deploy-web?",
+            Intent::Compare(words("search replace"), words("deploy-web")),
+        ),
+        (&format!("compare {MISSION} with deploy-web"), Intent::Compare(id(MISSION), words("deploy-web"))),
+        (
+            &format!("how does deploy-web differ from {MISSION}"),
+            Intent::Compare(words("deploy-web"), id(MISSION)),
+        ),
+        ("compare this with the nightly backup", Intent::Compare(words("nightly backup"), About::This)),
+        ("compare them all, and", Intent::Compare(words("them"), About::This)),
+        ("what is the difference?", Intent::Unknown),
+        ("compare and", Intent::Unknown),
         ("find the file report.csv", Intent::FindArtifact("report csv".to_owned())),
         (&format!("explain the rank of {MISSION}"), Intent::WhyRank(id(MISSION))),
         ("explain this rank", Intent::WhyRank(About::This)),

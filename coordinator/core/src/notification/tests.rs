@@ -33,6 +33,14 @@ fn a_rule_wants_its_kinds_from_its_rank_on_and_with_its_labels() {
 }
 
 #[test]
+fn machines_that_are_not_what_they_say_raise_an_alert() {
+    for action in ["alert.raised", "agent.cloned", "agent.words_differ"] {
+        assert_eq!(Kind::of(action, "nexusmon", &json!({})), Some(Kind::Alert), "{action}");
+    }
+    assert_eq!(Kind::of("agent.renewed", "nexusmon", &json!({})), None);
+}
+
+#[test]
 fn every_mistake_has_its_place() {
     let codes = |text: Value| -> Vec<String> {
         let rule: Rule = serde_json::from_value(text).unwrap();

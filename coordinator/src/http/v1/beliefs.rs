@@ -38,7 +38,8 @@ pub(in crate::http) struct ObservedBelief {
     deviation: f64,
     /// 0 (worst) to 3: quarters of mean + 2 deviations. Of agents that could take a task, those in a higher band do.
     band: u8,
-    /// What the scheduler makes of it: `none` (`BELIEF_TRACK` is not held), `level`, `after_others`.
+    /// What the scheduler makes of it among those that are connected with this version: `none` (`BELIEF_TRACK` is not
+    /// held, or it is not among them), `level`, `after_others`.
     effect: &'static str,
 }
 

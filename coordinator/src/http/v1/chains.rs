@@ -18,9 +18,9 @@ use crate::service::chains as service;
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct ChainStart {
     /// `person`: whoever asked for the first one; `trigger`: one that somebody set up; `nexusmon`: the system, by a
-    /// proposal; `proposal`: a person, by a proposal.
+    /// proposal; `proposal`: a person, by a proposal; `task`: a task of its parent, whose work it is.
     kind: &'static str,
-    /// The principal, or the trigger.
+    /// The principal, the trigger, or the task.
     id: Option<String>,
     /// Of the trigger, while it is there.
     name: Option<String>,
@@ -35,6 +35,7 @@ impl From<service::StartedBy> for ChainStart {
             service::StartedBy::Proposal(id) => {
                 Self { kind: "proposal", id: Some(id.to_string()), name: None }
             }
+            service::StartedBy::Task(id) => Self { kind: "task", id: Some(id.to_string()), name: None },
         }
     }
 }
@@ -51,7 +52,7 @@ pub(in crate::http) struct ChainMission {
     origin: String,
     /// 0 for the first.
     depth: i64,
-    /// The mission that led to it.
+    /// The mission that led to it, or that it is a part of.
     parent: Option<String>,
     started_by: ChainStart,
     why: Option<String>,

@@ -17,7 +17,7 @@ use crate::service::cognition as service;
 pub(in crate::http) struct CognitionStatus {
     predictions: Predictions,
     beliefs: Vec<Belief>,
-    /// Failures by cause.
+    /// Failures by cause: attempts that failed or were lost, tasks the coordinator ended itself, approvals that expired.
     errors: BTreeMap<String, u64>,
     /// Predicted against actual.
     decisions: Vec<Autopsy>,
@@ -32,6 +32,7 @@ pub(in crate::http) struct CognitionStatus {
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct Predictions {
+    /// Within the window, as `scored`.
     made: u64,
     scored: u64,
     /// Mean squared error of the probability; lower is better, 0.25 is a coin.
@@ -140,7 +141,9 @@ pub(in crate::http) struct Attention {
     reviews_waiting: u64,
     uncertain_tasks: u64,
     needs_plan: u64,
+    /// Of the newest hundred decided approvals.
     mean_seconds_to_decide: Option<f64>,
+    /// Approvals, of all time.
     decided: u64,
 }
 
@@ -235,7 +238,7 @@ pub(in crate::http) struct ErrorWindow {
     days: Option<u32>,
 }
 
-/// Failed attempts over time.
+/// Failures over time.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct ErrorTaxonomy {
     window_days: u32,

@@ -39,7 +39,7 @@ pub(in crate::http) struct Secret {
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::http) struct SecretBinding {
-    /// By name.
+    /// By name, which binds the newest version there is, or as `name@version`; answered with versions.
     playbooks: BTreeSet<String>,
     /// By id or name; answered as ids.
     agents: BTreeSet<String>,

@@ -11,6 +11,7 @@ use nexusmon_shared::message::{
     CoordinatorMessage, HEARTBEAT, HeldAttempt, Hello, LEASE, ProtocolRange, RevokedApproval, Welcome,
 };
 use nexusmon_shared::mission::MissionStatus;
+use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::plan::Retry;
 use nexusmon_shared::task::{Task, TaskState, TaskStatus};
 use nexusmon_store::{AgentRow, AgentState, AttemptRow, MissionRow, TaskRow, TaskUpdate, Topic, Tx};
@@ -312,6 +313,9 @@ pub(in crate::service) fn end(
     row.put(&settlement.task, now);
     unit.moved(row.mission, from, row.state);
     settled::audit_settled(unit, &row, &Actor::system(), None);
+    if ended == Ended::Unreported {
+        unit.causes.push((Cause::LostAgent, row.uses.clone()));
+    }
     if row.limits.is_some() {
         changes.released.push(row.id);
     }

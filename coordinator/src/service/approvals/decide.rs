@@ -102,19 +102,24 @@ async fn write(unit: &mut Unit<'_>, caller: &Caller, id: ApprovalId, decision: N
 }
 
 /// Nobody approves what a token of theirs planned above its ceiling, nor their own text while somebody else could. Who
-/// signs is held against the roster instead, as agents do it.
+/// signs is held against the roster instead, as agents do it; they know nothing of who wrote a playbook.
 async fn may_approve(unit: &mut Unit<'_>, caller: &Caller, row: &ApprovalRow) -> Result<()> {
     if caller.rank_ceiling.is_some_and(|ceiling| row.rank > ceiling) {
         let detail = format!("this token may not decide on rank {}", row.rank);
         return Err(Error::Forbidden { code: "above_ceiling", detail });
     }
+    let signs = signature::is_needed(row);
+    let wrote = wrote_playbook(unit, caller, row).await?;
+    if wrote && signs && signature::enough_beside(unit, caller, row).await? {
+        return Err(by_the_author());
+    }
     let own = match row.author.0 {
-        Author::Person(author) => author == caller.principal && !signature::is_needed(row),
+        Author::Person(author) => (wrote || author == caller.principal) && !signs,
         Author::Token(author) if author == caller.principal => {
             let detail = "a token does not approve its own plan".to_owned();
             return Err(Error::Forbidden { code: "author_may_not_approve", detail });
         }
-        _ => false,
+        _ => wrote && !signs,
     };
     if !own {
         return Ok(());
@@ -124,10 +129,23 @@ async fn may_approve(unit: &mut Unit<'_>, caller: &Caller, row: &ApprovalRow) ->
         roles.into_iter().filter(|role| access::permits(role.as_str(), "approval.decide")).collect();
     let others = unit.tx.persons_with(&may).await?;
     if others.iter().any(|person| person.id != caller.principal) {
-        let detail = "you typed this plan, and somebody else may approve it: an author does not".to_owned();
-        return Err(Error::Forbidden { code: "author_may_not_approve", detail });
+        return Err(by_the_author());
     }
     Ok(())
+}
+
+fn by_the_author() -> Error {
+    let detail = "you typed this plan, and somebody else may approve it: an author does not".to_owned();
+    Error::Forbidden { code: "author_may_not_approve", detail }
+}
+
+/// Whether the plan is made of a playbook whose version this caller wrote.
+async fn wrote_playbook(unit: &mut Unit<'_>, caller: &Caller, row: &ApprovalRow) -> Result<bool> {
+    let of_work = matches!(row.subject_kind, ApprovalSubject::MissionPlan | ApprovalSubject::TaskInstance);
+    let Some(mission) = row.mission.filter(|_| of_work) else { return Ok(false) };
+    let Some(made) = unit.tx.mission_inputs(&[mission]).await?.pop() else { return Ok(false) };
+    let written = unit.tx.playbook(&made.playbook, Some(made.version)).await?;
+    Ok(written.is_some_and(|written| written.created_by == caller.principal))
 }
 
 async fn record(
@@ -155,6 +173,7 @@ async fn record(
         signature,
         at: unit.now,
     };
+    signature::lapse(unit, caller, row).await?;
     unit.tx.insert_decision(&given).await.map_err(|error| match error {
         StoreError::Unique { .. } => Error::conflict("already_voted", "you have decided on this already"),
         other => other.into(),

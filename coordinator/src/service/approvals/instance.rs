@@ -11,8 +11,8 @@ use nexusmon_shared::task::TaskStatus;
 use nexusmon_store::{ApprovalRow, ApprovalState, Connection, TaskRow, TaskUpdate};
 use serde_json::{Value, json};
 
-use super::super::settled::audit_settled;
-use super::super::unit::{Actor, SYSTEM, Unit};
+use super::super::settled::audit_ended;
+use super::super::unit::{SYSTEM, Unit};
 use super::super::unlock::{self, Missions, Over};
 use super::super::{consent, finish};
 use crate::app::App;
@@ -128,7 +128,7 @@ async fn deny(unit: &mut Unit<'_>, approval: &ApprovalRow, cause: Cause) -> Resu
     let from = row.state;
     row.put(&settlement.task, unit.now);
     unit.moved(row.mission, from, row.state);
-    audit_settled(unit, &row, &Actor::system(), None);
+    audit_ended(unit, &row);
     unit.tx.update_tasks(&[TaskUpdate::from(&row)]).await?;
     let mut missions: Missions =
         unit.flush_counters().await?.into_iter().map(|mission| (mission.id, mission)).collect();

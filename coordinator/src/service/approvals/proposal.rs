@@ -92,8 +92,12 @@ pub(in crate::service) async fn ask(
     let author = missions::author_of(caller);
     let Asked { kind, subject, mission, digest, rank, body } = asked;
     let needed = needed(unit.app, rank, &author);
+    // What people sign, for whoever verifies by the log alone. A standing approval's comes when it counts.
+    let of_act = kind != ApprovalSubject::Standing;
+    let document: Option<Value> =
+        of_act.then(|| serde_json::from_str(&body)).transpose().map_err(Error::internal)?;
     let told = json!({"subject_kind": super::signature::word(kind), "subject": subject, "digest": digest,
-        "rank": rank, "needed": needed, "author": author});
+        "rank": rank, "needed": needed, "author": author, "document": document});
     let row = ApprovalRow {
         id,
         subject_kind: kind,

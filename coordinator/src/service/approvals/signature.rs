@@ -7,7 +7,7 @@ use nexusmon_shared::trust::approval::{
 };
 use nexusmon_shared::trust::key::{KeyId, Proof};
 use nexusmon_shared::trust::roster::Roster;
-use nexusmon_store::{ApprovalRow, ApprovalSubject};
+use nexusmon_store::{ApprovalRow, ApprovalSubject, DecisionVerdict};
 
 use super::super::consent;
 use super::super::roster::NO_ROSTER;
@@ -162,6 +162,31 @@ async fn fresh(unit: &mut Unit<'_>, mission: MissionId, signed: &SignedDecision)
         if known.statement.nonce == signed.statement.nonce {
             return Err(Error::conflict("nonce_used", "this signature was given before: sign anew"));
         }
+    }
+    Ok(())
+}
+
+/// Whether those who may sign, less this one, are as many as it needs.
+pub(super) async fn enough_beside(unit: &mut Unit<'_>, caller: &Caller, row: &ApprovalRow) -> Result<bool> {
+    let Some(roster) = consent::roster(unit.tx, unit.now).await? else { return Ok(false) };
+    let mut eligible = roster.eligible(&row.author.0);
+    let needed = roster.needed(row.rank, eligible.len());
+    eligible.remove(&caller.principal);
+    Ok(eligible.len() >= needed)
+}
+
+/// Takes back what this caller approved by a signature that has ended, or by a key that is not theirs any more: others
+/// may have signed since, and the approval would wait in vain for one that counts.
+pub(super) async fn lapse(unit: &mut Unit<'_>, caller: &Caller, row: &ApprovalRow) -> Result<()> {
+    let Some(roster) = consent::roster(unit.tx, unit.now).await? else { return Ok(()) };
+    let own = unit.tx.decisions(row.id).await?.into_iter().find(|one| one.principal == caller.principal);
+    let Some(text) = own.filter(|one| one.verdict == DecisionVerdict::Approve).and_then(|one| one.signature)
+    else {
+        return Ok(());
+    };
+    let signed = SignedDecision::read(text.as_bytes()).map_err(Error::internal)?;
+    if counts(&roster, &signed, &claim(unit, row), unit.now).is_err() {
+        unit.tx.forget_decision(row.id, caller.principal).await?;
     }
     Ok(())
 }

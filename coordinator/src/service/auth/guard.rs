@@ -18,6 +18,9 @@ const LONGEST: Duration = Duration::from_mins(15);
 const KEPT: usize = 20_000;
 /// Argon2 needs some 20 MiB each.
 const AT_ONCE: usize = 2;
+/// Log-ins that wait for that, of everybody and of one network.
+const WAITING: usize = 64;
+const WAITING_OF_ONE: usize = 16;
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
@@ -29,13 +32,39 @@ struct Failures {
 #[derive(Debug)]
 pub(crate) struct Guard {
     failures: Mutex<HashMap<String, Failures>>,
+    /// By network.
+    waiting: Mutex<HashMap<String, usize>>,
     pub(super) hashing: Semaphore,
     pub(super) links: Links,
 }
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { failures: Mutex::default(), hashing: Semaphore::new(AT_ONCE), links: Links::default() }
+        Self {
+            failures: Mutex::default(),
+            waiting: Mutex::default(),
+            hashing: Semaphore::new(AT_ONCE),
+            links: Links::default(),
+        }
+    }
+}
+
+/// A place among those that wait; left when dropped.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    guard: &'a Guard,
+    network: String,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.guard.waiting.lock().expect("no holder panics");
+        if let Some(count) = waiting.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(&self.network);
+            }
+        }
     }
 }
 
@@ -62,6 +91,22 @@ fn wait(failures: Failures, boot: Duration) -> Duration {
 impl Guard {
     fn keys(name: &str, address: IpAddr) -> [String; 2] {
         [format!("name {}", name.chars().take(80).collect::<String>()), network(address)]
+    }
+
+    /// A place to wait at, if one is left: whoever floods the door keeps others waiting for a moment, not for hours.
+    pub(super) fn enter(&self, address: IpAddr) -> Result<Place<'_>> {
+        let network = network(address);
+        let mut waiting = self.waiting.lock().expect("no holder panics");
+        let all: usize = waiting.values().sum();
+        let count = waiting.entry(network.clone()).or_default();
+        if all >= WAITING || *count >= WAITING_OF_ONE {
+            if *count == 0 {
+                waiting.remove(&network);
+            }
+            return Err(Error::RateLimited { retry_after: Duration::from_secs(1) });
+        }
+        *count += 1;
+        Ok(Place { guard: self, network })
     }
 
     pub(super) fn check(&self, name: &str, address: IpAddr, boot: Duration) -> Result<()> {
@@ -101,6 +146,24 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_of_one_network_leaves_places_for_others() {
+        let guard = Guard::default();
+        let of = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let mut places: Vec<Place<'_>> = (0..WAITING_OF_ONE).map(|_| guard.enter(of(1)).unwrap()).collect();
+        assert!(matches!(guard.enter(of(1)), Err(Error::RateLimited { .. })));
+        drop(guard.enter(of(2)).unwrap());
+        places.pop();
+        places.push(guard.enter(of(1)).unwrap());
+        for last in 2.. {
+            let Ok(place) = guard.enter(of(last)) else { break };
+            places.push(place);
+        }
+        assert_eq!(places.len(), WAITING);
+        places.clear();
+        assert!(guard.waiting.lock().unwrap().is_empty(), "nothing is remembered of who is gone");
+    }
 
     #[test]
     fn guessing_slows_down_and_recovers() {

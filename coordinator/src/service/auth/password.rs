@@ -39,8 +39,7 @@ pub async fn change(app: &App, caller: &Caller, change: PasswordChange) -> Resul
     let row = row.ok_or_else(|| Error::not_found("principal", caller.principal))?;
     let hash = allowed(&row)?;
     app.auth.check(&row.name, network, app.clock.boot())?;
-    if !secret::verify(app, current, Some(hash.clone())).await? {
-        app.auth.failed(&row.name, network, app.clock.boot());
+    if !secret::verify(app, (&row.name, network), current, Some(hash.clone())).await? {
         return Err(Error::field("/current", "wrong", "is not your password"));
     }
     let next = secret::hash(app, new).await?;

@@ -1,5 +1,7 @@
 //! The operator key: hashed with Argon2id (RFC 9106), verified off the async threads, a few at a time.
 
+use std::net::IpAddr;
+
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Argon2, PasswordHash};
 use nexusmon_shared::id::PrincipalId;
@@ -15,6 +17,9 @@ use crate::service::unit::{SYSTEM, Unit};
 
 /// Letters and digits that are not mistaken for one another.
 const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+
+/// Nobody's is longer.
+const MAX_SECRET_BYTES: usize = 1024;
 
 /// See [`super::prepare`].
 pub(super) async fn prepare(app: &App) -> Result<Option<Secret>> {
@@ -116,12 +121,26 @@ async fn hashed(secret: String, salt: [u8; 16]) -> Result<String> {
     .map_err(Error::internal)?
 }
 
-/// Compares; without a hash, works as long and says no.
-pub(super) async fn verify(app: &App, secret: String, hash: Option<String>) -> Result<bool> {
-    if secret.len() > 1024 {
-        return Ok(false);
-    }
+/// Compares what somebody says; without a hash, works as long and says no. A miss is counted before the next one has
+/// its turn, and whoever has to slow down by then is turned away: guesses that come together are slowed down like
+/// others.
+pub(super) async fn verify(
+    app: &App,
+    (name, network): (&str, IpAddr),
+    secret: String,
+    hash: Option<String>,
+) -> Result<bool> {
+    let _place = app.auth.enter(network)?;
     let _turn = app.auth.hashing.acquire().await.map_err(Error::internal)?;
+    app.auth.check(name, network, app.clock.boot())?;
+    let good = secret.len() <= MAX_SECRET_BYTES && matches(secret, hash).await?;
+    if !good {
+        app.auth.failed(name, network, app.clock.boot());
+    }
+    Ok(good)
+}
+
+async fn matches(secret: String, hash: Option<String>) -> Result<bool> {
     tokio::task::spawn_blocking(move || {
         if let Some(hash) = hash {
             PasswordHash::new(&hash)

@@ -17,27 +17,16 @@ use serde_json::json;
 use super::super::missions::no_nul;
 use super::super::unit::{Actor, Unit};
 use super::super::{Caller, evolution};
+use super::evidence::{self, Evidence};
 use crate::app::App;
 use crate::error::{Error, Result};
 
 const MAX_STATEMENT: usize = 1_000;
 const MAX_NOTE: usize = 2_000;
-const MOST_EVIDENCE: usize = 50;
 const MOST_GROUNDS: usize = 50;
 /// Of one belief, however often it is revised.
 const MOST_GROUNDS_IN_ALL: usize = 100;
 const MOST_REVISIONS: i64 = 200;
-
-/// What a belief rests on beside other beliefs.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Evidence {
-    /// `mission`, `task`, `artifact`, `audit`, `review`, `agent`, `note`.
-    pub kind: String,
-    /// Of what it is, unless it is a note.
-    pub id: Option<String>,
-    pub note: Option<String>,
-}
 
 /// A belief as it is asserted.
 #[derive(Debug, Clone)]
@@ -182,42 +171,11 @@ fn check_confidence(confidence: f64) -> Result<()> {
     Err(Error::field("/confidence", "out_of_range", "must be from 0 to 1"))
 }
 
-fn check_evidence(evidence: &[Evidence]) -> Result<()> {
-    const KINDS: [&str; 7] = ["mission", "task", "artifact", "audit", "review", "agent", "note"];
-    if evidence.len() > MOST_EVIDENCE {
-        return Err(Error::field("/evidence", "too_many", format!("at most {MOST_EVIDENCE} at once")));
-    }
-    for (place, one) in evidence.iter().enumerate() {
-        let field = |name: &str| format!("/evidence/{place}/{name}");
-        if !KINDS.contains(&one.kind.as_str()) {
-            let message = format!("must be one of {}", KINDS.join(", "));
-            return Err(Error::field(field("kind"), "unknown_value", message));
-        }
-        let said = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.trim().is_empty());
-        if one.kind == "note" && !said(&one.note) {
-            return Err(Error::field(field("note"), "required", "a note says something"));
-        }
-        if one.kind != "note" && !said(&one.id) {
-            return Err(Error::field(field("id"), "required", "say which one it is"));
-        }
-        if one.id.as_ref().is_some_and(|id| id.len() > 100 || id.contains('\0')) {
-            return Err(Error::field(field("id"), "invalid", "is no id"));
-        }
-        if let Some(note) = &one.note {
-            if note.len() > MAX_NOTE {
-                return Err(Error::field(field("note"), "too_long", format!("at most {MAX_NOTE} bytes")));
-            }
-            no_nul(note, "/evidence")?;
-        }
-    }
-    Ok(())
-}
-
 /// Asserts something in a person's or program's name.
 pub async fn assert(app: &App, caller: &Caller, new: NewBelief) -> Result<BeliefDetail> {
     check_text(&new.statement, "/statement", MAX_STATEMENT)?;
     check_confidence(new.confidence)?;
-    check_evidence(&new.evidence)?;
+    evidence::check(&new.evidence)?;
     if new.evidence.is_empty() && new.rests_on.is_empty() {
         let message = "say what it rests on: at least one piece of evidence, or another belief";
         return Err(Error::field("/evidence", "required", message));
@@ -229,6 +187,7 @@ pub async fn assert(app: &App, caller: &Caller, new: NewBelief) -> Result<Belief
             let app = unit_app.clone();
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
+                evidence::check_known(&mut unit, &new.evidence).await?;
                 let graph = Graph::locked(&mut unit).await?;
                 let id = put_new(&mut unit, graph, actor, new).await?;
                 Ok::<_, Error>((id, unit.finish().await?))
@@ -356,7 +315,7 @@ pub async fn revise(app: &App, caller: &Caller, id: BeliefId, revision: Revision
     if let Some(confidence) = revision.confidence {
         check_confidence(confidence)?;
     }
-    check_evidence(&revision.evidence)?;
+    evidence::check(&revision.evidence)?;
     if let Some(comment) = &revision.comment {
         check_text(comment, "/comment", MAX_NOTE)?;
     }
@@ -375,6 +334,7 @@ pub async fn revise(app: &App, caller: &Caller, id: BeliefId, revision: Revision
             let app = unit_app.clone();
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
+                evidence::check_known(&mut unit, &revision.evidence).await?;
                 put_revision(&mut unit, actor, id, revision).await?;
                 unit.finish().await
             })

@@ -66,7 +66,7 @@ pub async fn predictions(app: &App, days: Option<u32>, limit: u32) -> Result<Pre
     let since = app.clock.now() - long(days);
     let mut read = app.store.read().await?;
     let rows = read.scored_predictions(since, MOST_PREDICTIONS).await?;
-    let made = count(read.prediction_count().await?);
+    let made = count(read.predictions_made(since).await?);
     let shown: Vec<_> = rows.iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
     let ids: Vec<_> = shown.iter().map(|row| row.mission).collect();
     let goals: BTreeMap<_, _> =
@@ -119,7 +119,7 @@ pub struct Errors {
     pub by_day: Vec<FailureCount>,
 }
 
-/// Failed attempts by cause over the days of the window.
+/// Failures by cause over the days of the window.
 pub async fn errors(app: &App, days: Option<u32>) -> Result<Errors> {
     let days = window(days)?;
     let first = day(app.clock.now()) - i64::from(days) + 1;

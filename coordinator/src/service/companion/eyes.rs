@@ -12,6 +12,7 @@ use nexusmon_shared::time::Timestamp;
 use super::super::approvals::{self, ApprovalFilter, ApprovalView};
 use super::super::audit::{self, AuditFilter, AuditView};
 use super::super::evolution::{self, OrganismStatus};
+use super::super::memory::MemoryView;
 use super::super::missions::{self, DryRun, MissionFilter, MissionSummary, MissionView, NewMission};
 use super::super::reviews::{self, ReviewFilter, ReviewView};
 use super::super::triggers::schedules::{self, ScheduleView};
@@ -23,6 +24,7 @@ use crate::error::{Error, Result};
 pub(super) struct Eyes {
     app: App,
     caller: Caller,
+    recalled: Vec<MemoryView>,
 }
 
 const fn first(limit: u32) -> PageRequest {
@@ -30,8 +32,13 @@ const fn first(limit: u32) -> PageRequest {
 }
 
 impl Eyes {
-    pub(super) fn of(app: &App, caller: &Caller) -> Self {
-        Self { app: app.clone(), caller: caller.clone() }
+    pub(super) fn of(app: &App, caller: &Caller, recalled: Vec<MemoryView>) -> Self {
+        Self { app: app.clone(), caller: caller.clone(), recalled }
+    }
+
+    /// What memory had of the question, where it may be read.
+    pub(super) fn recalled(&self) -> &[MemoryView] {
+        &self.recalled
     }
 
     pub(super) fn now(&self) -> Timestamp {

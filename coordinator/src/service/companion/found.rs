@@ -4,6 +4,7 @@ use nexusmon_shared::id::{ApprovalId, MissionId, TaskId};
 use serde_json::Value;
 
 use super::super::audit::AuditView;
+use super::super::memory::MemoryView;
 use super::super::missions::{MissionSummary, TaskView};
 use super::super::vault::ArtifactView;
 use super::Citation;
@@ -72,6 +73,16 @@ pub(super) fn artifact(one: &ArtifactView) -> Citation {
         title: plain(&one.name),
         href: format!("/organism/vault/{}", one.id),
     }
+}
+
+/// The mission that a memory is of.
+pub(super) fn remembered(one: &MemoryView) -> Option<Citation> {
+    one.mission.map(|id| Citation {
+        kind: "mission",
+        id: id.to_string(),
+        title: plain(&one.title),
+        href: format!("/organism/missions/{id}"),
+    })
 }
 
 pub(super) fn entry(one: &AuditView) -> Citation {

@@ -18,8 +18,8 @@ use serde_json::json;
 use super::{instance, leaves};
 use crate::error::{Error, Result};
 use crate::service::finish;
-use crate::service::settled::audit_settled;
-use crate::service::unit::{Actor, SYSTEM, Unit, task_subject};
+use crate::service::settled::audit_ended;
+use crate::service::unit::{SYSTEM, Unit, task_subject};
 use crate::service::unlock::{self, Missions, Over};
 
 /// Gates tasks that are ready, and sees to it that an approval is asked for every gated one.
@@ -144,7 +144,7 @@ pub(in crate::service) async fn lapse(unit: &mut Unit<'_>, mission: MissionId, c
         let from = row.state;
         row.put(&settlement.task, unit.now);
         unit.moved(row.mission, from, row.state);
-        audit_settled(unit, &row, &Actor::system(), None);
+        audit_ended(unit, &row);
         updates.push(TaskUpdate::from(&row));
         over.push(Over::of(&row));
     }

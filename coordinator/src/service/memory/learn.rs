@@ -178,7 +178,16 @@ async fn gather(app: &App, id: MissionId, gathered: &mut Gathered) -> Result<()>
         if !seen.insert(one.digest) || !textual(&one.media_type) {
             continue;
         }
-        let Some(body) = text_of(app, one).await? else { continue };
+        let body = match text_of(app, one).await {
+            Ok(Some(body)) => body,
+            Ok(None) => continue,
+            // One that cannot be read keeps nothing else from being learned.
+            Err(error) => {
+                tracing::warn!(mission = %row.id, name = one.name, digest = %one.digest, ?error,
+                    "an artifact cannot be read, and is not remembered");
+                continue;
+            }
+        };
         let quality = if one.rejected { Quality::Rejected } else { quality };
         gathered.texts.push(MemoryRow {
             title: one.name.clone(),

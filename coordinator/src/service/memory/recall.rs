@@ -67,6 +67,26 @@ impl Recalled {
 /// Missions whose goals are like this one, the most promising first. Empty where RECALL is not held: whoever wants to say
 /// so asks [`evolution::may`] itself.
 pub async fn similar(app: &App, read: &mut Connection, goal: &str, limit: u32) -> Result<Vec<Recalled>> {
+    alike(app, read, goal, limit, true).await
+}
+
+/// As [`similar`], where the same was asked before: written down again, and not counted again.
+pub(in crate::service) async fn similar_again(
+    app: &App,
+    read: &mut Connection,
+    goal: &str,
+    limit: u32,
+) -> Result<Vec<Recalled>> {
+    alike(app, read, goal, limit, false).await
+}
+
+async fn alike(
+    app: &App,
+    read: &mut Connection,
+    goal: &str,
+    limit: u32,
+    counted: bool,
+) -> Result<Vec<Recalled>> {
     let now = app.clock.now();
     if !evolution::may(app, read, Trait::Recall, now).await? {
         return Ok(Vec::new());
@@ -109,7 +129,7 @@ pub async fn similar(app: &App, read: &mut Connection, goal: &str, limit: u32) -
         });
     }
     let ids: Vec<_> = alike.iter().map(|one| one.memory).collect();
-    note(app, Asked::Planning, &ids).await?;
+    note(app, Asked::Planning, &ids, counted).await?;
     Ok(alike)
 }
 
@@ -129,7 +149,7 @@ pub async fn recall(
     let found = read.memories_about(words, None, limit.saturating_mul(WIDER)).await?;
     let found = ordered(found, words, now, usize::try_from(limit).unwrap_or(usize::MAX));
     let ids: Vec<_> = found.iter().map(|one| one.id).collect();
-    note(app, asked, &ids).await?;
+    note(app, asked, &ids, true).await?;
     Ok(found)
 }
 
@@ -143,8 +163,10 @@ pub async fn used(app: &App, asked: Asked, ids: &[MemoryId], mission: Option<Mis
     write(app, counted, ids, mission).await
 }
 
-async fn note(app: &App, asked: Asked, ids: &[MemoryId]) -> Result<()> {
-    let counted = MemoryUse { asked: 1, hits: i64::from(!ids.is_empty()), ..nothing(app, asked) };
+async fn note(app: &App, asked: Asked, ids: &[MemoryId], counted: bool) -> Result<()> {
+    let nothing = nothing(app, asked);
+    let hit = i64::from(!ids.is_empty());
+    let counted = if counted { MemoryUse { asked: 1, hits: hit, ..nothing } } else { nothing };
     write(app, counted, ids, None).await
 }
 
@@ -161,8 +183,10 @@ async fn write(app: &App, counted: MemoryUse, ids: &[MemoryId], mission: Option<
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
                 let used = counted.used > 0;
-                unit.tx.count_memory_use(counted).await?;
-                unit.tx.memories_recalled(ids, used).await?;
+                if used || counted.asked > 0 {
+                    unit.tx.count_memory_use(counted).await?;
+                    unit.tx.memories_recalled(ids, used).await?;
+                }
                 let action = if used { "memory.used" } else { "memory.recalled" };
                 let body = json!({"for": counted.purpose, "trait": Trait::Recall.name(), "memories": ids});
                 let subject = ("organism", app.organism.to_string());

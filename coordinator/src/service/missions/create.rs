@@ -1,16 +1,17 @@
 //! Creating missions: prepared by each caller, committed together.
 
+mod rows;
 mod told;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nexusmon_core::evolution::Trait;
 use nexusmon_core::mission::{MissionEffect, Start};
-use nexusmon_core::planning::{BoundTask, MissionDraft};
+use nexusmon_core::planning::MissionDraft;
 use nexusmon_core::policy::Verdict;
-use nexusmon_core::schedule::{ClassId, DemandClass};
+use nexusmon_core::schedule::ClassId;
 use nexusmon_core::sub_mission;
 use nexusmon_shared::id::{MissionId, TaskId};
 use nexusmon_shared::mission::MissionState;
@@ -19,20 +20,19 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::task::TaskStatus;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{
-    ApprovalRow, ApprovalState, ApprovalSubject, DocumentRow, EdgeRow, Json, MissionInputsRow, MissionRow,
-    NewMission, PlanRow, PredictionRow, ReviewRow, ReviewState, Rider, TaskRow, Tx,
+    ApprovalRow, ApprovalState, ApprovalSubject, DocumentRow, Json, MissionInputsRow, MissionRow, NewMission,
+    PredictionRow, ReviewRow, ReviewState, Rider, Tx,
 };
 use serde_json::{Value, json};
 
 use super::prepare::{self, Ids, Judged, Under};
 use crate::app::App;
-use crate::app::classes;
 use crate::error::{Error, Result};
 use crate::service::unit::{Actor, After, Unit};
 use crate::service::unlock::{self, Missions};
-use crate::service::{
-    Caller, Origin, classes as interning, dispatch, evolution, planning, playbooks, standing,
-};
+use crate::service::{Caller, Origin, dispatch, evolution, planning, playbooks, standing};
+use rows::plan_rows;
+pub(super) use rows::plan_rows_in;
 
 /// A mission that only has to be written.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub(crate) struct Prepared {
     pub versions: Vec<nexusmon_store::NewVersion>,
     /// Where it is made of a playbook.
     pub inputs: Option<MissionInputsRow>,
+    /// The system made that playbook one by itself.
+    pub evolved: bool,
     /// The idempotency key of the request, to commit with the mission.
     pub rider: Option<Rider>,
 }
@@ -64,13 +66,6 @@ pub(crate) struct Created {
     /// The tasks are not what was prepared: read them.
     pub moved_on: bool,
     pub prepared: Arc<Prepared>,
-}
-
-/// The plan's rows.
-pub(in crate::service) struct PlanRows {
-    pub plan: PlanRow,
-    pub tasks: Vec<TaskRow>,
-    pub edges: Vec<EdgeRow>,
 }
 
 /// A mission's row before anything happened to it.
@@ -133,153 +128,6 @@ pub(in crate::service) fn mission_row(
     }
 }
 
-/// The rows of a plan, everything pending.
-pub(in crate::service) async fn plan_rows(
-    app: &App,
-    mission: &MissionRow,
-    judged: &Judged,
-    revision: u32,
-    ids: &Ids,
-    now: Timestamp,
-) -> Result<PlanRows> {
-    let (templates, keys) = templates(judged);
-    let known = interning::ensure(app, keys.iter().cloned().collect()).await?;
-    rows_with(app, mission, judged, revision, ids, now, &Interned { templates, keys, known })
-}
-
-/// As [`plan_rows`], inside a unit of work.
-pub(in crate::service) async fn plan_rows_in(
-    unit: &mut Unit<'_>,
-    mission: &MissionRow,
-    judged: &Judged,
-    revision: u32,
-    ids: &Ids,
-) -> Result<PlanRows> {
-    let (templates, keys) = templates(judged);
-    let known = interning::intern(unit, &keys.iter().cloned().collect()).await?;
-    rows_with(unit.app, mission, judged, revision, ids, unit.now, &Interned { templates, keys, known })
-}
-
-fn templates(judged: &Judged) -> (Vec<DemandClass>, Vec<String>) {
-    let templates: Vec<DemandClass> = judged.classes.clone();
-    // Many tasks, few classes: each is put into its canonical form once.
-    let mut known = HashMap::<&DemandClass, String>::new();
-    let keys = judged
-        .classes
-        .iter()
-        .map(|class| known.entry(class).or_insert_with(|| classes::key(class)).clone())
-        .collect();
-    (templates, keys)
-}
-
-/// Demand classes by leaf, numbered.
-struct Interned {
-    templates: Vec<DemandClass>,
-    keys: Vec<String>,
-    known: BTreeMap<String, ClassId>,
-}
-
-fn rows_with(
-    app: &App,
-    mission: &MissionRow,
-    judged: &Judged,
-    revision: u32,
-    ids: &Ids,
-    now: Timestamp,
-    interned: &Interned,
-) -> Result<PlanRows> {
-    let Interned { templates, keys, known } = interned;
-    let mut dependents = vec![0_u32; judged.bound.tasks.len()];
-    let mut edges = Vec::new();
-    for (to, task) in (0_u32..).zip(&judged.bound.tasks) {
-        let mut sources: BTreeMap<u32, bool> =
-            task.reads.iter().chain(&task.same_as).map(|from| (*from, false)).collect();
-        sources.extend(task.needs.iter().map(|from| (*from, true)));
-        for (from, needed) in sources {
-            if needed {
-                dependents[from as usize] += 1;
-            }
-            edges.push(EdgeRow { mission: mission.id, from_leaf: from, to_leaf: to, needed });
-        }
-    }
-    let mut tasks = Vec::with_capacity(judged.bound.tasks.len());
-    for (index, task) in judged.bound.tasks.iter().enumerate() {
-        let class = known.get(&keys[index]).copied();
-        let class = class.ok_or_else(|| Error::internal("a demand class was not interned"))?;
-        let mut row = task_row(mission, task, index, ids.tasks[index], &judged.leaves[index], now);
-        row.class = Some(nexusmon_store::ClassId(class.0));
-        row.dependents = dependents[index];
-        let limits = &templates[index].limits;
-        row.limits = (!limits.is_empty()).then(|| Json(limits.clone()));
-        row.fence_epoch = app.epoch;
-        tasks.push(row);
-    }
-    let plan = PlanRow {
-        mission: mission.id,
-        revision,
-        digest: judged.sealed.digest,
-        tasks_root: judged.sealed.tasks_root,
-        header: String::from_utf8(judged.sealed.header.to_vec()).map_err(Error::internal)?,
-        size: i64::try_from(tasks.len()).unwrap_or(i64::MAX),
-        author: mission.author.clone(),
-        created_at: now,
-    };
-    Ok(PlanRows { plan, tasks, edges })
-}
-
-fn task_row(
-    mission: &MissionRow,
-    task: &BoundTask,
-    index: usize,
-    id: TaskId,
-    leaf: &str,
-    now: Timestamp,
-) -> TaskRow {
-    TaskRow {
-        id,
-        mission: mission.id,
-        leaf_index: u32::try_from(index).unwrap_or(u32::MAX),
-        item_index: None,
-        parent: None,
-        key: task.spec.id.clone(),
-        uses: task.spec.uses.clone(),
-        rank: task.rank,
-        priority: mission.priority,
-        idempotent: task.spec.idempotent,
-        spec: Some(leaf.to_owned()),
-        item: None,
-        dependents: 0,
-        created_at: now,
-        state: TaskStatus::Pending,
-        held: false,
-        class: None,
-        tag: 0,
-        needs_open: u32::try_from(task.needs.len()).unwrap_or(u32::MAX),
-        children_open: 0,
-        attempt: 0,
-        retries: 0,
-        fence_epoch: 0,
-        fence_number: 0,
-        agent: None,
-        session: None,
-        offline_until: None,
-        not_before: None,
-        since: None,
-        ready_at: None,
-        granted_at: None,
-        started_at: None,
-        finished_at: None,
-        cause: None,
-        outputs: None,
-        skip_reason: None,
-        effect_unknown: false,
-        params: None,
-        inputs: None,
-        limits: None,
-        log_bytes: 0,
-    }
-}
-
 /// Everything but the commit. `reuse` may change the prepared rows before they are judged ready.
 pub(in crate::service) async fn prepare(
     app: &App,
@@ -287,7 +135,9 @@ pub(in crate::service) async fn prepare(
     draft: Arc<MissionDraft>,
     rerun_of: Option<MissionId>,
 ) -> Result<Prepared> {
-    prepare_as(app, caller, prepare::author_of(caller), draft, rerun_of).await
+    let (draft, made_of) = playbooks::resolve(app, draft).await?;
+    let author = prepare::author_of_made(caller, made_of.as_deref());
+    prepare_resolved(app, caller, author, (draft, made_of), rerun_of).await
 }
 
 /// As [`prepare`], where the plan is somebody else's text.
@@ -298,7 +148,17 @@ pub(in crate::service) async fn prepare_as(
     draft: Arc<MissionDraft>,
     rerun_of: Option<MissionId>,
 ) -> Result<Prepared> {
-    let (draft, made_of) = playbooks::resolve(app, draft).await?;
+    let resolved = playbooks::resolve(app, draft).await?;
+    prepare_resolved(app, caller, author, resolved, rerun_of).await
+}
+
+async fn prepare_resolved(
+    app: &App,
+    caller: &Caller,
+    author: Author,
+    (draft, made_of): (Arc<MissionDraft>, Option<Arc<playbooks::MadeOf>>),
+    rerun_of: Option<MissionId>,
+) -> Result<Prepared> {
     let now = app.clock.now();
     let id = app.rng.with(|rng| MissionId::new(now, rng));
     let mut row = mission_row(app, caller, id, &draft, &author, now);
@@ -324,6 +184,7 @@ pub(in crate::service) async fn prepare_as(
         ready: BTreeSet::new(),
         versions: Vec::new(),
         inputs: None,
+        evolved: made_of.as_ref().is_some_and(|made| made.evolved),
         rider: Rider::current(),
     };
     if draft.tasks.is_none() {
@@ -551,6 +412,10 @@ pub(in crate::service) async fn insert(
         if covered && Origin::names_unasked(&row.origin) {
             // Should the trait be gone by now, the unit that grants asks again and finds nothing approved.
             evolution::used(&mut unit, Trait::OperatorFusion, evolution::Use::help(row.id)).await?;
+        }
+        if prepared.evolved {
+            // What comes of it speaks for what made it; while the trait is away, nothing is asked of it.
+            evolution::used(&mut unit, Trait::SelfEvolve, evolution::Use::help(row.id)).await?;
         }
         unit.after.ready.extend(prepared.ready.iter().copied());
         if prepared.new.mission.start_at.is_some() || prepared.new.mission.deadline.is_some() {

@@ -66,6 +66,15 @@ pub(in crate::service) fn author_of(caller: &Caller) -> Author {
     }
 }
 
+/// Whose text a plan made of this playbook is. Where a trigger asked for the very mission, nobody read the playbook again:
+/// it is the text of whoever wrote that version.
+pub(in crate::service) fn author_of_made(caller: &Caller, made_of: Option<&MadeOf>) -> Author {
+    match (author_of(caller), made_of.and_then(|made| made.writer)) {
+        (Author::Person(_), Some(writer)) if caller.origin.is_trigger() => Author::Person(writer),
+        (author, _) => author,
+    }
+}
+
 /// What a plan is made of, and for.
 #[derive(Debug, Clone, Default)]
 pub(in crate::service) struct Under {
@@ -111,12 +120,13 @@ fn judge_now(
     });
     let views = narrowed.as_ref().unwrap_or(&fleet.views);
     let secrets = app.secrets.get();
+    let playbook = under.made_of.as_ref().map(|made| made.reference());
     let facts = PlanFacts {
         catalog: &fleet.catalog,
         agents: &fleet.by_name,
         fleet: views,
         secrets: &secrets,
-        playbook: under.made_of.as_ref().map(|made| made.name.as_str()),
+        playbook: playbook.as_deref(),
     };
     let bound = bind(&request, &facts)?;
     let policy = app.policy.get();
@@ -125,7 +135,7 @@ fn judge_now(
         goal: draft.goal.clone(),
         author: author.clone(),
         input_digests: under.made_of.iter().map(|made| made.inputs_digest).collect(),
-        playbook: under.made_of.as_ref().map(|made| made.reference()),
+        playbook,
         policy_digest: policy.set.digest(),
         plugins: bound.plugins.clone(),
         budget: draft.budget,
@@ -155,7 +165,7 @@ fn judge_now(
     let context = PolicyContext {
         author: under.planner.map_or_else(|| AuthorKind::of(&author), |_| AuthorKind::Planner),
         principal: caller.principal.to_string(),
-        ceiling: caller.rank_ceiling,
+        ceiling: lower(caller.rank_ceiling, under.made_of.as_ref().and_then(|made| made.ceiling)),
         verified_runs: under.verified_runs,
         eligible: eligible(app, &author),
         foresight: app.beliefs.foresight().of_plan(prediction.success),
@@ -187,6 +197,11 @@ fn judge_now(
         prediction,
         bound,
     })
+}
+
+/// Of two ceilings; `None` is none.
+fn lower(one: Option<Rank>, other: Option<Rank>) -> Option<Rank> {
+    one.into_iter().chain(other).min()
 }
 
 /// What a task demands of an agent.

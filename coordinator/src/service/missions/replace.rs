@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nexusmon_core::evolution::Trait;
 use nexusmon_core::mission::{MissionCommand, Start};
 use nexusmon_core::planning::MissionDraft;
 use nexusmon_shared::id::MissionId;
@@ -16,6 +17,7 @@ use super::{MissionView, create};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::service::Caller;
+use crate::service::evolution;
 use crate::service::playbooks::MadeOf;
 use crate::service::transition;
 use crate::service::unit::{Actor, Unit};
@@ -78,6 +80,9 @@ pub(in crate::service) async fn put(
     unit.tx.forget_mission_inputs(row.id).await?;
     if let Some(made_of) = made_of {
         unit.tx.insert_mission_inputs(&[made_of.row(row.id, judged, None)?]).await?;
+        if made_of.evolved {
+            evolution::used(unit, Trait::SelfEvolve, evolution::Use::help(row.id)).await?;
+        }
     }
     row.rank = prepare::rank(judged);
     row.shape = Some(judged.shape);

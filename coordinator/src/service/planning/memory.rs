@@ -14,8 +14,6 @@ use super::reading::Reading;
 use super::{Answer, Answered, Help, Kind, Planner, Proposed, Rejected, Wanted, playbook};
 use crate::error::Result;
 
-/// Missions that are looked at.
-const MOST: u32 = 5;
 /// Shown to a model.
 const SHOWN: usize = 3;
 /// Goals less alike are no guide.
@@ -51,7 +49,7 @@ async fn look(wanted: &Wanted<'_>) -> Result<Answer> {
         let help = vec![Help::new("trait", Trait::Recall.name(), text)];
         return Ok(Answer::none(PlanningOutcome::Barred, "memory may not be read: RECALL is closed", help));
     }
-    let mut found = wanted.reading.similar(&wanted.row.goal, MOST).await?;
+    let mut found = wanted.reading.similar(&wanted.row.goal).await?;
     found.retain(|one| one.is_verified() && one.likeness >= ALIKE && !one.plan.is_empty());
     let Some(nearest) = found.first() else {
         let said = "memory has no verified mission like this";
@@ -129,7 +127,7 @@ async fn bound(wanted: &Wanted<'_>, one: &Recalled) -> Result<std::result::Resul
 
 /// Plans that did well, for a model: as data, and only under RECALL.
 pub(super) async fn recalled(wanted: &Wanted<'_>) -> Result<Vec<Value>> {
-    let mut found = wanted.reading.similar(&wanted.row.goal, MOST).await?;
+    let mut found = wanted.reading.similar(&wanted.row.goal).await?;
     found.retain(|one| one.is_verified() && one.plan.len() <= MOST_TASKS);
     let shown = found.iter().take(SHOWN).map(|one| {
         let tasks: Vec<Value> = one

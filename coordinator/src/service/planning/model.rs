@@ -7,7 +7,7 @@ use nexusmon_shared::plan::TaskDraft;
 use nexusmon_store::{PlanningOutcome, PlaybookRow};
 use serde_json::Value;
 
-use super::reading::{Reading, Unasked};
+use super::reading::{Reading, TOLD_PLAYBOOKS, Unasked};
 use super::{Answer, Answered, Help, Kind, Planner, Proposed, Rejected, Wanted, playbook, prompt};
 use crate::error::{Error, FieldError, Result};
 use crate::models::{Ask, Fault, Model, Said, Spent};
@@ -40,27 +40,23 @@ impl Planner for Models {
 
 async fn ask(wanted: &Wanted<'_>, model: &Model, rejected: Option<&Rejected>) -> Result<Answered> {
     let offers = wanted.reading.offers();
-    let known = wanted.reading.playbooks().await?;
-    let answered = |answer, spent, cached, raw, call| Answered {
+    let (mut known, _) = wanted.reading.playbooks().await?;
+    known.truncate(TOLD_PLAYBOOKS);
+    let answered = |answer, spent, call| Answered {
         answer,
         model: Some(model.label()),
         prompt: Some(PROMPT),
         spent,
-        cached,
-        raw,
+        cached: false,
+        question: None,
+        raw: None,
         call,
     };
     if offers.is_empty() {
         let text = "connect a machine: nexusmon agent invite";
         let help = vec![Help::new("capability", "", text)];
         let said = "no machine is connected, so there is nothing to plan with";
-        return Ok(answered(
-            Answer::none(PlanningOutcome::Passed, said, help),
-            Spent::default(),
-            false,
-            None,
-            None,
-        ));
+        return Ok(answered(Answer::none(PlanningOutcome::Passed, said, help), Spent::default(), None));
     }
     let playbooks: Vec<Playbook> = known.iter().map(|(_, playbook)| playbook.clone()).collect();
     let names: Vec<&str> = playbooks.iter().map(|playbook| playbook.name.as_str()).collect();
@@ -77,10 +73,10 @@ async fn ask(wanted: &Wanted<'_>, model: &Model, rejected: Option<&Rejected>) ->
         Ok(said) => said,
         Err(why) => {
             let (answer, spent) = unasked(why);
-            return Ok(answered(answer, spent, false, None, call));
+            return Ok(answered(answer, spent, call));
         }
     };
-    let Said { value, spent, cached } = said;
+    let Said { value, spent, cached, question } = said;
     let read = match parse_answer(&value) {
         Ok(Proposal::Plan { tasks, .. }) if !unoffered(&tasks, &offers).is_empty() => {
             Ok(Answer::Invalid(unoffered(&tasks, &offers)))
@@ -90,10 +86,7 @@ async fn ask(wanted: &Wanted<'_>, model: &Model, rejected: Option<&Rejected>) ->
     };
     // It is paid, whatever becomes of it from here on.
     let answer = read.unwrap_or_else(Answer::of);
-    if matches!(answer, Answer::Invalid(_)) {
-        model.unfit(&ask);
-    }
-    Ok(answered(answer, spent, cached, Some(value), call))
+    Ok(Answered { cached, question: Some(question), raw: Some(value), ..answered(answer, spent, call) })
 }
 
 /// Capabilities that exist, perhaps, but that nobody offered.

@@ -33,9 +33,12 @@ impl Planner for Playbooks {
 }
 
 async fn look(wanted: &Wanted<'_>) -> Result<Answer> {
-    let known = wanted.reading.playbooks().await?;
+    let (known, more) = wanted.reading.playbooks().await?;
     let offered: Vec<Playbook> = known.iter().map(|(_, playbook)| playbook.clone()).collect();
     let said = match known.len() {
+        many if more => {
+            format!("none of the first {many} playbooks by name says this, and no more are looked at")
+        }
         0 => "there is no playbook yet".to_owned(),
         1 => "the one playbook there is says something else".to_owned(),
         many => format!("none of {many} playbooks says this"),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use nexusmon_core::evolution::Trait;
 use nexusmon_core::planning::{MissionDraft, Offer, Playbook, parse_playbook};
 use nexusmon_shared::id::ModelCallId;
-use nexusmon_store::{MissionRow, PlaybookRow};
+use nexusmon_store::{MAX_PAGE, MissionRow, Page, PageRequest, PlaybookRow};
+use tokio::sync::OnceCell;
 
 use super::super::memory::{self, Recalled};
 use super::super::playbooks::{self, MadeOf};
@@ -15,29 +16,45 @@ use crate::app::App;
 use crate::error::Result;
 use crate::models::{Ask, Model, NoAnswer, Said};
 
-/// Playbooks that are looked at.
-const MOST_PLAYBOOKS: u32 = 200;
+/// Playbooks that a goal is matched with, and of these those that a model is told of.
+const MOST_PLAYBOOKS: usize = 1_000;
+pub(super) const TOLD_PLAYBOOKS: usize = 200;
+/// Missions that are looked at.
+const MOST_RECALLED: u32 = 5;
 
 pub(super) struct Reading<'a> {
     app: &'a App,
+    /// The goal was looked at before: what is asked of memory is the same question.
+    again: bool,
+    /// What memory has for it.
+    recalled: OnceCell<Vec<Recalled>>,
 }
 
 impl<'a> Reading<'a> {
-    pub(super) const fn of(app: &'a App) -> Self {
-        Self { app }
+    pub(super) fn of(app: &'a App, again: bool) -> Self {
+        Self { app, again, recalled: OnceCell::new() }
     }
 
-    /// The newest version of each playbook that may be used; what cannot be read any more is left out.
-    pub(super) async fn playbooks(&self) -> Result<Vec<(PlaybookRow, Playbook)>> {
+    /// The newest version of each playbook that may be used, by name, and whether there are more; what cannot be read any
+    /// more is left out.
+    pub(super) async fn playbooks(&self) -> Result<(Vec<(PlaybookRow, Playbook)>, bool)> {
         let mut read = self.app.store.read().await?;
-        let page = nexusmon_store::PageRequest::first(MOST_PLAYBOOKS);
-        let rows = read.playbook_list(&page).await?.items;
+        let mut page = PageRequest::first(MAX_PAGE);
+        let mut rows = Vec::new();
+        let more = loop {
+            let Page { items, next_cursor } = read.playbook_list(&page).await?;
+            rows.extend(items);
+            page.cursor = next_cursor;
+            if page.cursor.is_none() || rows.len() >= MOST_PLAYBOOKS {
+                break page.cursor.is_some();
+            }
+        };
         let parsed = rows.into_iter().filter_map(|row| {
             let body = serde_json::from_str(&row.body).ok()?;
             let playbook = parse_playbook(&body).ok()?;
             Some((row, playbook))
         });
-        Ok(parsed.collect())
+        Ok((parsed.collect(), more))
     }
 
     /// A draft with its playbook put in its place.
@@ -52,9 +69,20 @@ impl<'a> Reading<'a> {
         evolution::may(self.app, &mut self.app.store.read().await?, wanted, self.app.clock.now()).await
     }
 
-    /// Missions with goals like this one; none without RECALL.
-    pub(super) async fn similar(&self, goal: &str, limit: u32) -> Result<Vec<Recalled>> {
-        memory::similar(self.app, &mut self.app.store.read().await?, goal, limit).await
+    /// Missions with goals like this one; none without RECALL. Memory is asked once, however many planners want to know.
+    pub(super) async fn similar(&self, goal: &str) -> Result<Vec<Recalled>> {
+        if !self.may(Trait::Recall).await? {
+            return Ok(Vec::new());
+        }
+        let look = || async {
+            let mut read = self.app.store.read().await?;
+            if self.again {
+                memory::similar_again(self.app, &mut read, goal, MOST_RECALLED).await
+            } else {
+                memory::similar(self.app, &mut read, goal, MOST_RECALLED).await
+            }
+        };
+        self.recalled.get_or_try_init(look).await.cloned()
     }
 
     /// A version of a playbook that may still be used.

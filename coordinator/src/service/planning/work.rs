@@ -47,7 +47,7 @@ pub(in crate::service) async fn first_look(app: &App, caller: &Caller, row: &Mis
     let quick: [&dyn Planner; 2] = [&Playbooks, &Memory];
     let all: [&dyn Planner; 3] = [&Playbooks, &Memory, &Models];
     let planners: &[&dyn Planner] = if app.model.is_some() { &quick } else { &all };
-    let (made, steps) = ask(app, caller, row, planners).await;
+    let (made, steps) = ask(app, caller, row, planners, false).await;
     let settled = made.is_some() || steps.last().is_some_and(Step::settles);
     if settled || app.model.is_none() {
         keep::keep(app, row, made, steps).await?;
@@ -137,7 +137,8 @@ async fn planned(app: &App, row: &MissionRow) -> Result<()> {
     let all: [&dyn Planner; 3] = [&Playbooks, &Memory, &Models];
     match requester(app, row).await? {
         Ok(caller) => {
-            let (made, steps) = ask(app, &caller, row, &all).await;
+            // Whoever created it has had a first look.
+            let (made, steps) = ask(app, &caller, row, &all, true).await;
             keep::keep(app, row, made, steps).await.map(drop)
         }
         Err(why) => keep::withdrawn(app, row, why).await.map(drop),
@@ -188,14 +189,15 @@ async fn requester(app: &App, row: &MissionRow) -> Result<std::result::Result<Ca
     }))
 }
 
-/// Asks them in order until one has a plan that stands the test, or a question.
+/// Asks them in order until one has a plan that stands the test, or a question. `again`: quick ones were asked before.
 async fn ask(
     app: &App,
     caller: &Caller,
     row: &MissionRow,
     planners: &[&dyn Planner],
+    again: bool,
 ) -> (Option<Made>, Vec<Step>) {
-    let wanted = Wanted { row, caller, reading: Reading::of(app) };
+    let wanted = Wanted { row, caller, reading: Reading::of(app, again) };
     let mut steps = Vec::new();
     for planner in planners {
         let (step, made) = consult(app, &wanted, *planner).await;
@@ -217,7 +219,7 @@ async fn consult(app: &App, wanted: &Wanted<'_>, planner: &dyn Planner) -> (Step
     let made = loop {
         let answered = planner.plan(wanted, rejected.as_ref()).await;
         let answered = answered.unwrap_or_else(|error| Answered::plain(Answer::of(error)));
-        let Answered { answer, model, prompt, spent, cached, raw, call } = answered;
+        let Answered { answer, model, prompt, spent, cached, question, raw, call } = answered;
         step.spent.add(spent);
         step.calls.extend(call);
         step.cached |= cached;
@@ -247,6 +249,10 @@ async fn consult(app: &App, wanted: &Wanted<'_>, planner: &dyn Planner) -> (Step
                 break None;
             }
         };
+        // Read or judged, it did not stand the test: whoever asks again gets another answer.
+        if let (Some(model), Some(question)) = (&app.model, question) {
+            model.unfit(&question);
+        }
         rounds += 1;
         if rounds > REPAIRS {
             step.outcome = PlanningOutcome::Failed;

@@ -132,8 +132,8 @@ async fn within(
     let plan = unit.tx.plan(row.mission).await?;
     let plan = plan.ok_or_else(|| Error::internal(format!("{} has no plan", row.mission)))?;
     let header: PlanHeader = serde_json::from_str(&plan.header).map_err(Error::internal)?;
-    let playbook = header.playbook.as_deref().map(|text| text.split('@').next().unwrap_or(text));
     let network = spec.sandbox.profile != Profile::Strict || spec.effects.network;
+    let playbook = header.playbook.as_deref();
     let using = Using { playbook, agent: Some(agent), sandbox: &spec.sandbox, network };
     for secret in secrets {
         if let Some(why) = read_binding(&secret.binding)?.outside(&using) {

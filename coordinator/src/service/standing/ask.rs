@@ -46,7 +46,7 @@ struct Bound {
     grave: Vec<usize>,
 }
 
-fn bound(app: &App, name: &str, playbook: &Playbook) -> Result<Bound> {
+fn bound(app: &App, version: &str, playbook: &Playbook) -> Result<Bound> {
     let fleet = app.fleet.get();
     let drafts = unfilled(&playbook.mission);
     let request =
@@ -57,7 +57,7 @@ fn bound(app: &App, name: &str, playbook: &Playbook) -> Result<Bound> {
         agents: &fleet.by_name,
         fleet: &fleet.views,
         secrets: &secrets,
-        playbook: Some(name),
+        playbook: Some(version),
     };
     let bound = bind(&request, &facts)?;
     let needs = bound.tasks.iter().map(|task| task.rank.needs_approval() || task.requires_approval);
@@ -71,7 +71,7 @@ pub async fn ask(app: &App, caller: &Caller, wanted: NewStanding) -> Result<Stan
         return Err(Error::conflict("no_roster", NO_ROSTER));
     }
     let (row, playbook) = playbooks::usable(app, &wanted.playbook).await?;
-    let bound = bound(app, row.name.as_str(), &playbook)?;
+    let bound = bound(app, &format!("{}@{}", row.name, row.version), &playbook)?;
     let max_rank = wanted.max_rank.unwrap_or(bound.rank);
     if bound.rank == Rank::S || max_rank == Rank::S {
         let message = "rank S always needs people: no standing approval covers it";

@@ -295,11 +295,37 @@ on_both! {
             let cause = || CauseCount { day: 1, cause: "timeout".to_owned(), capability: "shell.run".parse().unwrap(), count: 2 };
             tx.add_causes(&[cause(), cause()]).await?;
             assert_eq!(tx.cause_counts(1).await?[0].count, 4);
-            let trust = || TrustCount { capability: "shell.run".parse().unwrap(), plugin_version: "1".to_owned(), agent: agent_id(1), successes: 1, failures: 2 };
+            let trust = || TrustCount { capability: "shell.run".parse().unwrap(), plugin_version: "1".to_owned(), agent: agent_id(1), successes: 1, failures: 2, timed: 1, duration_ms_sum: 500 };
             tx.add_trust(&[trust(), trust()]).await?;
             tx.add_trust(&[trust()]).await?;
             let counts = tx.trust_counts().await?;
             assert_eq!((counts[0].successes, counts[0].failures), (3, 6));
+            assert_eq!((counts[0].timed, counts[0].duration_ms_sum), (3, 1_500));
+            // An agent that says it took for ever is believed a year, and a hundred durations count for half.
+            let many = TrustCount { timed: 97, duration_ms_sum: i64::MAX, ..trust() };
+            tx.add_trust(&[many]).await?;
+            tx.add_trust(&[trust()]).await?;
+            let counts = tx.trust_counts().await?;
+            let year = 365 * 24 * 3600 * 1_000;
+            assert_eq!((counts[0].successes, counts[0].timed), (5, 51));
+            assert_eq!(counts[0].duration_ms_sum, (97 * year + 1_500) / 2 + 500);
+            Ok(())
+        })).await.unwrap();
+    }
+}
+
+on_both! {
+    async fn only_the_newest_plan_of_a_mission_is_scored(store: Store) {
+        write(&store, |tx| Box::pin(async move {
+            let prediction = |number, plan_revision, probability| PredictionRow {
+                id: PredictionId::from_bits(number), mission: mission_id(1), plan_revision, rank: Rank::E, probability,
+                duration_ms: 1_500, evidence: "{}".to_owned(), made_at: NOW, succeeded: None, actual_ms: None, scored_at: None,
+            };
+            tx.insert_predictions(&[prediction(1, 1, 0.95), prediction(2, 2, 0.5)]).await?;
+            let score = Score { mission: mission_id(1), succeeded: false, actual_ms: 1_000, scored_at: at(2) };
+            assert_eq!(tx.score_predictions(&[score]).await?, 1);
+            let scored = tx.scored_predictions(NOW, 10).await?;
+            assert_eq!(scored.iter().map(|row| row.plan_revision).collect::<Vec<_>>(), [2], "the first one never ran");
             Ok(())
         })).await.unwrap();
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nexusmon_coordinator::config::{ModelKind, Settings};
+use nexusmon_coordinator::service::evolution::{TraitChange, change_trait};
 use nexusmon_coordinator::service::{cognition, missions, planning};
 use nexusmon_shared::time::Clock as _;
 use nexusmon_store::testing::TestDatabase;
@@ -55,6 +56,42 @@ async fn one_that_is_down_is_left_alone_and_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_answers_nonsense_between_its_failures_is_left_alone_too() {
+    let (world, model) = start(ModelKind::Openai, |_| {}).await;
+    let down = || Does::Says(503, r#"{"error": {"message": "overloaded"}}"#.to_owned());
+    let refused = Does::Says(401, r#"{"error": {"message": "who are you"}}"#.to_owned());
+    let endless = || Does::Says(200, "y".repeat(2_000_000));
+    model.will([down(), endless(), refused, Does::Says(200, "no JSON".to_owned())]);
+    for goal in ["goal one", "goal two", "goal three", "goal four"] {
+        assert_eq!(said(&world, goal).await.0, "failed");
+    }
+    let (outcome, text, tokens) = said(&world, "goal five").await;
+    assert_eq!((outcome.as_str(), tokens), ("barred", 0), "{text}");
+    assert_eq!(model.asked().len(), 4);
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_did_not_stand_the_test_is_asked_anew() {
+    let (world, model) = start(ModelKind::Anthropic, |_| {}).await;
+    let task = |id: &str, needs: &str| json!({"id": id, "uses": "shell.run", "needs": [needs], "with": {"script": "true"}});
+    let circle = Does::Answers(
+        json!({"answer": "plan", "summary": "Round and round.", "tasks": [task("a", "b"), task("b", "a")]}),
+    );
+    model.will([circle.clone(), circle]);
+    let view = state(&world, "run in a circle").await;
+    assert_eq!(view.summary.status.as_str(), "needs_plan");
+    assert_eq!(model.asked().len(), 2);
+    model.will([Does::Answers(shell("true"))]);
+    let owner = world.owner().await;
+    missions::run(&world.app, &owner, view.summary.id).await.unwrap();
+    planning::work(&world.app).await.unwrap();
+    assert_eq!(world.status(view.summary.id).await, "running");
+    assert_eq!(model.asked().len(), 1, "the answer that was kept is not given again");
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_not_there_is_said_to_be() {
     let (world, model) = start(ModelKind::Ollama, |_| {}).await;
     model.stop().await;
@@ -65,11 +102,11 @@ async fn one_that_is_not_there_is_said_to_be() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_slow_is_not_waited_for() {
-    let (world, model) = start(ModelKind::Anthropic, |settings| settings.model.seconds = Some(1)).await;
+    let (world, model) = start(ModelKind::Anthropic, |settings| settings.model.seconds = Some(5)).await;
     model.will([Does::Hangs]);
     let (outcome, text, tokens) = said(&world, "anything").await;
     assert_eq!(outcome, "failed");
-    assert!(text.contains("did not answer within 1 s"), "{text}");
+    assert!(text.contains("did not answer within 5 s"), "{text}");
     assert!(tokens > 0, "what was sent counts");
     // Whoever asks again starts anew.
     let id = missions::list(
@@ -138,12 +175,12 @@ async fn one_that_answers_what_is_no_answer_is_quoted_as_such() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_never_ends_its_answer_is_cut_off() {
-    let (world, model) = start(ModelKind::Anthropic, |settings| settings.model.seconds = Some(1)).await;
+    let (world, model) = start(ModelKind::Anthropic, |settings| settings.model.seconds = Some(5)).await;
     // A few bytes now and then hold nothing up for longer than its time …
     model.will([Does::Streams(" ", true)]);
     let (outcome, text, tokens) = said(&world, "drip").await;
     assert_eq!(outcome, "failed");
-    assert!(text.contains("did not answer within 1 s"), "{text}");
+    assert!(text.contains("did not answer within 5 s"), "{text}");
     assert!(tokens > 0, "what was sent counts");
     model.will([Does::BreaksOff]);
     let (outcome, text, _) = said(&world, "break").await;
@@ -164,7 +201,7 @@ async fn one_that_sends_elsewhere_is_not_followed() {
     let (world, model) = start(ModelKind::Anthropic, |_| {}).await;
     let elsewhere = Scripted::start().await;
     elsewhere.will([Does::Answers(shell("true"))]);
-    model.will([Does::Sends(format!("{}/v1/messages", elsewhere.url))]);
+    model.will([Does::Redirects(elsewhere.url.clone())]);
     let (outcome, text, _) = said(&world, "anything").await;
     assert_eq!(outcome, "failed");
     assert!(text.contains("answered 307"), "{text}");
@@ -239,6 +276,23 @@ async fn a_goal_stated_twice_is_paid_for_once_and_the_numbers_are_kept() {
         (model_numbers.by_day.iter().map(|day| day.cost_usd).sum::<f64>() - model_numbers.cost_usd).abs()
             < 1e-9
     );
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_is_asked_about_a_goal_once_however_often_a_model_is() {
+    let (world, model) = start(ModelKind::Anthropic, |_| {}).await;
+    let owner = world.logged_in().await;
+    let until = TraitChange::Grant { until: world.app.clock.now() + Duration::from_hours(1) };
+    change_trait(&world.app, &owner, "RECALL", until, "for a test".to_owned()).await.unwrap();
+    model.will([Does::Answers(json!({"answer": "riddle"})), Does::Answers(shell("true"))]);
+    assert_eq!(said(&world, "count the stars").await.0, "planned");
+    assert_eq!(model.asked().len(), 2, "it mended its answer");
+    let asked = cognition::status(&world.app).await.unwrap().memory.asked;
+    let asked: Vec<_> = asked.into_iter().map(|one| (one.purpose, one.asked, one.hits)).collect();
+    assert_eq!(asked, [("planning".to_owned(), 1, 0)]);
+    // Each look is written down: that at the start, and that in the background.
+    assert_eq!(world.written(2, |action| action == "memory.recalled").await.len(), 2);
     model.stop().await;
 }
 

@@ -114,6 +114,21 @@ both! {
         assert_eq!(made.summary.status.as_str(), "running");
     }
 
+    async fn a_playbook_is_found_however_many_names_come_before_it(world) {
+        let owner = world.owner().await;
+        let tasks = json!([{"id": "t", "uses": "core.noop"}]);
+        for number in 0..=200 {
+            let body = json!({"name": format!("filler-{number:03}"), "goal": format!("fill bucket {number}"), "tasks": tasks});
+            playbooks::create(&world.app, &owner, body).await.unwrap();
+        }
+        let body = json!({"name": "zoo", "goal": "feed the lions", "tasks": tasks});
+        playbooks::create(&world.app, &owner, body).await.unwrap();
+        let made = world.create(json!({"goal": "feed the lions"})).await;
+        assert_eq!(planning_of(&made).source.as_deref(), Some("playbook zoo@1"));
+        let made = world.create(json!({"goal": "something else entirely"})).await;
+        assert_eq!(planning_of(&made).steps[0].said, "none of 202 playbooks says this");
+    }
+
     async fn memory_offers_the_plan_of_a_verified_mission_and_says_what_differs(world) {
         let mut agent = world.agent("a").await;
         let plan = json!([{"id": "look", "uses": "probe.run", "with": {"what": "attic"}}]);

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use futures::Stream;
+use futures::{Stream, stream};
 use nexusmon_shared::lifecycle::Lifecycle;
 use serde_json::{Value, json};
 
@@ -27,16 +28,24 @@ pub(crate) enum Does {
     Hangs,
     /// Begins an answer and never ends it: this, again and again, at once or with a pause before each.
     Streams(&'static str, bool),
-    /// Ends the connection within its answer.
+    /// Closes the connection in the middle of its answer.
     BreaksOff,
-    /// Sends whoever asks elsewhere.
-    Sends(String),
+    /// Sends whoever asks elsewhere, with all they brought.
+    Redirects(String),
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Script {
     todo: Arc<Mutex<VecDeque<Does>>>,
-    asked: Arc<Mutex<Vec<Value>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 pub(crate) struct Scripted {
@@ -62,6 +71,11 @@ impl Scripted {
 
     /// What it was asked since the last look.
     pub(crate) fn asked(&self) -> Vec<Value> {
+        self.requests().into_iter().map(|asked| asked.body).collect()
+    }
+
+    /// As [`Self::asked`], whole.
+    pub(crate) fn requests(&self) -> Vec<Asked> {
         std::mem::take(&mut self.script.asked.lock().unwrap())
     }
 
@@ -70,13 +84,14 @@ impl Scripted {
     }
 
     pub(crate) async fn stop(self) {
-        self.lifecycle.shutdown(std::time::Duration::from_secs(1)).await;
+        self.lifecycle.shutdown(Duration::from_secs(1)).await;
     }
 }
 
-async fn answer(State(script): State<Script>, uri: Uri, body: Bytes) -> Response {
-    let asked: Value = serde_json::from_slice(&body).unwrap();
-    script.asked.lock().unwrap().push(asked);
+async fn answer(State(script): State<Script>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    // Whatever comes is written down, also what no model is asked.
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    script.asked.lock().unwrap().push(Asked { path: uri.path().to_owned(), headers, body });
     let next = script.todo.lock().unwrap().pop_front();
     match next {
         Some(Does::Answers(value)) => {
@@ -90,12 +105,12 @@ async fn answer(State(script): State<Script>, uri: Uri, body: Bytes) -> Response
         Some(Does::Hangs) => std::future::pending().await,
         Some(Does::Streams(text, paced)) => Body::from_stream(endless(text, paced)).into_response(),
         Some(Does::BreaksOff) => {
-            let parts: [Result<&str, std::io::Error>; 2] =
-                [Ok("{\"content\":"), Err(std::io::Error::other("gone"))];
-            Body::from_stream(futures::stream::iter(parts)).into_response()
+            let parts = [Ok(Bytes::from_static(b"{\"content\": [")), Err(std::io::Error::other("gone"))];
+            Body::from_stream(stream::iter(parts)).into_response()
         }
-        Some(Does::Sends(elsewhere)) => {
-            (StatusCode::TEMPORARY_REDIRECT, [("location", elsewhere)]).into_response()
+        Some(Does::Redirects(to)) => {
+            let there = format!("{to}{}", uri.path());
+            (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, there)]).into_response()
         }
         None => (StatusCode::INTERNAL_SERVER_ERROR, "nothing is left in the script").into_response(),
     }
@@ -103,8 +118,8 @@ async fn answer(State(script): State<Script>, uri: Uri, body: Bytes) -> Response
 
 /// Paced by the clock of this machine, as an endpoint's is.
 fn endless(text: &'static str, paced: bool) -> impl Stream<Item = Result<&'static str, std::io::Error>> {
-    let pace = tokio::time::interval(std::time::Duration::from_millis(50));
-    futures::stream::unfold(pace, move |mut pace| async move {
+    let pace = tokio::time::interval(Duration::from_millis(50));
+    stream::unfold(pace, move |mut pace| async move {
         if paced {
             pace.tick().await;
         }

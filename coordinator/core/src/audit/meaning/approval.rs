@@ -8,9 +8,10 @@ use nexusmon_shared::plan::Author;
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::approval::{
-    Claim, Refusal, SignedDecision, SubjectKind, Verdict as Signed, enough,
+    Claim, Proposal, Refusal, SignedDecision, SubjectKind, Verdict as Signed, enough,
 };
 use nexusmon_shared::trust::roster::Roster;
+use nexusmon_shared::trust::signable::Signable as _;
 use serde::Deserialize;
 
 use super::super::bad::Bad;
@@ -27,6 +28,9 @@ pub(super) struct Requested {
     /// The mission's where it is not said.
     #[serde(default)]
     author: Option<Author>,
+    /// What people sign, of an act beside missions.
+    #[serde(default)]
+    document: Option<Box<Proposal>>,
 }
 
 impl Requested {
@@ -79,10 +83,16 @@ pub(super) struct Approval {
     author: Author,
     /// Agents, or the coordinator, want signatures for it.
     wants_signatures: bool,
+    document: Option<Box<Proposal>>,
     by: BTreeSet<String>,
-    signed: Vec<SignedDecision>,
+    /// By person.
+    signed: BTreeMap<String, SignedDecision>,
     given: bool,
+    /// By signatures that were checked, not by the number of entries alone.
+    by_signatures: bool,
     rejected: bool,
+    /// An act rests on it: it is good for one.
+    used: bool,
 }
 
 impl Approval {
@@ -92,11 +102,14 @@ impl Approval {
         author: Option<&Author>,
         held_for_capability: bool,
     ) -> Self {
-        let Requested { subject_kind, subject, digest, needed, rank, author: own } = requested;
+        let Requested { subject_kind, subject, digest, needed, rank, author: own, document } = requested;
         let task = (subject_kind == "task_instance").then(|| subject.parse().ok()).flatten();
         let wants_signatures = held_for_capability
             || rank.is_some_and(Rank::needs_approval)
-            || matches!(subject_kind.as_str(), "task_instance" | "standing_approval");
+            || matches!(
+                subject_kind.as_str(),
+                "task_instance" | "standing_approval" | "policy_change" | "halt_release" | "trait_grant"
+            );
         Self {
             kind: subject_kind,
             task,
@@ -106,15 +119,23 @@ impl Approval {
             // Whoever is not known excludes nobody.
             author: own.or_else(|| author.cloned()).unwrap_or(Author::Planner(String::new())),
             wants_signatures,
+            document,
             by: BTreeSet::new(),
-            signed: Vec::new(),
+            signed: BTreeMap::new(),
             given: false,
+            by_signatures: false,
             rejected: false,
+            used: false,
         }
     }
 
     fn is_given(&self) -> bool {
         self.given && !self.rejected
+    }
+
+    /// Up to which rank those who signed for it are enough. Below A as many are needed as for A.
+    fn signed_to(&self) -> Option<Rank> {
+        (self.by_signatures && !self.rejected).then(|| self.rank.max(Rank::A))
     }
 
     /// As the coordinator and every agent did: by the same function.
@@ -139,27 +160,38 @@ impl Approval {
             rank: self.rank,
             author: &self.author,
         };
-        match enough(roster, std::slice::from_ref(&**signed), &claim, when.at) {
-            Ok(_) | Err(Refusal::Rejected { .. }) => {}
-            Err(Refusal::NotEnough { faults, .. }) => {
-                if let Some(fault) = faults.first() {
-                    return Err(bad(format!("the signature does not count: {}", fault.reason)));
-                }
-            }
-            Err(other) => return Err(bad(other.to_string())),
-        }
+        counts(roster, signed, &claim, when.at).map_err(bad)?;
         if approves != (signed.statement.verdict == Signed::Approve) {
             return Err(bad("the entry says another verdict than what was signed"));
         }
         if roster.holder(&signed.key).is_none_or(|holder| holder.id.to_string() != when.actor) {
             return Err(bad(format!("signed by another person's key than {}'s", when.actor)));
         }
-        self.signed.push((**signed).clone());
+        if let Some(earlier) = self.signed.insert(when.actor.to_owned(), (**signed).clone()) {
+            // Whose signature has ended, or whose key is another now, signs anew.
+            if counts(roster, &earlier, &claim, when.at).is_err() {
+                self.by.remove(when.actor);
+            }
+        }
         // One signature was checked just now; of several, also the earlier ones still have to count.
         let alone =
             self.signed.len() == 1 && roster.needed(self.rank, roster.eligible(&self.author).len()) == 1;
-        self.given = alone || enough(roster, &self.signed, &claim, when.at).is_ok();
+        let signed: Vec<SignedDecision> = self.signed.values().cloned().collect();
+        self.by_signatures = alone || enough(roster, &signed, &claim, when.at).is_ok();
+        self.given = self.by_signatures;
         Ok(Checked::Signature)
+    }
+}
+
+/// Whether a decision would be counted, were there enough others.
+fn counts(roster: &Roster, signed: &SignedDecision, claim: &Claim<'_>, at: Timestamp) -> Result<(), String> {
+    match enough(roster, std::slice::from_ref(signed), claim, at) {
+        Ok(_) | Err(Refusal::Rejected { .. }) => Ok(()),
+        Err(Refusal::NotEnough { faults, .. }) => match faults.first() {
+            Some(fault) => Err(format!("the signature does not count: {}", fault.reason)),
+            None => Ok(()),
+        },
+        Err(other) => Err(other.to_string()),
     }
 }
 
@@ -212,25 +244,52 @@ impl Approvals {
         }
     }
 
-    /// Whether this approval was given at all, for this kind of act.
-    pub(super) fn given(&self, id: &str, kind: &str) -> Result<(), Bad> {
-        match self.0.get(id) {
-            Some(approval) if approval.kind != kind => {
-                Err(Bad::new("approval", format!("{id} was given for a {}, not a {kind}", approval.kind)))
+    /// Takes this approval for an act of this kind: it must have been given, and serves once.
+    pub(super) fn spend(&mut self, id: &str, kind: &str) -> Result<(), Bad> {
+        let bad = |reason: String| Err(Bad::new("approval", reason));
+        let Some(approval) = self.0.get_mut(id) else {
+            return bad(format!("an act rests on {id}, which nobody was asked for"));
+        };
+        if approval.kind != kind {
+            return bad(format!("{id} was given for a {}, not a {kind}", approval.kind));
+        }
+        if !approval.is_given() {
+            return bad(format!("an act rests on {id}, which was not given"));
+        }
+        if std::mem::replace(&mut approval.used, true) {
+            return bad(format!("a second act rests on {id}, which was good for one"));
+        }
+        Ok(())
+    }
+
+    /// What people signed, as the request for this approval has it.
+    pub(super) fn document(&self, id: &str, organism: OrganismId) -> Result<&Proposal, Bad> {
+        let approval = self.0.get(id);
+        let found = approval.and_then(|approval| Some((approval.document.as_deref()?, approval.digest)));
+        match found {
+            Some((document, digest)) if document.digest() == digest && document.organism == organism => {
+                Ok(document)
             }
-            Some(approval) if approval.is_given() => Ok(()),
-            Some(_) => Err(Bad::new("approval", format!("an act rests on {id}, which was not given"))),
-            None => Err(Bad::new("approval", format!("an act rests on {id}, which nobody was asked for"))),
+            Some(_) => Err(Bad::new("approval", format!("the document of {id} is not what was signed"))),
+            None => Err(Bad::new("approval", format!("the log does not say what {id} was given for"))),
         }
     }
 
-    /// A task whose run-time values wait for approval is not dispatched before.
-    pub(super) fn instance_allows(&self, task: TaskId) -> Result<(), Bad> {
+    /// Up to which rank people signed for this approval; `None`: nobody did.
+    pub(super) fn signed_to(&self, id: &str) -> Option<Rank> {
+        self.0.get(id).and_then(Approval::signed_to)
+    }
+
+    /// A task whose run-time values wait for approval is not dispatched before; with `rank`, not before people signed
+    /// for them as work of that rank wants it.
+    pub(super) fn instance_allows(&self, task: TaskId, rank: Option<Rank>) -> Result<(), Bad> {
         // Asked again once signatures had ended, the newest counts; ids grow with time.
         let newest = self.0.values().rfind(|approval| approval.task == Some(task));
-        match newest.filter(|approval| !approval.is_given()) {
-            Some(_) => Err(Bad::new("approval", "a dispatch before the values of this task were approved")),
-            None => Ok(()),
+        match newest {
+            Some(approval) if !approval.is_given() || approval.signed_to() < rank => {
+                Err(Bad::new("approval", "a dispatch before the values of this task were approved"))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -59,10 +59,11 @@ impl Rosters {
         Ok(())
     }
 
+    /// `at` is what the entry says, `latest` the largest of what entries have said so far.
     pub(super) fn changed(
         &mut self,
         organism: OrganismId,
-        at: Timestamp,
+        (at, latest): (Timestamp, Timestamp),
         changed: Changed,
     ) -> Result<(), Bad> {
         let Changed { number, digest, in_force_at, signed } = changed;
@@ -71,7 +72,7 @@ impl Rosters {
         if signed.roster.digest() != digest || signed.roster.number != number {
             return Err(bad("the roster is not the one the entry speaks of"));
         }
-        let in_force = match self.in_force(at) {
+        let in_force = match self.in_force(latest) {
             None => {
                 self.owner = Some(self.first(organism, &signed)?);
                 InForce::AtOnce
@@ -111,7 +112,8 @@ impl Rosters {
         })
     }
 
-    /// The one that decides at a time.
+    /// The one that decides at a time: the largest that entries have said so far, since none is older than what is
+    /// before it.
     pub(super) fn in_force(&mut self, at: Timestamp) -> Option<&Roster> {
         let newest = self.kept.iter().filter(|kept| kept.from <= at);
         let newest = newest.max_by_key(|kept| (kept.roster.number, kept.place)).map(|kept| kept.place)?;

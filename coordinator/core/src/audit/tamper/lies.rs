@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::Tampered;
 use super::parts::{Parts, fresh_id};
+use crate::policy::PolicySet;
 
-pub(super) const LIES: [&str; 10] = [
+pub(super) const LIES: [&str; 17] = [
     "old_fence",
     "other_agent",
     "reported_twice",
@@ -20,7 +21,18 @@ pub(super) const LIES: [&str; 10] = [
     "rank_lowered",
     "dispatched_early",
     "dispatched_while_halted",
+    "decided_before_the_roster",
+    "rank_asked_lowered",
+    "released_by_nobody",
+    "released_twice",
+    "another_pull_released",
+    "released_for_no_document",
+    "policies_never_in_force",
 ];
+
+/// What was decided is the same; only nobody put it in force.
+const OTHER_POLICIES: &str = "@id(\"house-nothing\") \
+    forbid (principal, action == Action::\"run_unattended\", resource) when { context.rank > 5 };";
 
 pub(super) fn lie(
     kind: &'static str,
@@ -71,6 +83,51 @@ pub(super) fn lie(
             parts.insert(place, copy);
             place + 1
         }
+        // Dated back to when nobody could sign.
+        "decided_before_the_roster" => change(&mut parts, "approval.decided", rng, |entry| {
+            entry["at"] = "2020-01-01T00:00:00.000000Z".into();
+            entry["body"]["signed"] = Value::Null;
+        })?,
+        "rank_asked_lowered" => {
+            let approved = pick(&parts, "mission.approved", rng)?;
+            if parts.entry(approved + 1).value()["action"] != "task.granted" {
+                return None;
+            }
+            set(&mut parts, approved - 2, |entry| entry["body"]["rank"] = "C".into());
+            set(&mut parts, approved - 1, |entry| entry["body"]["signed"] = Value::Null);
+            approved + 1
+        }
+        "released_by_nobody" => {
+            change(&mut parts, "halt.released", rng, |entry| entry["body"]["approval"] = Value::Null)?
+        }
+        "released_twice" => {
+            let place = pick(&parts, "halt.released", rng)?;
+            for (from, to) in [(place - 3, place + 1), (place, place + 2)] {
+                let (mut copy, mut value) = (parts.entry(from).clone(), parts.entry(from).value());
+                value["id"] = fresh_id(rng).into();
+                copy.set(&value);
+                parts.insert(to, copy);
+            }
+            place + 2
+        }
+        "another_pull_released" => {
+            let pulled =
+                change(&mut parts, "halt.pulled", rng, |entry| entry["body"]["number"] = 999.into())?;
+            pulled + 3
+        }
+        "released_for_no_document" => {
+            let place = pick(&parts, "halt.released", rng)?;
+            set(&mut parts, place - 2, |entry| entry["body"]["document"] = Value::Null);
+            place
+        }
+        "policies_never_in_force" => {
+            let text = format!("{}\n{OTHER_POLICIES}", PolicySet::shipped().text());
+            let other = PolicySet::parse(&text).ok()?.digest();
+            parts.bring_policies(&text);
+            change(&mut parts, "mission.created", rng, |entry| {
+                entry["body"]["judged"]["policy_set"] = other.to_string().into();
+            })?
+        }
         "unapproved" => {
             let place = pick(&parts, "approval.decided", rng)?;
             parts.remove(place);
@@ -111,10 +168,14 @@ fn change(
     change: impl FnOnce(&mut Value),
 ) -> Option<usize> {
     let place = pick(parts, action, rng)?;
+    set(parts, place, change);
+    Some(place)
+}
+
+fn set(parts: &mut Parts, place: usize, change: impl FnOnce(&mut Value)) {
     let mut value = parts.entry(place).value();
     change(&mut value);
     parts.entry_mut(place).set(&value);
-    Some(place)
 }
 
 /// A mission that waits for approval.
@@ -125,8 +186,6 @@ fn change_grave(parts: &mut Parts, rng: &mut StdRng, change: impl FnOnce(&mut Va
         return None;
     }
     let place = all[rng.random_range(0..all.len())];
-    let mut value = parts.entry(place).value();
-    change(&mut value);
-    parts.entry_mut(place).set(&value);
+    set(parts, place, change);
     Some(place)
 }

@@ -99,6 +99,13 @@ impl Parts {
         text
     }
 
+    /// Another set of policies in the header, which nobody signs.
+    pub(super) fn bring_policies(&mut self, text: &str) {
+        if let Some(policies) = self.header["policies"].as_array_mut() {
+            policies.push(text.into());
+        }
+    }
+
     fn places(&self) -> Vec<usize> {
         let of = |(place, item): (usize, &Item)| matches!(item, Item::Entry(_)).then_some(place);
         self.items.iter().enumerate().filter_map(of).collect()

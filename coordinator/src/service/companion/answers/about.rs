@@ -304,13 +304,12 @@ pub(super) async fn compare(
 
 pub(super) async fn find(eyes: &Eyes, voice: &Voice, words: &str) -> Result<()> {
     let found = eyes.artifacts(words).await?;
-    if found.is_empty() {
-        voice
-            .say(format!("No artifact has {} in its name or its text.", found::quoted(words)), Vec::new())
-            .await;
-        return Ok(());
-    }
-    voice.say(format!("Found for {}:", found::quoted(words)), Vec::new()).await;
+    let head = if found.is_empty() {
+        format!("No artifact has {} in its name or its text.", found::quoted(words))
+    } else {
+        format!("Found for {}:", found::quoted(words))
+    };
+    voice.say(head, Vec::new()).await;
     for one in &found {
         let text = format!(
             "{}, version {}, {} bytes, of {}.",
@@ -320,6 +319,17 @@ pub(super) async fn find(eyes: &Eyes, voice: &Voice, words: &str) -> Result<()> 
             one.latest.created_at
         );
         voice.say(text, vec![found::artifact(one)]).await;
+    }
+    for one in eyes.recalled() {
+        let text = format!(
+            "Remembered: {}, {}; {} of {} runs succeeded. It says {}.",
+            found::quoted(&one.title),
+            one.outcome,
+            one.succeeded,
+            one.runs,
+            found::quoted(&one.excerpt)
+        );
+        voice.say(text, found::remembered(one).into_iter().collect()).await;
     }
     Ok(())
 }
