@@ -365,7 +365,7 @@ async fn decide(app: &App, name: &Name, decision: Decision) -> Result<()> {
 async fn write(unit: &mut Unit<'_>, name: &Name, decision: &Decision) -> Result<()> {
     let Decision { actor, comment, unasked, playbook } = decision;
     // What would have suspended it may have come in since it was asked for.
-    if *unasked && !evolution::may(unit.tx, Trait::SelfEvolve, unit.now).await? {
+    if *unasked && !evolution::may(unit.app, unit.tx, Trait::SelfEvolve, unit.now).await? {
         return Err(Error::conflict("trait_locked", "SELF_EVOLVE is not the system's to use now"));
     }
     let row = unit.tx.learned_named(name).await?;

@@ -19,7 +19,7 @@ use nexusmon_store::{DueSubMission, SubMissionRow, TaskRow, TaskUpdate};
 
 use super::finish;
 use super::settled::audit_ended;
-use super::unit::{Actor, Unit};
+use super::unit::Unit;
 use super::unlock::{self, Missions, Over};
 use crate::app::App;
 use crate::error::{Error, Result};
