@@ -9,7 +9,7 @@ mod golden;
 #[path = "planning/rights.rs"]
 mod rights;
 #[path = "planning/scripted.rs"]
-mod scripted;
+pub(crate) mod scripted;
 
 use nexusmon_coordinator::config::{ModelKind, Settings};
 use nexusmon_coordinator::service::missions::MissionView;
@@ -23,7 +23,7 @@ use crate::harness::*;
 use scripted::Scripted;
 
 /// A coordinator that may ask a scripted model.
-async fn thinking(
+pub(crate) async fn thinking(
     database: TestDatabase,
     model: &Scripted,
     kind: ModelKind,

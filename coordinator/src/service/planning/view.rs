@@ -146,6 +146,9 @@ pub(in crate::service) async fn numbers(
             rows.map(|row| count(row.count)).sum::<u64>()
         };
         let asked = count(sum(|row| row.count));
+        if kind == Kind::Companion && asked == 0 {
+            continue;
+        }
         all.push(PlannerNumbers {
             kind: kind.as_str().to_owned(),
             asked,
