@@ -40,6 +40,8 @@ mod logins;
 mod memory;
 #[path = "service/notifications.rs"]
 mod notifications;
+#[path = "service/numbers.rs"]
+mod numbers;
 #[path = "service/paths.rs"]
 mod paths;
 #[path = "service/planning.rs"]

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use nexusmon_shared::time::{Span, Timestamp};
+use serde_json::{Value, json};
 
 #[cfg(test)]
 mod tests;
@@ -127,10 +128,7 @@ const BETWEEN: [&str; 6] = ["versus", "vs", "with", "and", "from", "to"];
 pub fn read(text: &str, now: Timestamp) -> Intent {
     let text: String = text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect();
     let lower = text.to_lowercase();
-    let words: Vec<&str> = lower
-        .split(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != '-')
-        .filter(|word| !word.is_empty())
-        .collect();
+    let words = split(&lower);
     let ids = ids(&lower);
     let has = |any: &[&str]| words.iter().any(|word| any.contains(word));
     let first = words.first().copied().unwrap_or_default();
@@ -185,6 +183,69 @@ pub fn read(text: &str, now: Timestamp) -> Intent {
         Some(id) if first == "why" => Intent::WhyWaiting(About::Id(id.clone())),
         _ => Intent::Unknown,
     }
+}
+
+fn split(lower: &str) -> Vec<&str> {
+    lower
+        .split(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != '-')
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+/// What a model may choose for a question that its words alone do not say.
+const CHOICES: [&str; 10] =
+    ["status", "waiting", "failed", "rank", "changed", "next", "needs_me", "compare", "find", "none"];
+/// Hours back, and the most of them.
+const HOURS: (u64, u64) = (24, 8760);
+
+/// What a model's choice looks like, as JSON Schema.
+pub fn choice_schema() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["ask"],
+        "properties": {
+            "ask": {"enum": CHOICES},
+            "about": {"type": "string",
+                "description": "An id, or words of a goal or a file, as the question has them; left out where it names nothing."},
+            "other": {"type": "string", "description": "The second of two that are compared."},
+            "hours": {"type": "integer", "minimum": 1, "maximum": HOURS.1, "description": "How far back, for `changed`."},
+        },
+    })
+}
+
+/// What a model chose; `None` where it chose nothing that there is. What it names is searched for, like anybody's words.
+pub fn chosen(answer: &Value, now: Timestamp) -> Option<Intent> {
+    let fields = answer.as_object()?;
+    if fields.keys().any(|name| !["ask", "about", "other", "hours"].contains(&name.as_str())) {
+        return None;
+    }
+    let text = |name: &str| match fields.get(name) {
+        None | Some(Value::Null) => Some(String::new()),
+        Some(Value::String(text)) => Some(text.chars().take(LONGEST).collect::<String>().to_lowercase()),
+        Some(_) => None,
+    };
+    let (one, other) = (text("about")?, text("other")?);
+    let meant = |text: &str| about(&ids(text), &split(text));
+    let hours = match fields.get("hours") {
+        None | Some(Value::Null) => HOURS.0,
+        Some(given) => given.as_u64().filter(|hours| (1..=HOURS.1).contains(hours))?,
+    };
+    Some(match fields.get("ask")?.as_str()? {
+        "status" => Intent::Status,
+        "waiting" => Intent::WhyWaiting(meant(&one)),
+        "failed" => Intent::WhyFailed(meant(&one)),
+        "rank" => Intent::WhyRank(meant(&one)),
+        "changed" => Intent::ChangedSince(now - Duration::from_hours(hours)),
+        "next" => Intent::WhatNext,
+        "needs_me" => Intent::NeedsMe,
+        "compare" => match (meant(&one), meant(&other)) {
+            (About::This, About::This) => return None,
+            (About::This, named) | (named, About::This) => Intent::Compare(named, About::This),
+            (first, second) => Intent::Compare(first, second),
+        },
+        "find" => Intent::FindArtifact(Some(named(&split(&one))).filter(|words| !words.is_empty())?),
+        "none" => Intent::Unknown,
+        _ => return None,
+    })
 }
 
 fn after_first_word(text: &str) -> String {

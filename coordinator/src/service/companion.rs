@@ -1,16 +1,17 @@
 //! The companion: answers about live state, with links to what each sentence rests on. It reads and says; it does nothing.
 //!
-//! What answers is an [`Engine`]; it is given [`Eyes`] and a place to put its words, and nothing else. The one there is
-//! answers without a model. One that asks a model is given the same eyes.
+//! What answers is an [`Engine`]; it is given [`Eyes`] and a place to put its words, and nothing else. It answers without a
+//! model; where it does not understand what is asked, a configured one may choose among the questions it knows.
 
 mod answers;
 mod eyes;
 mod found;
+mod meant;
 
 use std::pin::Pin;
 
 use futures::Stream;
-use nexusmon_core::companion::{Intent, LONGEST, read};
+use nexusmon_core::companion::{Intent, LONGEST};
 use nexusmon_core::evolution::Trait;
 use nexusmon_core::policy::access;
 use serde_json::Value;
@@ -22,6 +23,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use answers::Deterministic;
 use eyes::Eyes;
+use meant::meant;
 
 /// Parts of an answer that wait for the reader.
 const AHEAD: usize = 32;
@@ -104,15 +106,11 @@ pub async fn ask(
         return Err(Error::conflict("trait_locked", detail).with("trait", "COMPANION"));
     }
     drop(connection);
-    let recalled = recalled(app, caller, &question.text).await?;
-    let eyes = Eyes::of(app, caller, recalled);
     let (sender, parts) = mpsc::channel(AHEAD);
-    let store = app.store.clone();
+    let (answering, caller) = (app.clone(), caller.clone());
     app.lifecycle.spawn_quiet("companion.answer", async move {
         let voice = Voice(sender);
-        // Whatever an engine tries: no unit of work begins in here.
-        let done = store.reading(Deterministic.answer(&question, &eyes, &voice)).await;
-        if let Err(error) = done {
+        if let Err(error) = answer(&answering, &caller, &question, &voice).await {
             let _ = voice.0.send(Err(error)).await;
         }
         Ok::<_, Error>(())
@@ -120,15 +118,22 @@ pub async fn ask(
     Ok(tokio_stream::wrappers::ReceiverStream::new(parts))
 }
 
-/// What memory has of what is looked for. Looking is counted and written down, so it is done before the answer, in which
-/// nothing can be.
-async fn recalled(app: &App, caller: &Caller, text: &str) -> Result<Vec<MemoryView>> {
-    let Intent::FindArtifact(words) = read(text, app.clock.now()) else { return Ok(Vec::new()) };
+async fn answer(app: &App, caller: &Caller, question: &Question, voice: &Voice) -> Result<()> {
+    // What a question costs is booked, and a look into memory counted: before the answer, in which nothing can be written.
+    let meant = meant(app, &question.text).await?;
+    let eyes = Eyes::of(app, caller, recalled(app, caller, &meant.intent).await?);
+    // Whatever an engine tries: no unit of work begins in here.
+    app.store.reading(Deterministic(meant).answer(question, &eyes, voice)).await
+}
+
+/// What memory has of what is looked for.
+async fn recalled(app: &App, caller: &Caller, intent: &Intent) -> Result<Vec<MemoryView>> {
+    let Intent::FindArtifact(words) = intent else { return Ok(Vec::new()) };
     if !access::permits(caller.role.as_str(), "cognition.read") {
         return Ok(Vec::new());
     }
     let mut connection = app.store.read().await?;
-    let mut found = memory::recall(app, &mut connection, &words, Asked::Answer, MOST_RECALLED).await?;
+    let mut found = memory::recall(app, &mut connection, words, Asked::Answer, MOST_RECALLED).await?;
     drop(connection);
     // Artifacts are found by themselves.
     found.retain(|one| one.mission.is_some() && one.kind != "artifact");

@@ -7,6 +7,7 @@ mod memory;
 mod model;
 mod playbook;
 mod prompt;
+mod question;
 mod reading;
 mod spending;
 mod view;
@@ -31,6 +32,8 @@ use crate::models::Spent;
 pub use help::Help;
 pub(super) use keep::as_state;
 pub use model::PROMPT;
+pub(super) use prompt::fenced;
+pub(super) use question::ask as ask_aside;
 use reading::Reading;
 pub use view::{PlannerDay, PlannerNumbers, PlanningStep, PlanningView};
 pub(super) use view::{numbers, planning_of};
@@ -44,16 +47,19 @@ pub enum Kind {
     Playbook,
     Memory,
     Model,
+    /// Plans nothing: a model that was asked what a question means.
+    Companion,
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Playbook, Self::Memory, Self::Model];
+    pub const ALL: [Self; 4] = [Self::Playbook, Self::Memory, Self::Model, Self::Companion];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Playbook => "playbook",
             Self::Memory => "memory",
             Self::Model => "model",
+            Self::Companion => "companion",
         }
     }
 }

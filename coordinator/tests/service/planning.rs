@@ -11,7 +11,7 @@ mod replays;
 #[path = "planning/rights.rs"]
 mod rights;
 #[path = "planning/scripted.rs"]
-mod scripted;
+pub(crate) mod scripted;
 
 use nexusmon_coordinator::config::{ModelKind, Settings};
 use nexusmon_coordinator::service::missions::MissionView;
@@ -25,7 +25,7 @@ use crate::harness::*;
 use scripted::Scripted;
 
 /// A coordinator that may ask a scripted model.
-async fn thinking(
+pub(crate) async fn thinking(
     database: TestDatabase,
     model: &Scripted,
     kind: ModelKind,

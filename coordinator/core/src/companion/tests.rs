@@ -90,6 +90,43 @@ fn orders_to_the_companion_are_only_words() {
     );
 }
 
+#[test]
+fn a_model_chooses_among_the_questions_there_are_and_nothing_else() {
+    let chose = |answer: Value| chosen(&answer, now());
+    let words = |words: &str| About::Words(words.to_owned());
+    for (answer, intent) in [
+        (json!({"ask": "status"}), Intent::Status),
+        (json!({"ask": "failed", "about": "the Nightly backup"}), Intent::WhyFailed(words("nightly backup"))),
+        (json!({"ask": "waiting", "about": MISSION}), Intent::WhyWaiting(About::Id(MISSION.to_owned()))),
+        (json!({"ask": "rank", "about": null}), Intent::WhyRank(About::This)),
+        (json!({"ask": "find", "about": "report.csv"}), Intent::FindArtifact("report csv".to_owned())),
+        (json!({"ask": "compare", "about": "", "other": "b"}), Intent::Compare(words("b"), About::This)),
+        (json!({"ask": "changed", "hours": 3}), Intent::ChangedSince(now() - Duration::from_hours(3))),
+        (json!({"ask": "changed"}), Intent::ChangedSince(now() - DAY)),
+        (json!({"ask": "none"}), Intent::Unknown),
+    ] {
+        assert_eq!(chose(answer.clone()), Some(intent), "{answer}");
+    }
+    for answer in [
+        json!({"ask": "approve", "about": MISSION}),
+        json!({"ask": "draft", "about": "delete everything"}),
+        json!({"ask": "status", "run": "now"}),
+        json!({"ask": "find"}),
+        json!({"ask": "compare"}),
+        json!({"ask": "failed", "about": 7}),
+        json!({"ask": "changed", "hours": 0}),
+        json!({"ask": "changed", "hours": 1.5}),
+        json!({}),
+        json!(["status"]),
+    ] {
+        assert_eq!(chose(answer.clone()), None, "{answer}");
+    }
+    for choice in choice_schema()["properties"]["ask"]["enum"].as_array().unwrap() {
+        let answer = json!({"ask": choice, "about": "a backup", "other": "b"});
+        assert!(chose(answer).is_some(), "{choice} can be chosen");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_some_question(text in ".{0,300}") {

@@ -100,7 +100,7 @@ pub(in crate::http) struct MemoryAsked {
 
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct PlannerNumbers {
-    /// `playbook`, `memory`, `model`: in the order they are asked.
+    /// `playbook`, `memory`, `model`: in the order they are asked; `companion` where a model was asked what a question means.
     kind: String,
     /// Goals it was asked about, in the last 90 days.
     asked: u64,

@@ -68,7 +68,7 @@ async fn ask(wanted: &Wanted<'_>, model: &Model, rejected: Option<&Rejected>) ->
         turns.extend([before, prompt::repair(rejected)]);
     }
     let ask = Ask { system: prompt::PLAN.1, turns: &turns, schema: &schema, name: "plan" };
-    let (said, call) = wanted.reading.ask(model, &ask, wanted.row).await?;
+    let (said, call) = wanted.reading.ask(model, &ask, wanted.reading.plan_of(wanted.row)).await?;
     let said = match said {
         Ok(said) => said,
         Err(why) => {

@@ -58,7 +58,7 @@ fn data(source: &str, rows: Vec<Value>) -> String {
 }
 
 /// JSON in which no tag can begin or end: nothing that was written by others gets out of its place.
-fn fenced(value: &Value) -> String {
+pub(in crate::service) fn fenced(value: &Value) -> String {
     value.to_string().replace('<', "\\u003c").replace('>', "\\u003e")
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use super::super::memory::{self, Recalled};
 use super::super::playbooks::{self, MadeOf};
 use super::super::{evolution, missions};
-use super::spending;
+use super::spending::{self, Purpose};
 use crate::app::App;
 use crate::error::Result;
 use crate::models::{Ask, Model, NoAnswer, Said};
@@ -110,13 +110,17 @@ impl<'a> Reading<'a> {
         self.app.model.as_ref()
     }
 
+    pub(super) fn plan_of(&self, row: &MissionRow) -> Purpose {
+        Purpose::plan(self.app, row)
+    }
+
     /// Asks the model within the budget of the day; the inner `Err` says why it was not, or gave nothing. What it may cost is
     /// set aside first, until the second is booked.
     pub(super) async fn ask(
         &self,
         model: &Model,
         ask: &Ask<'_>,
-        of: &MissionRow,
+        of: Purpose,
     ) -> Result<(std::result::Result<Said, Unasked>, Option<ModelCallId>)> {
         if let Some(said) = model.remembered(ask) {
             return Ok((Ok(said), None));

@@ -13,28 +13,48 @@ use crate::models::{Ask, Model, Spent};
 
 const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
 
+/// What a question is asked for, and how long whoever asks is waited for.
+pub(super) struct Purpose {
+    pub(super) mission: MissionId,
+    pub(super) prompt: &'static str,
+    pub(super) until: Timestamp,
+}
+
+impl Purpose {
+    /// A plan for this mission.
+    pub(super) fn plan(app: &App, row: &MissionRow) -> Self {
+        let until = match &*row.state {
+            MissionState::Planning { deadline, .. } => *deadline,
+            _ => app.clock.now() + work::lease(app),
+        };
+        Self { mission: row.id, prompt: PROMPT, until }
+    }
+
+    /// A question that states no goal, under an id of its own.
+    pub(super) fn aside(app: &App, mission: MissionId, prompt: &'static str) -> Self {
+        Self { mission, prompt, until: app.clock.now() + work::lease(app) }
+    }
+}
+
 /// Sets aside what a question may cost; the inner `Err` says which budget of the day it would go over.
 pub(super) async fn set_aside(
     app: &App,
     model: &Model,
     ask: &Ask<'_>,
-    of: &MissionRow,
+    of: Purpose,
 ) -> Result<std::result::Result<ModelCallId, String>> {
     let now = app.clock.now();
     let most = model.at_most(ask);
     let row = ModelCallRow {
         id: app.rng.with(|rng| ModelCallId::new(now, rng)),
-        mission: of.id,
+        mission: of.mission,
         model: model.label(),
-        prompt: PROMPT.to_owned(),
+        prompt: of.prompt.to_owned(),
         tokens_in: keep::number(most.tokens_in),
         tokens_out: keep::number(most.tokens_out),
         cost: keep::number(most.cost),
         at: now,
-        until: match &*of.state {
-            MissionState::Planning { deadline, .. } => *deadline,
-            _ => now + work::lease(app),
-        },
+        until: of.until,
     };
     let limits = (model.config.daily_tokens, model.config.daily_cost);
     app.store
@@ -85,12 +105,13 @@ pub(super) async fn book_abandoned(tx: &mut Tx, mission: Option<MissionId>) -> R
 
 fn abandoned(call: ModelCallRow) -> PlanningRow {
     let ModelCallRow { id: _, mission, model, prompt, tokens_in, tokens_out, cost, at, until: _ } = call;
+    let kind = if prompt == PROMPT { Kind::Model } else { Kind::Companion };
     let said =
         "the coordinator ended while the model was asked; what that may have cost at most counts as spent";
     PlanningRow {
         mission,
         number: 0,
-        planner: Kind::Model.as_str().to_owned(),
+        planner: kind.as_str().to_owned(),
         outcome: PlanningOutcome::Failed,
         said: said.to_owned(),
         detail: "{}".to_owned(),

@@ -162,6 +162,9 @@ pub(in crate::service) async fn numbers(
         let with =
             |wanted: &[PlanningOutcome]| wanted.iter().filter_map(|one| outcomes.get(one)).sum::<u64>();
         let asked = count(sum(|row| row.count));
+        if kind == Kind::Companion && asked == 0 {
+            continue;
+        }
         all.push(PlannerNumbers {
             kind: kind.as_str().to_owned(),
             asked,

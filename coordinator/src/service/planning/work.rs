@@ -145,7 +145,7 @@ async fn planned(app: &App, row: &MissionRow) -> Result<()> {
     }
 }
 
-fn begun(planner: Kind, at: Timestamp) -> Step {
+pub(super) fn begun(planner: Kind, at: Timestamp) -> Step {
     Step {
         planner,
         outcome: PlanningOutcome::Failed,

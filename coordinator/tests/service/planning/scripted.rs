@@ -91,16 +91,13 @@ impl Scripted {
 async fn answer(State(script): State<Script>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     // Whatever comes is written down, also what no model is asked.
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    script.asked.lock().unwrap().push(Asked { path: uri.path().to_owned(), headers, body });
+    let form = (uri.path().to_owned(), tool(&body));
+    script.asked.lock().unwrap().push(Asked { path: form.0.clone(), headers, body });
     let next = script.todo.lock().unwrap().pop_front();
     match next {
-        Some(Does::Answers(value)) => {
-            axum::Json(wrapped(uri.path(), &value, false, (900, 120))).into_response()
-        }
-        Some(Does::Lies(value)) => axum::Json(wrapped(uri.path(), &value, false, (0, 0))).into_response(),
-        Some(Does::IsCutOff) => {
-            axum::Json(wrapped(uri.path(), &json!({}), true, (900, 4096))).into_response()
-        }
+        Some(Does::Answers(value)) => axum::Json(wrapped(&form, &value, false, (900, 120))).into_response(),
+        Some(Does::Lies(value)) => axum::Json(wrapped(&form, &value, false, (0, 0))).into_response(),
+        Some(Does::IsCutOff) => axum::Json(wrapped(&form, &json!({}), true, (900, 4096))).into_response(),
         Some(Does::Says(status, text)) => (StatusCode::from_u16(status).unwrap(), text).into_response(),
         Some(Does::Hangs) => std::future::pending().await,
         Some(Does::Streams(text, paced)) => Body::from_stream(endless(text, paced)).into_response(),
@@ -127,11 +124,21 @@ fn endless(text: &'static str, paced: bool) -> impl Stream<Item = Result<&'stati
     })
 }
 
-fn wrapped(path: &str, value: &Value, cut: bool, (tokens_in, tokens_out): (u64, u64)) -> Value {
-    match path {
+/// The tool that the model has to use, where it is given one.
+fn tool(body: &Value) -> String {
+    body["tools"][0]["name"].as_str().unwrap_or_default().to_owned()
+}
+
+fn wrapped(
+    (path, tool): &(String, String),
+    value: &Value,
+    cut: bool,
+    (tokens_in, tokens_out): (u64, u64),
+) -> Value {
+    match path.as_str() {
         "/v1/messages" => json!({
             "type": "message", "role": "assistant", "stop_reason": if cut { "max_tokens" } else { "tool_use" },
-            "content": [{"type": "text", "text": "Here it is."}, {"type": "tool_use", "id": "t1", "name": "plan", "input": value}],
+            "content": [{"type": "text", "text": "Here it is."}, {"type": "tool_use", "id": "t1", "name": tool, "input": value}],
             "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out}}),
         "/chat/completions" => json!({
             "object": "chat.completion",
