@@ -53,3 +53,44 @@ test('memory is searched by its address, and what is forgotten is gone', async (
   assert.deepEqual(errors, []);
   await context.close();
 });
+
+test('plots are painted in the colours there are, again when those or the window change, and say their days in words', async () => {
+  const context = await system.browser.newContext(desk);
+  const { page, errors } = await system.open(context, '/organism/cognition');
+  const part = page.getByRole('region', { name: 'Errors' });
+  await part.locator('canvas').waitFor();
+  /** Waits until the canvas has this colour somewhere, fully. */
+  const painted = (colour) => page.waitForFunction((wanted) => {
+    const canvas = document.querySelector('[aria-label="Errors"] canvas');
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    for (let at = 0; at < data.length; at += 4) if (data[at] === wanted[0] && data[at + 1] === wanted[1] && data[at + 2] === wanted[2] && data[at + 3] === 255) return true;
+    return false;
+  }, colour);
+  const token = (name) => page.evaluate((of) => [1, 3, 5].map((at) => parseInt(getComputedStyle(document.documentElement).getPropertyValue(of).trim().slice(at, at + 2), 16)), name);
+  const dark = await token('--fail');
+  await painted(dark);
+  await page.emulateMedia({ colorScheme: 'light' });
+  const light = await token('--fail');
+  assert.notDeepEqual(light, dark);
+  await painted(light);
+  await page.emulateMedia({ forcedColors: 'active' });
+  const forced = await page.evaluate(() => {
+    const probe = document.body.appendChild(document.createElement('i'));
+    probe.style.color = 'CanvasText';
+    const found = getComputedStyle(probe).color.match(/\d+/g).map(Number);
+    probe.remove();
+    return found;
+  });
+  await painted(forced);
+  await page.emulateMedia({ forcedColors: 'none' });
+  const wide = await part.locator('canvas').evaluate((canvas) => canvas.width);
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.waitForFunction((before) => document.querySelector('[aria-label="Errors"] canvas').clientWidth !== before && document.querySelector('[aria-label="Errors"] canvas').getBoundingClientRect().right <= innerWidth, wide);
+  await page.setViewportSize(desk.viewport);
+  const over = part.locator('.u-over');
+  const { width, height } = await over.boundingBox();
+  await over.hover({ position: { x: width - 3, y: height / 2 } });
+  await part.getByText(/: Exit status 1$/).waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+});

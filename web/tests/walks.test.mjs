@@ -135,6 +135,15 @@ test('by finger at 390 pixels: a goal alone, a plan, its log and artifact, the o
   await page.waitForURL(/missions\/mis_/);
   await page.getByText(/needs a plan/i).first().waitFor();
   await seen(page, 'walk-goal-phone-dark');
+  // Whoever knows a plan writes it there; what is wrong with it stands at its line.
+  const own = page.getByRole('region', { name: 'Write its plan' });
+  await own.getByRole('textbox', { name: /^Its tasks/ }).fill('tasks:\n  - { id: tidy, uses: no.such, with: {} }\n');
+  await touch(own.getByRole('button', { name: 'Give it this plan' }));
+  await own.getByRole('button', { name: 'line 2' }).waitFor();
+  assert.deepEqual(errors.splice(0).filter((text) => !text.includes('400')), []);
+  await own.getByRole('textbox', { name: /^Its tasks/ }).fill('tasks:\n  - { id: tidy, uses: shell.run, with: { script: "echo tidied" } }\n');
+  await touch(own.getByRole('button', { name: 'Give it this plan' }));
+  assert.equal((await system.until(/mis_\w+/.exec(page.url())[0], 'succeeded', 'failed')).status, 'succeeded');
   await touch(page.getByRole('navigation', { name: 'Primary' }).getByRole('link', { name: 'Missions' }));
   await touch(page.getByRole('link', { name: /New mission/ }).first());
   await touch(page.getByRole('button', { name: 'A plan' }));
