@@ -2,6 +2,7 @@
 //!
 //! A coordinator in the wrong hands could show one plan and have another signed; so nothing it says about digests counts.
 
+use nexusmon_shared::capability::Capability;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{MissionId, OrganismId};
 use nexusmon_shared::plan::{Plan, PlanHeader, TaskSpec};
@@ -253,6 +254,10 @@ fn print_task(spec: &TaskSpec, parameters: &serde_json::Map<String, Value>) {
         [] => {}
         few if few.len() <= 10 => eprintln!("  on       {}", few.join(" ")),
         many => eprintln!("  on       {} machines", many.len()),
+    }
+    if let Some(envelope) = &spec.spawn {
+        let uses: Vec<&str> = envelope.capabilities.iter().map(Capability::as_str).collect();
+        eprintln!("  may add  {} tasks of rank {} at most: {}", envelope.max, envelope.rank, uses.join(" "));
     }
     for path in &spec.sandbox.paths {
         let how = if path.write { "writes" } else { "reads" };

@@ -54,7 +54,7 @@ async fn ended(world: &World, agent: &mut Agent, body: Value, ending: Ending) ->
 }
 
 /// So many missions nobody has seen before.
-async fn many(world: &World, agent: &mut Agent, from: u32, count: u32) {
+pub(crate) async fn many(world: &World, agent: &mut Agent, from: u32, count: u32) {
     let owner = world.owner().await;
     let bodies =
         (from..from + count).map(|n| NewMission::from_value(&body("probe.run", n)).unwrap()).collect();

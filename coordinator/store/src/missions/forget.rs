@@ -65,6 +65,7 @@ impl Tx {
             "proposals WHERE parent IN (SELECT value FROM [rows])",
             "plannings WHERE mission IN (SELECT value FROM [rows])",
             "sub_missions WHERE parent IN (SELECT value FROM [rows])",
+            "spawned WHERE mission IN (SELECT value FROM [rows])",
             "trait_uses WHERE mission IN (SELECT value FROM [rows])",
             "predictions WHERE mission IN (SELECT value FROM [rows])",
             "documents WHERE kind = 'mission' AND subject IN (SELECT value FROM [rows])",

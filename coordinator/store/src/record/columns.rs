@@ -253,6 +253,7 @@ impl Column for SkipReason {
         match text(cell)?.as_ref() {
             "need_failed" => Ok(Self::NeedFailed),
             "condition" => Ok(Self::Condition),
+            "superseded" => Ok(Self::Superseded),
             other => Err(BadCell(format!("unknown word `{other}`"))),
         }
     }
@@ -261,6 +262,7 @@ impl Column for SkipReason {
         out.push_str(match self {
             Self::NeedFailed => "\"need_failed\"",
             Self::Condition => "\"condition\"",
+            Self::Superseded => "\"superseded\"",
         });
     }
 
@@ -269,6 +271,7 @@ impl Column for SkipReason {
             match self {
                 Self::NeedFailed => "need_failed",
                 Self::Condition => "condition",
+                Self::Superseded => "superseded",
             }
             .to_owned(),
         ))

@@ -255,14 +255,16 @@ fn documents() -> Vec<Vec<u8>> {
     [proposal, standing, restore].iter().map(|value| canonical(value).into_bytes()).collect()
 }
 
-/// What people sign beside plans.
+/// What people and agents sign beside plans.
 fn document(bytes: &[u8]) -> bool {
     use nexusmon_shared::trust::approval::{Proposal, SignedDecision, StandingApproval};
     use nexusmon_shared::trust::checkpoint::SignedRestore;
+    use nexusmon_shared::trust::{signable::Signable as _, spawned::SignedSpawned};
     Proposal::read(bytes).is_ok()
         || StandingApproval::read(bytes).is_ok()
         || SignedRestore::read(bytes).is_ok()
         || SignedDecision::read(bytes).is_ok()
+        || SignedSpawned::read(bytes).is_ok_and(|read| !read.document.to_sign().is_empty())
 }
 
 fn exports() -> Vec<Vec<u8>> {
