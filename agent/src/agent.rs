@@ -11,6 +11,7 @@ use nexusmon_shared::message::SealedSecret;
 use nexusmon_shared::time::SharedClock;
 use nexusmon_shared::trust::provenance::Provenance;
 use nexusmon_shared::trust::sealed::{Binding, SealError};
+use nexusmon_shared::trust::spawned::{SignedSpawned, Spawned};
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -50,6 +51,10 @@ impl Keys for OwnKeys {
     fn attest(&self, provenance: &Provenance) -> Option<String> {
         let envelope = self.0.identity().attest(provenance)?;
         serde_json::to_string(&envelope).ok()
+    }
+
+    fn sign_spawned(&self, document: Spawned) -> Option<SignedSpawned> {
+        self.0.identity().sign_spawned(document)
     }
 }
 
@@ -94,6 +99,7 @@ impl Agent {
         let standing = Standing {
             organism: membership.organism,
             agent: membership.agent,
+            identity: home.identity().verifier(),
             name: membership.name.clone(),
             labels: labels.clone(),
             ceiling: membership.max_rank,

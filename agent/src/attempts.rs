@@ -11,6 +11,7 @@ mod reports;
 mod secrets;
 mod session;
 mod settlement;
+mod spawns;
 mod supervisor;
 
 use std::sync::Arc;
@@ -22,13 +23,14 @@ use nexusmon_shared::capability::Capability;
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::message::{
     Cancel, HaltNotice, HeldAttempt, OrderInput, Orders, PlanNotice, RevokedApproval, SealedSecret,
-    SecretAnswer, Welcome,
+    SecretAnswer, SpawnAnswer, Welcome,
 };
 use nexusmon_shared::outcome::ProducedArtifact;
 use nexusmon_shared::time::SharedClock;
 use nexusmon_shared::trust::provenance::Provenance;
 use nexusmon_shared::trust::roster::Roster;
 use nexusmon_shared::trust::sealed::SealError;
+use nexusmon_shared::trust::spawned::{SignedSpawned, Spawned};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
@@ -71,6 +73,9 @@ pub trait Keys: Send + Sync + 'static {
 
     /// Signs what is said about an attempt's artifacts; gives the envelope as JSON.
     fn attest(&self, provenance: &Provenance) -> Option<String>;
+
+    /// Signs that an attempt here adds a task; `None` if that has no canonical form.
+    fn sign_spawned(&self, document: Spawned) -> Option<SignedSpawned>;
 }
 
 /// What the supervisor is made of.
@@ -121,6 +126,8 @@ pub enum Command {
     Revoked(Vec<RevokedApproval>),
     /// What an attempt asked for that is about to start.
     Secret(Box<SecretAnswer>),
+    /// Whether what an attempt adds was added.
+    Spawned(SpawnAnswer),
     /// The machine's admin has begun anew with another owner key, or without one.
     RosterReset(Box<Believed>),
     /// By the machine's admin.

@@ -3,6 +3,7 @@
 //! The agent believes nothing it can compute: that the task belongs to the plan, that the parameters are the planned
 //! ones, how much harm the work could do. What the journal remembers (fences, starts) is the supervisor's to ask.
 
+mod added;
 mod approved;
 mod catalogue;
 mod floor;
@@ -27,6 +28,7 @@ use nexusmon_shared::selector::{Labels, On};
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::approval::SignedDecision;
 use nexusmon_shared::trust::canonical;
+use nexusmon_shared::trust::ed25519::PublicKey;
 use nexusmon_shared::trust::plan_digest::{self, ProofError};
 use nexusmon_shared::trust::provenance::{ApprovalUsed, Material, Provenance};
 use nexusmon_shared::trust::roster::Roster;
@@ -43,6 +45,8 @@ use crate::run::Job;
 pub struct Standing {
     pub organism: OrganismId,
     pub agent: AgentId,
+    /// This machine's own: what it signed itself it believes without a roster.
+    pub identity: PublicKey,
     pub name: Name,
     /// As last received from the coordinator.
     pub labels: Labels,
@@ -156,7 +160,11 @@ impl Standing {
         if order.plan_digest != plan.digest {
             return refused(Refusal::BadProof, "the order names another plan than the one announced");
         }
-        let spec = plan.leaf(order)?;
+        let added = order.spawned.as_ref().map(|used| self.added(order, used, plan)).transpose()?;
+        let spec = match &added {
+            Some(added) => Arc::clone(&added.spec),
+            None => plan.leaf(order)?,
+        };
         self.check_selector(&spec.on)?;
         let offered = self.check_capability(&spec, plan)?;
         self.check_sandbox(&spec, offered)?;
@@ -165,6 +173,9 @@ impl Standing {
         check_inputs(order)?;
         let rank = order.rank.max(rank_floor(&spec, &offered.spec, &self.levels, &self.allow_private));
         self.check_rank(rank)?;
+        if let Some(added) = &added {
+            self.check_added_rank(order.rank, added, offered)?;
+        }
         let wanted = Wanted { order, plan, spec: &spec, parameters: &parameters, rank };
         let Approved { instance, approvals } = self.check_approved(&wanted, offered, now)?;
         // A plugin may name artifacts that its task did not.

@@ -16,6 +16,7 @@ mod pump;
 mod room;
 mod ruleset;
 mod seccomp;
+mod spawned;
 mod spawner;
 mod workspace;
 
@@ -290,7 +291,8 @@ impl Executor {
         }
         let mut output = pump::Output::new(pipes.inner, log, redactor.as_ref(), Arc::clone(&self.0.clock))
             .map_err(|error| internal(&error))?;
-        let mut started = Some(hooks.started);
+        let Hooks { started, spawn, .. } = hooks;
+        let mut started = Some(started);
         let served = async {
             match served {
                 Some((near, gate)) => doorway::serve(near, gate).await,
@@ -342,7 +344,14 @@ impl Executor {
             // Nobody waits for the folder to be gone.
             workspace.remove();
         });
-        finished.await.map_err(|error| internal(&error))
+        let Finished { ending, artifacts, added } = finished.await.map_err(|error| internal(&error))?;
+        match ending {
+            Ending::Succeeded { .. } => match spawned::add(added, spawn, &mut cancel).await {
+                Ok(()) => Ok((ending, artifacts)),
+                Err(ending) => Ok((ending, artifacts)),
+            },
+            ending => Ok((ending, artifacts)),
+        }
     }
 
     /// The way out for these hosts; its far end goes with the pipes.
@@ -480,19 +489,27 @@ async fn next_cancel(cancel: &mut CancelToken, asked: Option<Duration>) -> Durat
     }
 }
 
+/// What came of a process.
+struct Finished {
+    ending: Ending,
+    artifacts: Vec<crate::run::Collected>,
+    added: Vec<serde_json::Value>,
+}
+
 fn finish(
     job: &Job,
     workspace: &Workspace,
     uploads: &std::path::Path,
     (status, reason): (Status, Reason),
     redactor: Option<&Redactor>,
-) -> (Ending, Vec<crate::run::Collected>) {
+) -> Finished {
     let mut collected = collect::artifacts(workspace, &job.spec.artifacts, uploads);
     if let (Some(redactor), Ok(files)) = (redactor, &mut collected)
         && let Err(error) = handed::withhold(redactor, files)
     {
         collected = Err(format!("they could not be looked through for secrets: {error}"));
     }
+    let mut added = Vec::new();
     let ending = match (reason, status) {
         (Reason::Lease, _) => Ending::Unknown,
         (Reason::Asked, _) => Ending::Cancelled,
@@ -500,12 +517,11 @@ fn finish(
         (Reason::Processes, _) => {
             Ending::Failed { cause: Cause::BudgetExceeded { budget: "processes".to_owned() } }
         }
-        (Reason::Itself, Status::Exited(0)) => match workspace.outputs() {
-            Ok(outputs) if redactor.is_some_and(|redactor| holds_secret(redactor, &outputs)) => {
-                let detail = "NEXUSMON_OUTPUTS holds a secret; nothing of it was kept".to_owned();
-                Ending::Failed { cause: Cause::ArtifactFailed { detail } }
+        (Reason::Itself, Status::Exited(0)) => match left(workspace, redactor) {
+            Ok((outputs, tasks)) => {
+                added = tasks;
+                Ending::Succeeded { outputs }
             }
-            Ok(outputs) => Ending::Succeeded { outputs },
             Err(cause) => Ending::Failed { cause },
         },
         (Reason::Itself, Status::Exited(code)) => Ending::Failed { cause: Cause::ExitStatus { code } },
@@ -513,14 +529,30 @@ fn finish(
     };
     match (ending, collected) {
         (Ending::Succeeded { .. }, Err(detail)) => {
-            (Ending::Failed { cause: Cause::ArtifactFailed { detail } }, Vec::new())
+            let ending = Ending::Failed { cause: Cause::ArtifactFailed { detail } };
+            Finished { ending, artifacts: Vec::new(), added }
         }
-        (ending, collected) => (ending, collected.unwrap_or_default()),
+        (ending, collected) => Finished { ending, artifacts: collected.unwrap_or_default(), added },
     }
 }
 
-fn holds_secret(redactor: &Redactor, outputs: &nexusmon_shared::task::Outputs) -> bool {
-    serde_json::to_vec(outputs).is_ok_and(|text| redactor.finds(&text))
+/// What a process that ended well has written: its outputs, and the tasks it adds.
+fn left(
+    workspace: &Workspace,
+    redactor: Option<&Redactor>,
+) -> Result<(nexusmon_shared::task::Outputs, Vec<serde_json::Value>), Cause> {
+    let outputs = workspace.outputs()?;
+    let added = workspace.added()?;
+    let holds_secret = |text: &[u8]| redactor.is_some_and(|redactor| redactor.finds(text));
+    for (name, text) in
+        [("OUTPUTS", serde_json::to_vec(&outputs).unwrap_or_default()), ("SPAWN", added.clone())]
+    {
+        if holds_secret(&text) {
+            let detail = format!("NEXUSMON_{name} holds a secret; nothing of it was kept");
+            return Err(Cause::ArtifactFailed { detail });
+        }
+    }
+    Ok((outputs, spawned::read(&added)?))
 }
 
 /// An attempt's name in paths and in the environment of its processes.

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{JournalId, TaskId};
@@ -168,6 +169,21 @@ impl Journal {
         frame::append(&mut state.buffer, |buffer| record::encode_exited(buffer, &kept));
         state.memory.exited(kept);
         self.appended(state, sync)
+    }
+
+    /// What attempts have added that is not answered, in that order.
+    pub fn spawns(&self) -> Vec<(TaskId, AttemptRef, Bytes)> {
+        self.lock().memory.spawns().to_vec()
+    }
+
+    /// An attempt adds a task; wait for [`Self::synced`] before it is sent.
+    pub fn spawned(&self, attempt: AttemptRef, task: TaskId, signed: Bytes) -> Mark {
+        self.append(Record::Spawned { attempt, task, signed }, true)
+    }
+
+    /// The coordinator has answered; forgotten, the answer would only be asked for again.
+    pub fn spawn_answered(&self, task: TaskId) {
+        self.append(Record::SpawnAnswered { task }, false);
     }
 
     /// The coordinator has these reports; attempts that were never written down cost nothing.

@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of the coordinator. What a plugin says is believed only as far as it lowers nothing: see `manifest`.
 
+mod adding;
 mod attempt;
 mod board;
 mod folder;

@@ -9,11 +9,11 @@ use nexusmon_shared::manifest::Manifest;
 use nexusmon_shared::outcome::Ending;
 use nexusmon_shared::sandbox::Level;
 use nexusmon_shared::time::{SharedClock, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::run::{Exit, Job};
-use crate::worker::{CancelToken, Hooks, Later, Leftover, Worker};
+use crate::worker::{CancelToken, Hooks, Later, Leftover, Spawner, Worker};
 
 /// What a simulated job does.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub enum Act {
     After(Duration, Ending),
     /// Runs until it is cancelled.
     UntilCancelled,
+    /// Adds these tasks and succeeds, with what came of each as its outputs.
+    Adds(Vec<Value>),
 }
 
 /// See the module.
@@ -93,11 +95,26 @@ impl SimulatedWorker {
     }
 }
 
+async fn add_all(tasks: Vec<Value>, spawn: Option<Spawner>) -> Ending {
+    let Some(spawn) = spawn else { return Ending::Succeeded { outputs: serde_json::Map::new() } };
+    // All are asked for before the first is answered.
+    let asked: Vec<_> = tasks.into_iter().map(|task| spawn(task)).collect();
+    let mut answers = Vec::new();
+    for answer in asked {
+        answers.push(match answer.await {
+            Ok(task) => task.to_string(),
+            Err(refused) => refused,
+        });
+    }
+    let outputs = json!({"answers": answers}).as_object().cloned().unwrap_or_default();
+    Ending::Succeeded { outputs }
+}
+
 impl Worker for SimulatedWorker {
     fn immediate(&self, job: &Job, now: Timestamp) -> Option<Exit> {
         match (self.act)(job) {
             Act::AtOnce(ending) => Some(self.exit(ending, now)),
-            Act::After(..) | Act::UntilCancelled => None,
+            Act::After(..) | Act::UntilCancelled | Act::Adds(_) => None,
         }
     }
 
@@ -116,6 +133,10 @@ impl Worker for SimulatedWorker {
                     cancel.cancelled().await;
                     Ending::Cancelled
                 }
+                Act::Adds(tasks) => tokio::select! {
+                    ending = add_all(tasks, hooks.spawn) => ending,
+                    _ = cancel.cancelled() => Ending::Cancelled,
+                },
             };
             self.exit(ending, started_at)
         })

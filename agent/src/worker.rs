@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nexusmon_shared::attempt::AttemptRef;
+use nexusmon_shared::id::TaskId;
 use nexusmon_shared::manifest::Manifest;
 use nexusmon_shared::message::LogRun;
 use nexusmon_shared::sandbox::Level;
 use nexusmon_shared::time::Timestamp;
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use crate::run::{Exit, Job};
@@ -93,7 +95,13 @@ pub struct Hooks {
     pub started: Box<dyn FnOnce(Timestamp) + Send>,
     /// Fraction from 0 to 1 where known, and a text of at most 200 bytes.
     pub progress: Arc<dyn Fn(Option<f64>, String) + Send + Sync>,
+    /// Where the leaf lets the task add others.
+    pub spawn: Option<Spawner>,
 }
+
+/// Takes a task as its process wrote it; answers once the coordinator has it durably, or with why it is not added. A
+/// report of success is only the truth after all answers.
+pub type Spawner = Arc<dyn Fn(Value) -> Later<'static, Result<TaskId, String>> + Send + Sync>;
 
 /// What is left of an attempt from an earlier life of this agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

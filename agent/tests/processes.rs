@@ -109,7 +109,7 @@ fn job(number: u64, sandbox: Value, with: Value, artifacts: &[&str]) -> Job {
 }
 
 fn hooks() -> Hooks {
-    Hooks { started: Box::new(|_| ()), progress: Arc::new(|_, _| ()) }
+    Hooks { started: Box::new(|_| ()), progress: Arc::new(|_, _| ()), spawn: None }
 }
 
 const CONTRACT: &str = r#"
@@ -206,6 +206,7 @@ async fn cancelling_ends_the_whole_tree_daemons_included() -> Outcome {
         let hooks = Hooks {
             started: Box::new(move |_| started.send(()).expect("somebody waits for the start")),
             progress: Arc::new(|_, _| ()),
+            spawn: None,
         };
         let job = job(number, json!(profile), json!({"script": script}), &[]);
         let (exit, ()) = tokio::join!(machine.executor.execute(job, token, hooks), async {
@@ -277,6 +278,7 @@ async fn a_dead_spawner_is_told_only_when_its_trees_are_gone() -> Outcome {
         let hooks = Hooks {
             started: Box::new(move |_| started.send(()).expect("somebody waits for the start")),
             progress: Arc::new(|_, _| ()),
+            spawn: None,
         };
         let job = job(number, json!("user"), json!({"script": many}), &[]);
         let (exit, killed) = tokio::join!(machine.executor.execute(job, token, hooks), async {

@@ -51,6 +51,7 @@ pub mod reviews;
 pub mod roster;
 pub mod secrets;
 pub(crate) mod settled;
+pub mod spawned;
 pub mod standing;
 pub mod start;
 pub mod sub_missions;

@@ -54,6 +54,8 @@ mod provenance;
 mod rosters;
 #[path = "service/secrets.rs"]
 mod secrets;
+#[path = "service/spawned.rs"]
+mod spawned;
 #[path = "service/standing.rs"]
 mod standing;
 #[path = "service/sub_missions.rs"]

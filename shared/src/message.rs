@@ -13,11 +13,11 @@ use std::time::Duration;
 pub use enrollment::{
     CertificateIssued, ChallengeRequest, ChallengeResponse, Facts, JoinRequest, JoinResponse, RenewRequest,
 };
-pub use order::{Order, OrderInput, Orders, ParametersError, PlanNotice, StandingUse};
+pub use order::{Order, OrderInput, Orders, ParametersError, PlanNotice, SpawnedUse, StandingUse};
 pub use session::{
     AgentMessage, AuthorityNotice, Cancel, CheckpointNotice, CoordinatorMessage, Cosignature, Events,
     Goodbye, GoodbyeCode, HaltAck, HaltLevel, HaltNotice, Heartbeat, HeldAttempt, Hello, LocalPolicy,
-    Progress, RevokedApproval, SealedSecret, SecretAnswer, Started, Welcome,
+    Progress, RevokedApproval, SealedSecret, SecretAnswer, Spawn, SpawnAnswer, Started, Welcome,
 };
 pub use transfer::{
     DownloadRequest, LogAck, LogChunk, LogRun, LogSource, Offer, OfferAnswer, OfferItem, UploadDone,

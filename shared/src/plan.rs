@@ -4,14 +4,18 @@
 //! it, is the coordinator's core (`planning`).
 
 mod accept;
+mod envelope;
 mod secret_use;
+mod spawned;
 
 use std::collections::BTreeMap;
 
 pub use accept::{Accept, NotAdmitted};
+pub use envelope::{Envelope, EnvelopeError, MAX_SPAWNED, MAX_SPAWNED_RANK, NotWithin};
 use serde_json::{Map, Value};
 
 pub use secret_use::{MAX_SECRETS, SecretUse, is_variable};
+pub use spawned::Usual;
 
 use crate::capability::Capability;
 use crate::digest::Digest;
@@ -32,6 +36,11 @@ pub const MAX_PARAMETER_BYTES: usize = 512 * 1024;
 pub const MAX_MISSION_BYTES: usize = 32 * 1024 * 1024;
 /// Tasks of one plan.
 pub const MAX_TASKS: usize = 100_000;
+
+/// Where a plan names none.
+pub const DEFAULT_TIMEOUT: Span = Span::from_secs(3600);
+pub const DEFAULT_BACKOFF: Span = Span::from_secs(5);
+pub const DEFAULT_JITTER: f64 = 0.2;
 
 /// A task as people write it; absent means "the default".
 #[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
@@ -79,6 +88,9 @@ pub struct TaskDraft {
     /// Values of run time that the plan's own approval covers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept: Option<Accept>,
+    /// What it may add to its mission while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawn: Option<Envelope>,
 }
 
 /// One task per element of a list.
@@ -176,6 +188,9 @@ pub struct TaskSpec {
     pub limits: BTreeMap<Name, u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept: Option<Accept>,
+    /// Absent in every plan sealed before there was any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawn: Option<Envelope>,
 }
 
 /// Machines that A work may be carried out on by one plan before it ranks S.

@@ -52,6 +52,8 @@ pub enum SkipReason {
     NeedFailed,
     /// Its own `if` said no.
     Condition,
+    /// It was added by an attempt that was not its task's last.
+    Superseded,
 }
 
 /// The bare word, for columns, filters and counters.

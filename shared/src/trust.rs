@@ -23,3 +23,4 @@ pub mod recovery;
 pub mod roster;
 pub mod sealed;
 pub mod signable;
+pub mod spawned;

@@ -13,6 +13,7 @@ mod hello;
 mod order;
 mod report;
 mod secret;
+mod spawn;
 mod transfer;
 
 pub use field::{Problem, WireError};

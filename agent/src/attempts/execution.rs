@@ -10,13 +10,15 @@ use nexusmon_shared::outcome::{Cause, Ending, Report};
 use nexusmon_shared::telemetry;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::provenance::{Material, Provenance};
+use tokio::sync::oneshot;
 use tracing::{Instrument as _, Span};
 
+use super::spawns::Asked;
 use super::supervisor::{Happening, Live, Supervisor};
 use super::{Keys, secrets};
 use crate::journal::{JournalError, Kept};
 use crate::run::{Collected, Exit, JobInput, Phase};
-use crate::worker::{Hooks, cancellation};
+use crate::worker::{Hooks, Spawner, cancellation};
 
 impl Supervisor {
     pub(super) fn start_queued(&mut self, now: Duration) {
@@ -56,7 +58,7 @@ impl Supervisor {
         let mark = self.journal.starting(attempt, idempotent, live.instance);
         let (journal, worker) = (self.journal.clone(), Arc::clone(&self.parts.worker));
         let (happenings, clock) = (self.happenings.clone(), Arc::clone(&self.parts.clock));
-        let hooks = self.hooks(attempt);
+        let hooks = self.hooks(attempt, job.spec.spawn.is_some());
         let (asked, keys) = (self.ask_for_secrets(attempt, &job), Arc::clone(&self.parts.keys));
         let span = trace(attempt, job.traceparent.as_deref());
         // The process continues the trace from here, not from the coordinator.
@@ -85,7 +87,8 @@ impl Supervisor {
         self.lifecycle.spawn_quiet("attempt", execution.instrument(span));
     }
 
-    pub(super) fn hooks(&self, attempt: AttemptRef) -> Hooks {
+    pub(super) fn hooks(&self, attempt: AttemptRef, adds: bool) -> Hooks {
+        let spawner = adds.then(|| self.spawner(attempt));
         let (started, progress) = (self.happenings.clone(), self.happenings.clone());
         Hooks {
             started: Box::new(move |at| {
@@ -94,7 +97,17 @@ impl Supervisor {
             progress: Arc::new(move |fraction, text| {
                 let _ = progress.send(Happening::Progress(Progress { attempt, fraction, text }));
             }),
+            spawn: spawner,
         }
+    }
+
+    fn spawner(&self, attempt: AttemptRef) -> Spawner {
+        let happenings = self.happenings.clone();
+        Arc::new(move |task| {
+            let (answer, answered) = oneshot::channel();
+            let _ = happenings.send(Happening::Adds(Asked { attempt, task, answer }));
+            Box::pin(async move { answered.await.unwrap_or_else(|_| Err("the attempt is over".to_owned())) })
+        })
     }
 
     pub(super) fn fetch(&mut self, attempt: AttemptRef, inputs: Vec<OrderInput>) {

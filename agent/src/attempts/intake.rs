@@ -1,12 +1,14 @@
 //! Taking orders: fences, consent, and the short way for work that is done at once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::message::{Order, Orders, PlanNotice};
 use nexusmon_shared::outcome::{Ending, Refusal};
 
+use super::spawns::Adding;
 use super::supervisor::{Live, Supervisor, bounded};
 use crate::consent::{Consented, KnownPlan};
 use crate::run::{Phase, Reason};
@@ -160,11 +162,24 @@ impl Supervisor {
         self.round.accepted.push(attempt);
         let phase = if order.inputs.is_empty() { Phase::Queued } else { Phase::Fetching };
         let offline = job.offline;
+        let adds = job.spec.spawn.is_some();
+        let adding =
+            adds.then(|| Adding { plan: order.plan_digest, leaf: Arc::clone(&job.spec), added: Vec::new() });
         let job = Some(Box::new(job));
         let has_inputs = phase == Phase::Fetching;
         let (started_at, canceller, secrets) = (None, None, None);
-        let live =
-            Live { phase, job, idempotent, offline, instance, started_at, canceller, has_inputs, secrets };
+        let live = Live {
+            phase,
+            job,
+            idempotent,
+            offline,
+            instance,
+            started_at,
+            canceller,
+            has_inputs,
+            secrets,
+            adding,
+        };
         self.live.insert(attempt, live);
         if phase == Phase::Fetching {
             self.fetch(attempt, order.inputs.clone());

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use nexusmon_shared::attempt::AttemptRef;
-use nexusmon_shared::message::{Events, HaltAck, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Progress, Started};
+use nexusmon_shared::message::{Events, HaltAck, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Progress, Spawn, Started};
 use tokio::sync::Notify;
 
 use crate::journal::Kept;
@@ -28,6 +28,7 @@ struct Content {
     progress: VecDeque<Progress>,
     finished: VecDeque<(Arc<Kept>, usize)>,
     secrets: VecDeque<AttemptRef>,
+    spawns: VecDeque<Spawn>,
     credit: u32,
     /// The coordinator knows less credit than there is.
     credit_grew: bool,
@@ -47,6 +48,8 @@ pub enum Outgoing {
     HaltAck(HaltAck),
     /// Ask for what this attempt's leaf names.
     SecretRequest(AttemptRef),
+    /// Add a task; in front of the report of its attempt.
+    Spawn(Spawn),
     /// Begin the session anew: something must be said that only a Hello can say.
     Reopen,
     /// The supervisor has ended; nothing more will come.
@@ -62,6 +65,8 @@ pub(super) struct Round {
     pub(super) finished: Vec<(Arc<Kept>, usize)>,
     /// Attempts that wait for their secrets before they start.
     pub(super) secrets: Vec<AttemptRef>,
+    /// What attempts add, written down by now.
+    pub(super) spawns: Vec<Spawn>,
     pub(super) reopen: bool,
     pub(super) drain: Option<&'static str>,
     pub(super) halt: Option<HaltAck>,
@@ -97,10 +102,16 @@ impl Outbox {
             return Some(Outgoing::HaltAck(ack));
         }
         if let Some(attempt) = content.secrets.pop_front() {
-            if !(content.is_empty() && content.secrets.is_empty()) {
+            if !(content.is_empty() && content.secrets.is_empty() && content.spawns.is_empty()) {
                 self.filled.notify_one();
             }
             return Some(Outgoing::SecretRequest(attempt));
+        }
+        if let Some(spawn) = content.spawns.pop_front() {
+            if !(content.is_empty() && content.spawns.is_empty()) {
+                self.filled.notify_one();
+            }
+            return Some(Outgoing::Spawn(spawn));
         }
         if content.is_empty() {
             return content.closed.then_some(Outgoing::Closed);
@@ -132,12 +143,13 @@ impl Outbox {
         }
         content.finished.extend(round.finished.drain(..));
         content.secrets.extend(round.secrets.drain(..));
+        content.spawns.extend(round.spawns.drain(..));
         content.credit_grew |= credit > content.credit;
         content.credit = credit;
         content.reopen |= std::mem::take(&mut round.reopen);
         content.drain = round.drain.take().or(content.drain);
         content.halt = round.halt.take().or(content.halt);
-        let asks = !content.secrets.is_empty();
+        let asks = !content.secrets.is_empty() || !content.spawns.is_empty();
         if !content.is_empty() || asks || content.reopen || content.drain.is_some() || content.halt.is_some()
         {
             drop(content);

@@ -122,7 +122,9 @@ impl Supervisor {
                 self.parts.worker.release(*attempt);
             }
         }
+        self.forget_spawns(&welcome.stale);
         self.journal.acknowledged(welcome.stale);
+        self.spawn_again();
         if self.draining {
             self.recall_all();
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nexusmon_shared::attempt::AttemptRef;
 use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::TaskId;
 use nexusmon_shared::lifecycle::Lifecycle;
 use nexusmon_shared::message::{HaltLevel, HaltNotice, MAX_PROGRESS_TEXT_BYTES, Progress, Started};
 use nexusmon_shared::outcome::{Ending, ProducedArtifact};
@@ -16,6 +17,7 @@ use super::intake::Plans;
 use super::outbox::Round;
 use super::reports::Reports;
 use super::secrets::Handed;
+use super::spawns::{Adding, Asked, Unanswered};
 use super::{Command, Outbox, Parts, Summary};
 use crate::consent::{Catalogue, Standing};
 use crate::journal::{Journal, Kept, Stage};
@@ -38,6 +40,8 @@ pub(super) enum Happening {
     Progress(Progress),
     Exited(AttemptRef, Box<Exit>),
     Delivered(AttemptRef, Result<Vec<ProducedArtifact>, String>),
+    Adds(Asked),
+    SpawnWritten(TaskId),
 }
 
 /// An attempt that has not ended.
@@ -54,6 +58,8 @@ pub(super) struct Live {
     pub(super) has_inputs: bool,
     /// It waits for these before it starts.
     pub(super) secrets: Option<oneshot::Sender<Handed>>,
+    /// It may add tasks.
+    pub(super) adding: Option<Adding>,
 }
 
 pub(super) struct Supervisor {
@@ -80,6 +86,8 @@ pub(super) struct Supervisor {
     pub(super) running: u32,
     pub(super) prefetch: u32,
     pub(super) uploading: HashMap<AttemptRef, Arc<Kept>>,
+    /// In the order they were asked for.
+    pub(super) spawns: Vec<Unanswered>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) lifecycle: Lifecycle,
     pub(super) happenings: mpsc::UnboundedSender<Happening>,
@@ -122,11 +130,13 @@ impl Supervisor {
             running: 0,
             prefetch: 0,
             uploading: HashMap::new(),
+            spawns: Vec::new(),
             outbox,
             lifecycle,
             happenings,
             happened: Some(happened),
         };
+        supervisor.recover_spawns();
         for (attempt, stage) in held {
             match stage {
                 Stage::Received => supervisor.answer(attempt, Ending::Returned),
@@ -204,6 +214,7 @@ impl Supervisor {
                 for attempt in self.reports.acknowledge(&attempts) {
                     self.parts.worker.release(attempt);
                 }
+                self.forget_spawns(&attempts);
                 self.journal.acknowledged(attempts);
             }
             Command::Cancel(cancel) => {
@@ -232,6 +243,7 @@ impl Supervisor {
             }
             Command::Revoked(approvals) => self.revoked(&approvals),
             Command::Secret(answer) => self.handed(*answer),
+            Command::Spawned(answer) => self.spawn_answered(answer),
             Command::RosterReset(believed) => self.begin_anew(*believed),
             Command::Pause(on) => self.pause(on),
             Command::Distrust(on) => self.distrust(on),
@@ -258,6 +270,8 @@ impl Supervisor {
             }
             Happening::Exited(attempt, exit) => self.exited(attempt, *exit),
             Happening::Delivered(attempt, delivered) => self.delivered(attempt, delivered),
+            Happening::Adds(asked) => self.asked_to_add(asked),
+            Happening::SpawnWritten(task) => self.spawn_written(task),
         }
     }
 

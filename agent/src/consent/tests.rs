@@ -4,6 +4,7 @@ use nexusmon_shared::id::{MissionId, PrincipalId, TaskId};
 use nexusmon_shared::manifest::Manifest;
 use nexusmon_shared::message::OrderInput;
 use nexusmon_shared::plan::{Author, Budget, Plan};
+use nexusmon_shared::trust::ed25519::SigningKey;
 use nexusmon_shared::trust::plan_digest::{Sealed, seal};
 use proptest::prelude::*;
 use serde_json::json;
@@ -42,6 +43,7 @@ fn standing() -> Standing {
     Standing {
         organism: OrganismId::from_bits(1),
         agent: AgentId::from_bits(5),
+        identity: PublicKey::of(&SigningKey::from_bytes(&[5; 32])),
         name: "nas".parse().unwrap(),
         labels: Labels::from([("region".to_owned(), "home".to_owned())]),
         ceiling: Rank::S,
@@ -100,6 +102,7 @@ fn order(sealed: &Sealed, index: usize) -> Order {
         idempotency_key: "key".to_owned(),
         decisions: Vec::new(),
         standing: None,
+        spawned: None,
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn artifacts(
     let root = workspace.contents();
     let mut names = matching(root, globs)?;
     names.remove(super::workspace::OUTPUTS);
+    names.remove(super::workspace::SPAWN);
     take_all(root, names, uploads)
 }
 

@@ -23,6 +23,8 @@ use crate::run::Job;
 
 /// In the workspace, once the task has written it; never collected.
 pub(super) const OUTPUTS: &str = ".nexusmon-outputs.json";
+/// The same for what it adds.
+pub(super) const SPAWN: &str = ".nexusmon-spawn.jsonl";
 const PARAMS: &str = "params.json";
 const SCRIPT: &str = "script";
 const INPUTS: &str = "inputs";
@@ -225,6 +227,9 @@ impl Workspace {
             // The host's own is not shown to confined tasks.
             variables.insert("TMPDIR".to_owned(), self.inside.clone());
         }
+        if job.spec.spawn.is_some() {
+            variables.insert("NEXUSMON_SPAWN".to_owned(), format!("{}/{SPAWN}", self.inside));
+        }
         if self.has_secrets {
             variables.insert("NEXUSMON_SECRETS".to_owned(), self.named(SECRETS));
         }
@@ -253,33 +258,10 @@ impl Workspace {
     /// What the process wrote as its outputs; nothing is an empty object.
     pub(crate) fn outputs(&self) -> Result<Outputs, Cause> {
         let unusable = |why: String| Cause::PluginError { detail: format!("NEXUSMON_OUTPUTS {why}") };
-        let mut options = cap_std::fs::OpenOptions::new();
-        options.read(true);
-        {
-            use cap_std::fs::OpenOptionsExt as _;
-            // What lies there may be a link or a pipe by now.
-            let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-            options.custom_flags(flags.bits().cast_signed());
-        }
-        let file = match self.held.open_with(OUTPUTS, &options) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Outputs::new()),
-            opened => opened.map_err(|error| unusable(format!("cannot be read: {error}")))?,
-        };
-        let found = file.metadata().map_err(|error| unusable(error.to_string()))?;
-        if !found.is_file() {
-            return Err(unusable("is no regular file any more".to_owned()));
-        }
-        let size = found.len();
-        if size == 0 {
-            return Ok(Outputs::new());
-        }
-        if size > MAX_OUTPUT_BYTES as u64 {
-            return Err(Cause::OutputTooLarge { bytes: size, limit: MAX_OUTPUT_BYTES as u64 });
-        }
-        let mut text = Vec::new();
-        file.take(MAX_OUTPUT_BYTES as u64)
-            .read_to_end(&mut text)
-            .map_err(|error| unusable(error.to_string()))?;
+        let text = self.written(OUTPUTS, MAX_OUTPUT_BYTES as u64).map_err(|why| match why {
+            Unusable::TooLarge(bytes) => Cause::OutputTooLarge { bytes, limit: MAX_OUTPUT_BYTES as u64 },
+            Unusable::Unreadable(why) => unusable(why),
+        })?;
         if text.iter().all(u8::is_ascii_whitespace) {
             return Ok(Outputs::new());
         }
@@ -289,6 +271,51 @@ impl Workspace {
             Err(error) => Err(unusable(format!("is not JSON: {error}"))),
         }
     }
+
+    /// What the process wrote down as tasks to be added, as text.
+    pub(crate) fn added(&self) -> Result<Vec<u8>, Cause> {
+        let most = super::spawned::MOST_BYTES;
+        self.written(SPAWN, most).map_err(|why| {
+            let detail = match why {
+                Unusable::TooLarge(bytes) => format!("NEXUSMON_SPAWN is {bytes} bytes, more than {most}"),
+                Unusable::Unreadable(why) => format!("NEXUSMON_SPAWN {why}"),
+            };
+            Cause::BadParameters { detail }
+        })
+    }
+
+    /// A file the process may have written; nothing where there is none.
+    fn written(&self, name: &str, most: u64) -> Result<Vec<u8>, Unusable> {
+        let unusable = |why: String| Unusable::Unreadable(why);
+        let mut options = cap_std::fs::OpenOptions::new();
+        options.read(true);
+        {
+            use cap_std::fs::OpenOptionsExt as _;
+            // What lies there may be a link or a pipe by now.
+            let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+            options.custom_flags(flags.bits().cast_signed());
+        }
+        let file = match self.held.open_with(name, &options) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            opened => opened.map_err(|error| unusable(format!("cannot be read: {error}")))?,
+        };
+        let found = file.metadata().map_err(|error| unusable(error.to_string()))?;
+        if !found.is_file() {
+            return Err(unusable("is no regular file any more".to_owned()));
+        }
+        if found.len() > most {
+            return Err(Unusable::TooLarge(found.len()));
+        }
+        let mut text = Vec::new();
+        file.take(most).read_to_end(&mut text).map_err(|error| unusable(error.to_string()))?;
+        Ok(text)
+    }
+}
+
+/// Why a file that the process wrote is not taken.
+enum Unusable {
+    TooLarge(u64),
+    Unreadable(String),
 }
 
 impl Workspace {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::TaskId;
@@ -28,11 +29,16 @@ pub(crate) struct Memory {
     young: HashMap<TaskId, Fence>,
     old: HashMap<TaskId, Fence>,
     starts: BTreeMap<Digest, u32>,
+    spawns: Vec<(TaskId, AttemptRef, Bytes)>,
 }
 
 impl Memory {
     pub(crate) fn held(&self) -> &BTreeMap<AttemptRef, Stage> {
         &self.held
+    }
+
+    pub(crate) fn spawns(&self) -> &[(TaskId, AttemptRef, Bytes)] {
+        &self.spawns
     }
 
     /// The newest fence seen of `task`, if it is remembered.
@@ -75,11 +81,18 @@ impl Memory {
             Record::Exited { kept } => self.exited(Arc::new(*kept)),
             Record::Acknowledged { attempt } => {
                 self.held.remove(&attempt);
+                self.spawns.retain(|(_, of, _)| *of != attempt);
             }
             Record::Seen { attempt } => self.see(attempt),
             Record::Started { instance, count } => {
                 let known = self.starts.entry(instance).or_default();
                 *known = count.max(*known);
+            }
+            Record::Spawned { attempt, task, signed } => {
+                self.spawns.push((task, attempt, signed));
+            }
+            Record::SpawnAnswered { task } => {
+                self.spawns.retain(|(known, ..)| *known != task);
             }
         }
     }
@@ -102,6 +115,11 @@ impl Memory {
             }
             Stage::Exited(kept) => Record::Exited { kept: Box::new(Kept::clone(kept)) },
         });
-        seen.chain(starts).chain(held).collect()
+        let spawns = self.spawns.iter().map(|(task, attempt, signed)| Record::Spawned {
+            attempt: *attempt,
+            task: *task,
+            signed: signed.clone(),
+        });
+        seen.chain(starts).chain(held).chain(spawns).collect()
     }
 }

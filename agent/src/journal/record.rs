@@ -1,5 +1,6 @@
 //! What the journal writes down, and its bytes: a kind, fixed fields, then JSON where a report is carried.
 
+use bytes::Bytes;
 use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{JournalId, TaskId};
@@ -26,6 +27,10 @@ pub(crate) enum Record {
     Seen { attempt: AttemptRef },
     /// Remembered through compaction: starts of an instance.
     Started { instance: Digest, count: u32 },
+    /// An attempt adds a task: what is signed, until the coordinator answers.
+    Spawned { attempt: AttemptRef, task: TaskId, signed: Bytes },
+    /// It has answered.
+    SpawnAnswered { task: TaskId },
 }
 
 /// A report with the files that are still to be uploaded for it.
@@ -73,6 +78,15 @@ impl Record {
                 buffer.extend_from_slice(instance.as_bytes());
                 buffer.extend_from_slice(&count.to_be_bytes());
             }
+            Self::Spawned { attempt, task, signed } => {
+                put_attempt(buffer, 7, attempt);
+                buffer.extend_from_slice(&task.to_bits().to_be_bytes());
+                buffer.extend_from_slice(signed);
+            }
+            Self::SpawnAnswered { task } => {
+                buffer.push(8);
+                buffer.extend_from_slice(&task.to_bits().to_be_bytes());
+            }
         }
     }
 
@@ -105,6 +119,12 @@ impl Record {
                 let instance = Digest::from_bytes(take(&mut rest)?);
                 Ok(Self::Started { instance, count: u32::from_be_bytes(take(&mut rest)?) })
             }
+            7 => {
+                let attempt = take_attempt(&mut rest)?;
+                let task = TaskId::from_bits(u128::from_be_bytes(take(&mut rest)?));
+                Ok(Self::Spawned { attempt, task, signed: Bytes::copy_from_slice(rest) })
+            }
+            8 => Ok(Self::SpawnAnswered { task: TaskId::from_bits(u128::from_be_bytes(take(&mut rest)?)) }),
             other => Err(RecordError::Kind(*other)),
         }
     }

@@ -167,3 +167,28 @@ proptest! {
         prop_assert_eq!(&again.journal.held(), expected.held());
     }
 }
+
+#[tokio::test]
+async fn what_was_added_and_not_answered_is_found_again_in_its_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let task = TaskId::from_bits;
+    let signed = |number: u8| Bytes::from(vec![number; 40]);
+    with_writer(open(folder.path(), 7), async |journal| {
+        for (number, of) in [(9, 1), (3, 1), (5, 2), (4, 3)] {
+            journal.starting(attempt(of, 1), true, None);
+            let mark = journal.spawned(attempt(of, 1), task(number), signed(u8::try_from(number).unwrap()));
+            journal.synced(mark).await.unwrap();
+        }
+        // One is answered, and the report of another's attempt is acknowledged.
+        journal.spawn_answered(task(3));
+        journal.acknowledged([attempt(2, 1)]);
+        journal.flush().await.unwrap();
+    })
+    .await;
+    let expected = [(task(9), attempt(1, 1), signed(9)), (task(4), attempt(3, 1), signed(4))];
+    // Opening rewrites the file: once from what was appended, once from what was compacted.
+    for _ in 0..2 {
+        let Opened { journal, .. } = open(folder.path(), 8);
+        assert_eq!(journal.spawns(), expected);
+    }
+}

@@ -130,6 +130,7 @@ impl Session<'_> {
             roster: held.roster,
             authority: parts.home.authority(),
             authorities: parts.home.authorities(),
+            spawns: true,
         }
     }
 
@@ -174,6 +175,7 @@ impl Session<'_> {
                 CoordinatorMessage::Halt(notice) => Command::Halt(notice),
                 CoordinatorMessage::Roster(signed) => Command::Roster(signed),
                 CoordinatorMessage::Secret(answer) => Command::Secret(answer),
+                CoordinatorMessage::SpawnResult(answer) => Command::Spawned(answer),
                 CoordinatorMessage::Certificate(certificate) => {
                     let _ = issued.send(certificate).await;
                     continue;
@@ -312,6 +314,7 @@ impl Session<'_> {
                         }
                         Outgoing::HaltAck(ack) => AgentMessage::HaltAck(ack),
                         Outgoing::SecretRequest(attempt) => AgentMessage::SecretRequest(attempt),
+                        Outgoing::Spawn(spawn) => AgentMessage::Spawn(spawn),
                         Outgoing::Reopen => return Ended::Reopen,
                         Outgoing::Closed => return Ended::Closed,
                     };

@@ -12,6 +12,7 @@ use nexusmon_shared::time::{SharedClock, Timestamp};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 
+use super::adding::Adding;
 use super::instance::{Answer, Ears, Instance, LogPiece, Named, Progress};
 use super::wire::{self, Failure, MOST_LINE};
 use super::workspace::{AttemptFolder, Scratch};
@@ -96,22 +97,31 @@ impl Doing {
 
         let (log_sender, pieces) = mpsc::unbounded_channel();
         let (progress_sender, mut progress) = watch::channel(None);
+        let (spawn_sender, asked) = mpsc::unbounded_channel();
+        let Hooks { started, progress: told, spawn } = hooks;
         let named = Arc::new(Mutex::new(Named::default()));
         let own_log = log_sender.clone();
         instance.listen(
             key.clone(),
-            Ears { log: log_sender, progress: progress_sender, named: Arc::clone(&named) },
+            Ears {
+                log: log_sender,
+                progress: progress_sender,
+                named: Arc::clone(&named),
+                spawn: spawn_sender,
+            },
         );
         let mut talk =
             Talk { instance: &instance, clock: &clock, key: &key, stop: None, cancel, started_at: None };
+        let mut adding = Adding::new(asked, spawn, own_log.clone());
         let mut logging = std::pin::pin!(spool(pieces, log, &clock));
         let mut log_bytes = None;
         let outcome = {
-            let mut talking = std::pin::pin!(talk.run(&request, job.timeout, hooks.started));
-            let mut telling = std::pin::pin!(tell(&mut progress, &*hooks.progress));
+            let mut talking = std::pin::pin!(talk.run(&request, job.timeout, started));
+            let mut telling = std::pin::pin!(tell(&mut progress, &*told));
             loop {
                 tokio::select! {
                     outcome = &mut talking => break outcome,
+                    () = adding.turn(&instance, &key) => {}
                     bytes = &mut logging, if log_bytes.is_none() => log_bytes = Some(bytes),
                     () = &mut telling => {}
                 }
@@ -119,9 +129,13 @@ impl Doing {
         };
         // What it said last, should it have said it together with its answer.
         if progress.has_changed().unwrap_or(false) {
-            pass_on(&mut progress, &*hooks.progress);
+            pass_on(&mut progress, &*told);
         }
         instance.stop_listening(&key);
+        // What it has added is added before it counts as done.
+        let interrupted =
+            matches!(outcome, Outcome::Answered(Ok(_))) && adding.rest(&key, &mut talk.cancel).await;
+        drop(adding);
         if let Outcome::Answered(answer) = &outcome {
             instance.prove();
             if let Err(Failure { data: Some(data), .. }) = answer {
@@ -136,7 +150,7 @@ impl Doing {
         // The process may have gone before the wish was looked at.
         let wished = talk.cancel.requested().map(|_| Why::Cancelled);
         let (why, started_at) = (talk.stop.map(|(why, _)| why).or(wished), talk.started_at);
-        let ending = ending(outcome, why, &instance, &job);
+        let ending = if interrupted { Ending::Cancelled } else { ending(outcome, why, &instance, &job) };
         let named = std::mem::take(&mut *named.lock().expect("no holder panics"));
         let collecting = {
             let folder = Arc::clone(&folder);

@@ -73,6 +73,8 @@ pub(super) struct Ears {
     pub(super) log: mpsc::UnboundedSender<LogPiece>,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) named: Arc<Mutex<Named>>,
+    /// Tasks it adds, with what it calls each request.
+    pub(super) spawn: mpsc::UnboundedSender<(String, Value)>,
 }
 
 /// An answer to come; an error when the process ended first.
@@ -181,6 +183,11 @@ impl Instance {
         if self.outgoing.try_send(wire::request(id, method, params)).is_err() {
             self.forget(id);
         }
+    }
+
+    /// Waits until one more line may be sent; `None` once the process reads no more.
+    pub(super) async fn room(&self) -> Option<mpsc::Permit<'_, Vec<u8>>> {
+        self.outgoing.reserve().await.ok()
     }
 
     pub(super) fn listen(&self, attempt: String, ears: Ears) {
@@ -320,6 +327,9 @@ impl Instance {
             }
             Note::Progress { fraction, text } => {
                 ears.progress.send_replace(Some((fraction, text)));
+            }
+            Note::Spawn { id, task } => {
+                let _ = ears.spawn.send((id, task));
             }
             Note::Artifact { name, media_type } => {
                 let mut named = ears.named.lock().expect("no holder panics");

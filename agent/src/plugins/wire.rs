@@ -11,6 +11,8 @@ pub(super) const MOST_LINE: usize = 1024 * 1024;
 /// Parts of an answer's error that are kept.
 const MOST_MESSAGE: usize = 4 * 1024;
 const MOST_DATA: usize = 64 * 1024;
+/// Of what a plugin names its requests to the agent by.
+const MOST_ID: usize = 100;
 /// The plugin says that it cannot be asked like this.
 const INVALID_PARAMS: i64 = -32602;
 
@@ -33,8 +35,19 @@ pub(super) enum Incoming {
 #[derive(Debug, PartialEq)]
 pub(super) enum Note {
     Log(String),
-    Progress { fraction: Option<f64>, text: String },
-    Artifact { name: String, media_type: Option<String> },
+    Progress {
+        fraction: Option<f64>,
+        text: String,
+    },
+    Artifact {
+        name: String,
+        media_type: Option<String>,
+    },
+    /// A task to be added; whoever named it is told by that name what came of it.
+    Spawn {
+        id: String,
+        task: Value,
+    },
 }
 
 /// An error as answer.
@@ -51,6 +64,13 @@ pub(super) struct Failure {
 pub(super) fn request(id: u64, method: &str, params: &Value) -> Vec<u8> {
     let mut line =
         json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string().into_bytes();
+    line.push(b'\n');
+    line
+}
+
+/// A line that nobody answers.
+pub(super) fn notification(method: &str, params: &Value) -> Vec<u8> {
+    let mut line = json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string().into_bytes();
     line.push(b'\n');
     line
 }
@@ -97,6 +117,14 @@ fn note(method: &str, params: Option<Value>) -> Incoming {
     let Some(attempt) = params.get("attempt").and_then(Value::as_str).map(str::to_owned) else {
         return Incoming::Nonsense("a notification needs the text `attempt`");
     };
+    if method == "spawn" {
+        return match (params.remove("task"), params.remove("id")) {
+            (Some(task @ Value::Object(_)), Some(Value::String(id))) if id.len() <= MOST_ID => {
+                Incoming::Note { attempt, note: Note::Spawn { id, task } }
+            }
+            _ => Incoming::Nonsense("`spawn` needs the object `task` and a short text `id`"),
+        };
+    }
     let mut text = |key: &str| match params.remove(key) {
         Some(Value::String(text)) => Some(text),
         _ => None,
@@ -213,7 +241,12 @@ mod tests {
         let progress = parse(br#"{"method":"progress","params":{"attempt":"a","fraction":7,"text":"x"}}"#);
         let note = Note::Progress { fraction: None, text: "x".into() };
         assert_eq!(progress, Incoming::Note { attempt: "a".into(), note });
+        let spawn = parse(br#"{"method":"spawn","params":{"attempt":"a","id":"1","task":{"id":"t"}}}"#);
+        let note = Note::Spawn { id: "1".into(), task: json!({"id": "t"}) };
+        assert_eq!(spawn, Incoming::Note { attempt: "a".into(), note });
         for nonsense in [
+            r#"{"method":"spawn","params":{"attempt":"a","task":{}}}"#,
+            r#"{"method":"spawn","params":{"attempt":"a","id":"1","task":[]}}"#,
             "",
             "hello",
             "[]",

@@ -8,6 +8,7 @@ mod fake;
 mod plan;
 mod recovery;
 mod sessions;
+mod spawned;
 mod transfers;
 
 use std::path::Path;

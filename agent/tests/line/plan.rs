@@ -75,6 +75,7 @@ impl Sample {
             idempotency_key: format!("key-{index}"),
             decisions: Vec::new(),
             standing: None,
+            spawned: None,
         }
     }
 

@@ -159,3 +159,63 @@ async fn a_stricter_sandbox_than_the_plugins_own_is_never_pretended() {
     }
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_attempt_adds_is_answered_and_waited_for() {
+    use std::sync::Arc;
+
+    use nexusmon_agent::worker::Spawner;
+    use nexusmon_shared::id::TaskId;
+
+    let host = Host::start().await;
+    // It waits for a hundred answers, and leaves one more to whoever listens to it.
+    let code = "from nexusmon_plugin import SpawnRefused\nclass P(WorkerPlugin):\n    name = 'p'\n    capabilities = ['p.add']\n    \
+                async def execute(self, task):\n        \
+                async def one(n):\n            \
+                try: return await task.spawn(f't{n}', 'shell.run', {'script': 'true'}, timeout='5s')\n            \
+                except SpawnRefused as refused: return str(refused)\n        \
+                answers = await asyncio.gather(*(one(n) for n in range(100)))\n        \
+                asyncio.ensure_future(one(100))\n        await asyncio.sleep(0)\n        \
+                return Result(outputs={'answers': answers})\nrun(P)\n";
+    host.put("p", &format!("{SDK}{code}"), "profile = \"none\"");
+    host.offered("p").await;
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let (asked, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let spawner: Spawner = Arc::new(move |task| {
+        let (mut gate, asked) = (gate.clone(), asked.clone());
+        Box::pin(async move {
+            let id = task["id"].as_str().unwrap_or_default().to_owned();
+            assert_eq!((&task["uses"], &task["timeout"]), (&json!("shell.run"), &json!("5s")));
+            asked.send(id.clone()).unwrap();
+            match id.as_str() {
+                "t7" => Err("no more".to_owned()),
+                "t100" => {
+                    gate.wait_for(|open| *open).await.unwrap();
+                    Err("too late".to_owned())
+                }
+                _ => Ok(TaskId::from_bits(7)),
+            }
+        })
+    });
+    let running = host.begin_with(host.job("p.add", &json!({}), |_| {}), Some(spawner.clone()));
+    let attempt = running.attempt;
+    while seen.recv().await.unwrap() != "t100" {}
+    open.send_replace(true);
+    let exit = running.finish().await;
+    let answers = &outputs(&exit)["answers"];
+    assert_eq!((&answers[0], &answers[7]), (&json!(TaskId::from_bits(7)), &json!("no more")));
+    assert_eq!(answers.as_array().map(Vec::len), Some(100));
+    let log = host.log(attempt).await;
+    assert!(log.contains("a task was not added: no more") && log.contains("too late"), "{log}");
+
+    // Whoever is cancelled before all is answered has not succeeded.
+    open.send_replace(false);
+    let running = host.begin_with(host.job("p.add", &json!({}), |_| {}), Some(spawner));
+    while seen.recv().await.unwrap() != "t100" {}
+    running.canceller.cancel(Duration::from_secs(20));
+    assert_eq!(running.finish().await.ending, Ending::Cancelled);
+    // Without an envelope each is refused.
+    let exit = host.run("p.add", json!({})).await;
+    assert!(outputs(&exit)["answers"][0].as_str().unwrap().contains("no `spawn`"));
+    host.stop().await;
+}

@@ -17,7 +17,7 @@ use nexusmon_agent::executor::{Executor, ExecutorConfig};
 use nexusmon_agent::plugins::{PluginState, Plugins, PluginsConfig, State};
 use nexusmon_agent::run::{Exit, Job};
 use nexusmon_agent::spool::Spool;
-use nexusmon_agent::worker::{CancelToken, Canceller, Hooks, LogSpool as _, cancellation};
+use nexusmon_agent::worker::{CancelToken, Canceller, Hooks, LogSpool as _, Spawner, cancellation};
 use nexusmon_shared::attempt::{AttemptRef, Fence};
 use nexusmon_shared::id::{AgentId, MissionId, TaskId};
 use nexusmon_shared::lifecycle::{Lifecycle, Shutdown};
@@ -174,6 +174,11 @@ impl Host {
     }
 
     pub(crate) fn begin(&self, job: Job) -> Running {
+        self.begin_with(job, None)
+    }
+
+    /// With whoever takes the tasks it adds.
+    pub(crate) fn begin_with(&self, job: Job, spawn: Option<Spawner>) -> Running {
         let (canceller, token) = cancellation();
         let (started_sender, started) = watch::channel(false);
         let (progress_sender, progress) = watch::channel(Vec::new());
@@ -185,6 +190,7 @@ impl Host {
             progress: Arc::new(move |fraction, text| {
                 progress_sender.send_modify(|all| all.push((fraction, text)));
             }),
+            spawn,
         };
         let (attempt, plugins) = (job.attempt, self.plugins.clone());
         self.lifecycle.spawn_quiet("execution", async move {

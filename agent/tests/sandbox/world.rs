@@ -72,7 +72,7 @@ impl Machine {
     }
 
     pub(crate) async fn run(&self, job: Job, token: CancelToken) -> Exit {
-        let hooks = Hooks { started: Box::new(|_| ()), progress: Arc::new(|_, _| ()) };
+        let hooks = Hooks { started: Box::new(|_| ()), progress: Arc::new(|_, _| ()), spawn: None };
         self.executor.execute(job, token, hooks).await
     }
 
@@ -173,7 +173,7 @@ impl World {
         let executor = machine.executor.clone();
         #[expect(clippy::disallowed_methods, reason = "a task of this test only")]
         let sibling = tokio::spawn(async move {
-            let hooks = Hooks { started: Box::new(|_| ()), progress: Arc::new(|_, _| ()) };
+            let hooks = Hooks { started: Box::new(|_| ()), progress: Arc::new(|_, _| ()), spawn: None };
             executor.execute(sibling, token, hooks).await
         });
         let other = machine.workspace(7);

@@ -10,7 +10,7 @@ pub enum Need {
     /// Not terminal yet.
     Open,
     Succeeded,
-    /// Skipped by its own `if`.
+    /// Skipped by its own `if`, or added by an attempt that does not count: nobody wants it.
     SkippedByCondition,
     /// Failed, cancelled, or skipped since a need of its own failed.
     Unmet,
@@ -19,7 +19,9 @@ pub enum Need {
 impl Need {
     pub const fn of(state: &TaskState) -> Self {
         match state {
-            TaskState::Skipped { reason: SkipReason::Condition } => Self::SkippedByCondition,
+            TaskState::Skipped { reason: SkipReason::Condition | SkipReason::Superseded } => {
+                Self::SkippedByCondition
+            }
             other => match other.status() {
                 TaskStatus::Succeeded => Self::Succeeded,
                 status if status.is_terminal() => Self::Unmet,

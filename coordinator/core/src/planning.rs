@@ -18,9 +18,9 @@ mod proposal;
 mod rebind;
 mod schema;
 mod secrets;
+mod spawned;
 mod task_body;
 mod task_checks;
-mod unbuilt;
 pub mod words;
 
 use std::collections::{BTreeMap, HashMap};
@@ -32,7 +32,6 @@ use nexusmon_shared::rank::Rank;
 use nexusmon_shared::selector::Selector;
 use serde_json::{Map, Value};
 
-pub(crate) use bind::DEFAULT_TIMEOUT;
 pub use bind::bind;
 pub use capabilities::{Catalog, Known};
 pub use follow_up::{FollowUp, FollowsOn, MAX_FOLLOW_UPS};
@@ -42,7 +41,7 @@ pub use playbook::{Playbook, PlaybookRef, complete_inputs, fill, open_leaves, pa
 pub use proposal::{Lacking, Offer, Proposal, answer_schema, parse_answer};
 pub use rebind::{Change, changes, rebind, rebind_inputs};
 pub use schema::mission_schema;
-pub use unbuilt::refuse_unbuilt;
+pub use spawned::bind_spawned;
 
 use crate::risk::Assessment;
 use crate::schedule::AgentView;

@@ -17,7 +17,8 @@ pub use blast::BlastRadius;
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct RankReason {
     pub rank: Rank,
-    /// Stable: `manifest`, `sandbox`, `effects`, `effect_flow`, `secret`, `fan_out`, `requested`.
+    /// Stable: `manifest`, `sandbox`, `effects`, `effect_flow`, `secret`, `fan_out`,
+    /// `sub_mission`, `spawn`, `requested`.
     pub code: &'static str,
     pub message: String,
 }

@@ -42,6 +42,29 @@ pub struct DemandClass {
     pub prefetch: bool,
     /// Concurrency keys with the most leases that may live under each. A `for_each` bound is a key of its own.
     pub limits: BTreeMap<String, u32>,
+    /// Whether tasks of it add tasks, or were added.
+    #[serde(default, skip_serializing_if = "Dynamic::is_none")]
+    pub dynamic: Dynamic,
+}
+
+/// How a task has to do with tasks that are added while a mission runs.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Dynamic {
+    #[default]
+    None,
+    /// Its leaf lets it add some.
+    Adds,
+    /// It was added: it starts only while the system may let tasks add tasks.
+    Added,
+}
+
+impl Dynamic {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 impl DemandClass {
@@ -119,6 +142,8 @@ pub struct Offer {
     /// It takes A, S and `requires_approval` work: it holds a roster to check signatures with, or its own config wants
     /// none.
     pub consents: bool,
+    /// Its build knows tasks that add tasks.
+    pub spawns: bool,
 }
 
 /// Live leases under a concurrency key, or counted starts under a rate.

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use nexusmon_shared::capability::Capability;
 use nexusmon_shared::name::Name;
-use nexusmon_shared::plan::{Budget, TaskDraft};
+use nexusmon_shared::plan::{Budget, DEFAULT_TIMEOUT, TaskDraft};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::Sandbox;
 use nexusmon_shared::time::{Span, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::budget::Spent;
-use crate::planning::{DEFAULT_TIMEOUT, Invalid};
+use crate::planning::Invalid;
 
 /// The capability of such a task.
 pub const CAPABILITY: &str = "core.mission";

@@ -105,6 +105,12 @@ pub(super) fn note(task: &Value) -> String {
         return render::plain(sentence);
     }
     let cause = &task["cause"];
+    if task["skip_reason"] == "superseded" {
+        return "added by an attempt that was not the last".to_owned();
+    }
+    if cause.is_null() && task["spawned_by"].is_string() {
+        return format!("added by {}", render::text(&task["needs"][0]));
+    }
     match cause["kind"].as_str() {
         Some("exit_status") => format!("exit status {}", cause["code"]),
         Some(kind) => match cause["detail"].as_str() {

@@ -22,7 +22,7 @@ use super::peer::Peer;
 use crate::app::App;
 use crate::app::sessions::{Live, Outgoing};
 use crate::error::Error;
-use crate::service::{agents, audit, halt, secrets, tasks};
+use crate::service::{agents, audit, halt, secrets, spawned, tasks};
 
 /// How long a stream may stay silent before its Hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -294,6 +294,11 @@ impl Flow<'_> {
             AgentMessage::SecretRequest(attempt) => {
                 let answer = Box::pin(secrets::deliver(app, live, attempt)).await.map_err(failed)?;
                 self.pump.send(live, CoordinatorMessage::Secret(Box::new(answer))).await?;
+            }
+            // Taken in before the report of its attempt is read.
+            AgentMessage::Spawn(given) => {
+                let answer = Box::pin(spawned::add(app, live, given)).await.map_err(failed)?;
+                self.pump.send(live, CoordinatorMessage::SpawnResult(answer)).await?;
             }
             AgentMessage::Hello(_) => {
                 return Err(End::Failed(Status::invalid_argument("Hello comes once, at the start")));

@@ -22,7 +22,7 @@ const DEPTH_LIMIT: usize = 64;
 const INLINE_LIMIT: usize = 256 * 1024;
 
 /// Fields of parts that do not exist yet: refused by name, so that nobody believes they were obeyed.
-const NOT_BUILT: [&str; 5] = ["spawn", "accept", "playbook", "inputs", "signature"];
+const NOT_BUILT: [&str; 4] = ["accept", "playbook", "inputs", "signature"];
 
 /// A JSON body of at most `LIMIT` bytes. An absent body reads as `{}`.
 #[derive(Debug)]
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(first(r#"{"name": "a", "items": [{"size": "x"}]}"#), pair("/items/0/size", "wrong_type"));
         assert_eq!(first(r#"{"items": [{}]}"#), pair("/items/0/size", "missing_field"));
         assert_eq!(first(r#"{"items": []}"#), pair("/name", "missing_field"));
-        assert_eq!(first(r#"{"name": "a", "spawn": []}"#), pair("/spawn", "unsupported_field"));
+        assert_eq!(first(r#"{"name": "a", "accept": []}"#), pair("/accept", "unsupported_field"));
         assert_eq!(first(r#"{"name": "a", "x/y~": 1}"#), pair("/x~1y~0", "unknown_field"));
         assert_eq!(parse::<Outer>(b"{\"name\": ").expect_err("refused").code(), "invalid_json");
         assert_eq!(parse::<Outer>(b"{\"name\": \"a\"} x").expect_err("refused").code(), "invalid_json");

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use nexusmon_core::evolution::Trait;
 use nexusmon_core::flags::Scope;
 use nexusmon_core::schedule::{self, Candidate, ClassId, DemandClass, Fit, LimitUse, Snapshot};
 use nexusmon_core::{budget, lease};
@@ -22,8 +23,8 @@ use nexusmon_store::{GrantRow, GrantedTask, MissionRow, TaskRow};
 
 use super::consent::{self, Shown};
 use super::flags;
-use super::standing;
 use super::unit::{SYSTEM, Unit, attempt_of, task_subject};
+use super::{evolution, spawned, standing};
 use crate::app::App;
 use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
@@ -173,6 +174,8 @@ pub(super) struct Granted {
     tasks: Vec<GrantedTask>,
     /// Signatures that A and S orders rest on.
     shown: HashMap<TaskId, Shown>,
+    /// What the orders of added tasks rest on.
+    added: HashMap<TaskId, spawned::Shown>,
     live: Vec<Arc<AgentLive>>,
     /// Classes that had fewer ready tasks than asked for.
     drained: Vec<(ClassId, u64)>,
@@ -186,6 +189,7 @@ impl Granted {
         Self {
             tasks: Vec::new(),
             shown: HashMap::new(),
+            added: HashMap::new(),
             live: Vec::new(),
             drained: Vec::new(),
             left: false,
@@ -220,7 +224,7 @@ impl Granted {
         app.advance_virtual_time(self.newest_tag);
         let tasks = std::mem::take(&mut self.tasks);
         app.running.granted(tasks.iter().map(|one| (one.task.id, one.task.mission)));
-        orders::send(app, &self.live, tasks, &self.shown).await;
+        orders::send(app, &self.live, tasks, orders::Rests { shown: &self.shown, added: &self.added }).await;
     }
 }
 
@@ -269,6 +273,7 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
         *by_class.entry(class_of(one)).or_default() += 1;
     }
     let shown = approved(unit, input, &mut found).await?;
+    hold_added(unit, &mut found).await?;
     // The order of fairness, over all classes.
     found.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.tag.cmp(&b.tag)).then(a.id.cmp(&b.id)));
     let mut rates = Rates::lock(unit, input).await?;
@@ -289,6 +294,7 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
     set_offline(unit, &mut tasks).await?;
     rates.spend(unit, input, &tasks).await?;
     let uses = standing::spend(unit, &tasks, &shown).await?;
+    let added = spawned::shown(unit, &tasks).await?;
     let mut left_of = by_class.clone();
     for granted in &tasks {
         let class = granted.task.class.map(|class| ClassId(class.0));
@@ -316,7 +322,7 @@ async fn grant(unit: &mut Unit<'_>, input: &Claim) -> Result<Granted> {
             unit.audit(SYSTEM, "task.granted", task_subject(row.id), Some(row.mission), body);
         }
     }
-    let granted = Granted { tasks, shown, live: input.live.clone(), drained, left, newest_tag };
+    let granted = Granted { tasks, shown, added, live: input.live.clone(), drained, left, newest_tag };
     granted.reserve();
     Ok(granted)
 }
@@ -340,6 +346,16 @@ async fn approved(
         consent::ask_again(unit, &refused, "there are not enough valid signatures").await?;
     }
     Ok(checked.shown)
+}
+
+/// Takes tasks out that running tasks have added, while the system may not let that happen: they wait.
+async fn hold_added(unit: &mut Unit<'_>, found: &mut Vec<TaskRow>) -> Result<()> {
+    if found.iter().any(|one| one.spawned_by.is_some())
+        && !evolution::may(unit.tx, Trait::WorkerSpawn, unit.now).await?
+    {
+        found.retain(|one| one.spawned_by.is_none());
+    }
+    Ok(())
 }
 
 /// What the decision rests on, read and locked.

@@ -10,6 +10,7 @@ mod prepare;
 mod read;
 mod replace;
 mod rerun;
+mod row;
 mod views;
 mod waiting;
 
@@ -40,10 +41,11 @@ pub(super) use budget::carry_out as carry_out_budget;
 pub(crate) use create::{Created, Prepared, insert_batch};
 pub(super) use create::{insert as insert_prepared, prepare as prepare_mission, prepare_as};
 pub use plan::{WholePlan, whole_plan};
-pub(super) use prepare::{Judged, Under, author_of, eligible, judge};
+pub(super) use prepare::{Judged, Under, author_of, class_of, eligible, judge};
 pub(super) use read::counts;
 pub(super) use replace::{draft_of, put as put_plan};
-pub(super) use rerun::{draft_again, draft_of_spec};
+pub(super) use rerun::draft_again;
+pub(super) use row::task_row;
 pub(super) use views::task_views;
 
 /// A mission as asked for. Read it with [`NewMission::parse`], which names the wrong field.
@@ -121,6 +123,8 @@ pub struct TaskView {
     pub outputs: Option<Value>,
     pub cause: Option<Cause>,
     pub skip_reason: Option<SkipReason>,
+    /// The task that added it, while the mission ran.
+    pub spawned_by: Option<TaskId>,
     pub effect_unknown: bool,
     /// The mission it began and waits for.
     pub sub_mission: Option<MissionId>,

@@ -62,7 +62,7 @@ pub(super) async fn check(app: &App, agent: AgentId, reports: &mut [Report]) -> 
     Ok(doubtful)
 }
 
-fn identity(text: &str) -> Result<PublicKey> {
+pub(super) fn identity(text: &str) -> Result<PublicKey> {
     let bytes: Option<[u8; 32]> = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
     let bytes = bytes.ok_or_else(|| Error::internal("an agent without an identity key"))?;
     PublicKey::from_bytes(bytes).map_err(Error::internal)

@@ -13,7 +13,7 @@ use nexusmon_shared::id::{MissionId, TaskId};
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::plan::{MAX_FOR_EACH_OUTPUT_BYTES, TaskSpec};
-use nexusmon_shared::task::{Outputs, TaskStatus};
+use nexusmon_shared::task::{Outputs, SkipReason, TaskStatus};
 use nexusmon_store::{Decision, Json, LeafRef, MissionRow, TaskRow, TaskUpdate};
 use serde_json::Value;
 
@@ -158,7 +158,8 @@ struct Written {
 async fn decide_all(unit: &mut Unit<'_>, missions: &mut Missions, tasks: &[TaskId]) -> Result<Vec<Over>> {
     let decisions = unit.tx.load_decision_context(tasks).await?;
     load_missions(unit, missions, &decisions).await?;
-    let mut judged = evaluate(decisions, missions).await?;
+    let superseded = superseded(unit, &decisions).await?;
+    let mut judged = evaluate(decisions, missions, superseded).await?;
     judged.retain(|(decision, ..)| {
         decision.task.state == TaskStatus::Pending
             && decision.task.children_open == 0
@@ -200,7 +201,29 @@ async fn load_missions(unit: &mut Unit<'_>, missions: &mut Missions, decisions: 
 
 type Judged = (Decision, TaskSpec, Outcome);
 
-async fn evaluate(decisions: Vec<Decision>, missions: &Missions) -> Result<Vec<Judged>> {
+/// Tasks that were added by an attempt which was not the one that succeeded: nobody wants them any more.
+async fn superseded(unit: &mut Unit<'_>, decisions: &[Decision]) -> Result<BTreeSet<TaskId>> {
+    let added = |decision: &&Decision| decision.task.spawned_by.is_some();
+    let ids: Vec<TaskId> = decisions.iter().filter(added).map(|decision| decision.task.id).collect();
+    if ids.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let by: BTreeMap<TaskId, u32> =
+        unit.tx.spawned(&ids).await?.into_iter().map(|row| (row.task, row.attempt)).collect();
+    let is_old = |decision: &&Decision| {
+        let parent = decision.sources.iter().find(|source| Some(source.id) == decision.task.spawned_by);
+        parent.is_some_and(|parent| {
+            parent.state == TaskStatus::Succeeded && by.get(&decision.task.id) != Some(&parent.attempt)
+        })
+    };
+    Ok(decisions.iter().filter(is_old).map(|decision| decision.task.id).collect())
+}
+
+async fn evaluate(
+    decisions: Vec<Decision>,
+    missions: &Missions,
+    superseded: BTreeSet<TaskId>,
+) -> Result<Vec<Judged>> {
     let weight: usize = decisions
         .iter()
         .map(|decision| {
@@ -218,7 +241,11 @@ async fn evaluate(decisions: Vec<Decision>, missions: &Missions) -> Result<Vec<J
     }
     let run = move || {
         let judge = |(decision, spec, mission): (Decision, TaskSpec, MissionRow)| {
-            let outcome = decide::decide(&decision, &spec, &mission);
+            let outcome = if superseded.contains(&decision.task.id) {
+                Outcome::Skip(SkipReason::Superseded)
+            } else {
+                decide::decide(&decision, &spec, &mission)
+            };
             (decision, spec, outcome)
         };
         work.into_iter().map(judge).collect::<Vec<Judged>>()

@@ -51,6 +51,7 @@ const MIGRATIONS: &[Migration] = migrations![
     24 "0024_notifications",
     25 "0025_trait_uses",
     26 "0026_sub_missions",
+    27 "0027_spawned",
     28 "0028_audit_openings",
     29 "0029_model_calls",
     30 "0030_behind",

@@ -248,7 +248,8 @@ impl Connection {
     pub async fn leaves(&mut self, mission: MissionId) -> Result<Vec<String>, StoreError> {
         self.values(
             sql!(
-                "SELECT spec AS value FROM tasks WHERE mission = $1 AND COALESCE(item_index, -1) = -1 ORDER BY leaf_index"
+                "SELECT spec AS value FROM tasks WHERE mission = $1 AND COALESCE(item_index, -1) = -1 \
+                 AND spawned_by IS NULL ORDER BY leaf_index"
             ),
             args![mission],
         )

@@ -44,6 +44,8 @@ record! {
         pub item_index: Option<u32>,
         /// Of a `for_each` child: the task with the `for_each`.
         pub parent: Option<TaskId>,
+        /// Of a task that was added while the mission ran: the one that added it.
+        pub spawned_by: Option<TaskId>,
         /// The task's id in the plan.
         pub key: Name,
         pub uses: Capability,
@@ -252,7 +254,7 @@ impl Tx {
         self.execute_batch(insert!("tasks", TaskRow), tasks, args![]).await.map(drop)
     }
 
-    /// Adds `for_each` children (or spawned tasks). Their mission's counters are the caller's deltas.
+    /// Adds `for_each` children. Their mission's counters are the caller's deltas.
     pub async fn insert_tasks(&mut self, tasks: &[TaskRow]) -> Result<(), StoreError> {
         self.insert_task_rows(&tasks.iter().collect::<Vec<_>>()).await
     }

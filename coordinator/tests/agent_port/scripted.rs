@@ -150,6 +150,7 @@ impl Scripted {
             checkpoint_size: 0,
             authority: None,
             authorities: 0,
+            spawns: true,
             sandbox_missing: std::collections::BTreeMap::new(),
             roster: 0,
         }

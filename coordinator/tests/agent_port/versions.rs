@@ -1,6 +1,8 @@
 //! Agents of other protocol versions: the neighbours are served in the version both speak, the others are told to upgrade.
 
-use nexusmon_shared::message::{AgentMessage, CoordinatorMessage, GoodbyeCode, Hello, ProtocolRange};
+use nexusmon_shared::id::TaskId;
+use nexusmon_shared::message::{AgentMessage, CoordinatorMessage, GoodbyeCode, Hello, ProtocolRange, Spawn};
+use serde_json::json;
 
 use crate::scripted::Machine;
 use crate::site::Site;
@@ -33,4 +35,40 @@ async fn neighbouring_versions_are_served_and_strangers_told_to_upgrade() {
         }
         other => panic!("expected a goodbye, got {other:?}"),
     }
+}
+
+/// Builds from before tasks could add tasks: what says so never goes there, everything else does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_does_not_know_added_tasks_is_offered_none() {
+    let site = Site::start().await;
+    let agent = Machine::new(1).enroll(&site.invite("nas").await).await;
+    let hello = |spawns| AgentMessage::Hello(Box::new(Hello { spawns, ..agent.hello() }));
+    let mut session = agent.stream(hello(false).into()).await;
+    let Ok(Some(CoordinatorMessage::Welcome(welcome))) = session.next().await else { panic!("a welcome") };
+    session.welcome = Some(*welcome);
+    let spawn = json!({"capabilities": ["test.work"], "max": 1, "rank": "E"});
+    let adds = json!({"goal": "adds", "tasks": [{"id": "adds", "uses": "test.work", "spawn": spawn}]});
+    let adds = site.mission(adds).await;
+    let plain = site.mission(json!({"goal": "plain", "tasks": [{"id": "plain", "uses": "test.work"}]})).await;
+    session.offer_credit(8).await;
+    assert_eq!(session.order().await.attempt.task, plain.tasks[0].task_id);
+    let waiting = site.look(&adds).await.tasks.remove(0).waiting.expect("it waits");
+    assert_eq!(waiting.reason, "agent_too_old");
+    drop(session);
+    // The same machine, updated.
+    let mut session = agent.stream(hello(true).into()).await;
+    let Ok(Some(CoordinatorMessage::Welcome(welcome))) = session.next().await else { panic!("a welcome") };
+    session.welcome = Some(*welcome);
+    session.offer_credit(8).await;
+    while session.order().await.attempt.task != adds.tasks[0].task_id {}
+    // What cannot be read is answered, and the session goes on.
+    let nonsense = Spawn { task: TaskId::from_bits(7), signed: "{}".into() };
+    session.say(AgentMessage::Spawn(nonsense)).await;
+    let answer = loop {
+        if let Ok(Some(CoordinatorMessage::SpawnResult(answer))) = session.next().await {
+            break answer;
+        }
+    };
+    assert_eq!(answer.task, TaskId::from_bits(7));
+    assert!(!answer.refused.is_empty());
 }

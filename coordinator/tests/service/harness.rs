@@ -374,6 +374,7 @@ impl Agent {
             checkpoint_size: 0,
             authority: None,
             authorities: 0,
+            spawns: true,
             sandbox_missing: std::collections::BTreeMap::new(),
             roster: 0,
         };

@@ -46,6 +46,19 @@ pub struct Order {
     pub decisions: Vec<Bytes>,
     /// What it rests on instead, where that is a standing approval.
     pub standing: Option<Box<StandingUse>>,
+    /// Of a task that was added: by whom. Its leaf is in no plan, and `proof` is empty.
+    pub spawned: Option<Box<SpawnedUse>>,
+}
+
+/// What a task that was added rests on: the signature of the agent that added it, and the leaf that let it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SpawnedUse {
+    /// Canonical JSON; see `trust::spawned::SignedSpawned`.
+    pub signed: Bytes,
+    /// Canonical JSON of the leaf of the task that added it, which is in the plan.
+    pub parent_leaf: Bytes,
+    pub parent_index: u64,
+    pub parent_proof: Vec<Digest>,
 }
 
 /// A standing approval, and how this work falls under it.
@@ -97,7 +110,18 @@ impl Order {
                 + each.inputs.len()
                 + each.proof.len() * 34
         });
-        160 + standing + decisions + self.leaf.len() + parameters + self.proof.len() * 34 + inputs + texts
+        let spawned = self
+            .spawned
+            .as_ref()
+            .map_or(0, |each| 64 + each.signed.len() + each.parent_leaf.len() + each.parent_proof.len() * 34);
+        160 + spawned
+            + standing
+            + decisions
+            + self.leaf.len()
+            + parameters
+            + self.proof.len() * 34
+            + inputs
+            + texts
     }
 }
 

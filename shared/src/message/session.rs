@@ -10,7 +10,7 @@ use super::{CertificateIssued, Facts, Orders, PlanNotice, ProtocolRange};
 use crate::attempt::AttemptRef;
 use crate::capability::Capability;
 use crate::digest::Digest;
-use crate::id::JournalId;
+use crate::id::{JournalId, TaskId};
 use crate::manifest::Manifest;
 use crate::name::Name;
 use crate::outcome::Report;
@@ -41,6 +41,8 @@ pub enum AgentMessage {
     Cosignature(Cosignature),
     /// The secrets that this attempt's leaf names, please; answered by [`SecretAnswer`].
     SecretRequest(AttemptRef),
+    /// A running attempt adds a task; answered by [`SpawnAnswer`].
+    Spawn(Spawn),
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -68,6 +70,8 @@ pub struct Hello {
     pub authority: Option<Digest>,
     /// How many it trusts.
     pub authorities: u32,
+    /// It knows tasks that add tasks, and tasks that were added.
+    pub spawns: bool,
 }
 
 /// The machine's own veto, told for the scheduler's information; the agent enforces it anyway.
@@ -170,6 +174,24 @@ pub enum CoordinatorMessage {
     RevokedStanding(Vec<RevokedApproval>),
     /// Those in force, newest first.
     Authorities(Vec<AuthorityNotice>),
+    SpawnResult(SpawnAnswer),
+}
+
+/// A task that a running attempt adds, signed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spawn {
+    /// Follows from what is signed; named here so that it can be answered whatever that is.
+    pub task: TaskId,
+    /// Canonical JSON (`trust::spawned::SignedSpawned`).
+    pub signed: Bytes,
+}
+
+/// Whether it was added.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SpawnAnswer {
+    pub task: TaskId,
+    /// Why not; empty if it is durable.
+    pub refused: String,
 }
 
 /// An authority, to be believed if one that is trusted vouches for it (`pki::check_successor`).

@@ -13,10 +13,12 @@ use super::PkiError;
 use crate::digest::Digest;
 use crate::trust::checkpoint::{Checkpoint, cosign};
 use crate::trust::dsse::Envelope;
+use crate::trust::ed25519::PublicKey;
 use crate::trust::enrollment::sealing_key_message;
 use crate::trust::note::{KeyName, NoteSignature};
 use crate::trust::provenance::Provenance;
 use crate::trust::sealed::{self, Binding, SealError};
+use crate::trust::spawned::{SignedSpawned, Spawned};
 
 const PEM_LABEL: &str = "PRIVATE KEY";
 /// PKCS#8 around a 32-byte key (RFC 8410): everything before the key itself, for Ed25519 and X25519.
@@ -93,6 +95,11 @@ impl IdentityKey {
         self.0.verifying_key().to_bytes()
     }
 
+    /// The same as a key that signatures are held against.
+    pub fn verifier(&self) -> PublicKey {
+        PublicKey::of(&self.0)
+    }
+
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()
     }
@@ -105,6 +112,11 @@ impl IdentityKey {
     /// Signs where artifacts came from. `None` where a list in it is too long.
     pub fn attest(&self, provenance: &Provenance) -> Option<Envelope> {
         provenance.sign(&self.0)
+    }
+
+    /// Signs that this agent adds a task. `None` where that has no canonical form.
+    pub fn sign_spawned(&self, document: Spawned) -> Option<SignedSpawned> {
+        document.sign(&self.0)
     }
 
     /// Vouches for a sealing key.

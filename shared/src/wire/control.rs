@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::field::{self, Read, WireError};
 use super::report::attempts;
-use super::{checkpoint, enrollment, proto, secret};
+use super::{checkpoint, enrollment, proto, secret, spawn};
 use crate::message::{
     Cancel, CoordinatorMessage, Goodbye, GoodbyeCode, HaltLevel, HaltNotice, MAX_BATCH_ITEMS,
     MAX_HELD_ATTEMPTS, Welcome,
@@ -60,6 +60,7 @@ impl TryFrom<proto::CoordinatorMessage> for CoordinatorMessage {
             Kind::Secret(answer) => Self::Secret(Box::new(secret::answer(answer)?)),
             Kind::RevokedStanding(told) => Self::RevokedStanding(checkpoint::revoked(told)?),
             Kind::Authorities(told) => Self::Authorities(enrollment::authorities(told)?),
+            Kind::SpawnResult(answer) => Self::SpawnResult(spawn::answer(answer)?),
         })
     }
 }
@@ -94,6 +95,7 @@ impl From<CoordinatorMessage> for proto::CoordinatorMessage {
             Message::Secret(answer) => Kind::Secret((*answer).into()),
             Message::RevokedStanding(approvals) => Kind::RevokedStanding(checkpoint::revoked_of(&approvals)),
             Message::Authorities(told) => Kind::Authorities(enrollment::authorities_of(told)),
+            Message::SpawnResult(answer) => Kind::SpawnResult(answer.into()),
         };
         Self { kind: Some(kind) }
     }

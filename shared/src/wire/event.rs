@@ -3,7 +3,7 @@
 use super::field::{self, Arena, Read, WireError};
 use super::hello::{capabilities, manifests};
 use super::report::{attempt, finished};
-use super::{checkpoint, enrollment, proto};
+use super::{checkpoint, enrollment, proto, spawn};
 use crate::attempt::AttemptRef;
 use crate::message::{
     AgentMessage, Events, HaltAck, HaltLevel, Heartbeat, MAX_BATCH_ITEMS, MAX_PROGRESS_TEXT_BYTES, Progress,
@@ -46,6 +46,7 @@ impl TryFrom<proto::AgentMessage> for AgentMessage {
             Kind::SecretRequest(proto::SecretRequest { attempt }) => {
                 Self::SecretRequest(field::required("secret_request.attempt", attempt)?)
             }
+            Kind::Spawn(given) => Self::Spawn(spawn::spawn(given)?),
         })
     }
 }
@@ -71,6 +72,7 @@ impl From<AgentMessage> for proto::AgentMessage {
             AgentMessage::SecretRequest(attempt) => {
                 Kind::SecretRequest(proto::SecretRequest { attempt: Some(attempt.into()) })
             }
+            AgentMessage::Spawn(given) => Kind::Spawn(given.into()),
         };
         Self { kind: Some(kind) }
     }

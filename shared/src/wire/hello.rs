@@ -135,6 +135,7 @@ impl TryFrom<proto::Hello> for Hello {
             sandbox_missing,
             authority,
             authorities,
+            spawns,
         } = hello;
         let capabilities = capabilities.ok_or_else(|| WireError::missing("capabilities"))?;
         Ok(Self {
@@ -158,6 +159,7 @@ impl TryFrom<proto::Hello> for Hello {
                 Some(field::digest("authority", &authority)?)
             },
             authorities,
+            spawns,
         })
     }
 }
@@ -193,6 +195,7 @@ impl From<Hello> for proto::Hello {
             roster,
             authority,
             authorities,
+            spawns,
         } = hello;
         Self {
             protocol: Some(protocol.into()),
@@ -210,6 +213,7 @@ impl From<Hello> for proto::Hello {
             roster_number: roster,
             authority: authority.as_ref().map(field::digest_bytes).unwrap_or_default(),
             authorities,
+            spawns,
             sandbox_missing: sandbox_missing
                 .into_iter()
                 .map(|(level, why)| (level.as_str().to_owned(), why))

@@ -4,9 +4,12 @@ use super::field::{self, Arena, Read, WireError};
 use super::proto;
 use super::report::attempt;
 use crate::digest::Digest;
-use crate::message::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Order, OrderInput, Orders, PlanNotice, StandingUse};
+use crate::message::{
+    MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Order, OrderInput, Orders, PlanNotice, SpawnedUse, StandingUse,
+};
 use crate::plan::MAX_PARAMETER_BYTES;
 use crate::trust::approval::{MAX_DECISION_BYTES, MAX_DECISIONS, MAX_STANDING_BYTES};
+use crate::trust::spawned::MAX_SPAWNED_BYTES;
 
 /// Depth of a tree over as many leaves as a `u64` can count.
 const MAX_PROOF: usize = 64;
@@ -93,6 +96,7 @@ impl TryFrom<proto::Order> for Order {
             idempotency_key,
             decisions,
             standing,
+            spawned,
         } = order;
         field::bounded("proof", proof.len(), MAX_PROOF)?;
         let proof: Vec<Digest> =
@@ -115,6 +119,7 @@ impl TryFrom<proto::Order> for Order {
             idempotency_key: field::text("idempotency_key", idempotency_key, MAX_IDEMPOTENCY_KEY_BYTES)?,
             decisions: read_decisions(decisions)?,
             standing: standing.map(|each| StandingUse::try_from(each).map(Box::new)).transpose()?,
+            spawned: spawned.map(|each| SpawnedUse::try_from(each).map(Box::new)).transpose()?,
         })
     }
 }
@@ -144,6 +149,30 @@ impl From<StandingUse> for proto::StandingUse {
     }
 }
 
+impl TryFrom<proto::SpawnedUse> for SpawnedUse {
+    type Error = WireError;
+
+    fn try_from(each: proto::SpawnedUse) -> Read<Self> {
+        let proto::SpawnedUse { signed, parent_leaf, parent_index, parent_proof } = each;
+        field::bounded("parent_proof", parent_proof.len(), MAX_PROOF)?;
+        let proof = parent_proof.iter().map(|hash| field::digest("parent_proof", hash));
+        Ok(Self {
+            signed: field::blob("signed", signed, MAX_SPAWNED_BYTES)?,
+            parent_leaf: field::blob("parent_leaf", parent_leaf, MAX_BATCH_BYTES)?,
+            parent_index,
+            parent_proof: proof.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<SpawnedUse> for proto::SpawnedUse {
+    fn from(each: SpawnedUse) -> Self {
+        let SpawnedUse { signed, parent_leaf, parent_index, parent_proof } = each;
+        let parent_proof = parent_proof.iter().map(field::digest_bytes).collect();
+        Self { signed, parent_leaf, parent_index, parent_proof }
+    }
+}
+
 impl From<Order> for proto::Order {
     fn from(each: Order) -> Self {
         let mut arena = Arena::new(16 + 32 * (1 + each.proof.len() + each.inputs.len()));
@@ -167,6 +196,7 @@ fn order(order: Order, arena: &mut Arena) -> proto::Order {
         idempotency_key,
         decisions,
         standing,
+        spawned,
     } = order;
     proto::Order {
         attempt: Some(attempt(reference, arena)),
@@ -190,6 +220,7 @@ fn order(order: Order, arena: &mut Arena) -> proto::Order {
         idempotency_key,
         decisions,
         standing: standing.map(|each| (*each).into()),
+        spawned: spawned.map(|each| (*each).into()),
     }
 }
 

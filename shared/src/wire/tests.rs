@@ -170,6 +170,7 @@ fn hello() -> impl Strategy<Value = Hello> {
                 checkpoint_size: u64::from(slots) * 7,
                 authority: (slots % 2 == 0).then(|| Digest::of(&slots.to_be_bytes())),
                 authorities: slots % 3,
+                spawns: slots % 2 == 1,
                 roster,
             }
         },
@@ -189,12 +190,18 @@ fn order() -> impl Strategy<Value = Order> {
             Box::new(StandingUse { standing, decisions, open_leaf, size, proof, inputs })
         },
     );
-    (place, values, vec(blob(), 0..3), prop::option::of(used)).prop_map(
+    let spawned = (blob(), blob(), any::<u64>(), vec(digest(), 0..17)).prop_map(
+        |(signed, parent_leaf, parent_index, parent_proof)| {
+            Box::new(SpawnedUse { signed, parent_leaf, parent_index, parent_proof })
+        },
+    );
+    (place, values, vec(blob(), 0..3), prop::option::of(used), prop::option::of(spawned)).prop_map(
         |(
             (attempt, attempt_number, plan_digest, leaf, leaf_index, proof),
             (item_index, parameters, inputs, rank),
             decisions,
             standing,
+            spawned,
         )| Order {
             attempt,
             attempt_number,
@@ -210,6 +217,7 @@ fn order() -> impl Strategy<Value = Order> {
             idempotency_key: "key".into(),
             decisions,
             standing,
+            spawned,
         },
     )
 }
@@ -243,6 +251,8 @@ fn agent_message() -> impl Strategy<Value = AgentMessage> {
             .prop_map(|(level, number, running)| AgentMessage::HaltAck(HaltAck { level, number, running })),
         (any::<u64>(), ".{0,80}", ".{0,80}")
             .prop_map(|(size, line, alarm)| AgentMessage::Cosignature(Cosignature { size, line, alarm })),
+        (any::<u128>(), blob())
+            .prop_map(|(task, signed)| AgentMessage::Spawn(Spawn { task: TaskId::from_bits(task), signed })),
     ]
 }
 

@@ -88,6 +88,8 @@ class Server:
         elif method == "cancel":
             self._cancel(str(params.get("attempt")))
             self._answer(request, {})
+        elif method == "spawned":
+            self._spawned(params)
         elif method == "shutdown":
             self._done.set()
             self._answer(request, {})
@@ -122,6 +124,11 @@ class Server:
             return dict(task.params)
         names = {each.name for each in parameters}
         return {key: value for key, value in task.params.items() if key in names}
+
+    def _spawned(self, params: dict[str, Any]) -> None:
+        found = self._running.get(str(params.get("attempt")))
+        if found is not None:
+            found[1]._spawned(params)
 
     def _cancel(self, attempt: str) -> None:
         found = self._running.get(attempt)

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 
+class SpawnRefused(Exception):
+    """A task was not added; the message says why."""
+
+
 class Task:
     """One attempt: its parameters, its folders, and what it can tell the agent while it works."""
 
@@ -29,6 +33,7 @@ class Task:
         self.idempotency_key: str = str(request.get("idempotency_key") or "")
         self.cancelled: asyncio.Event = asyncio.Event()
         self._notify = notify
+        self._spawns: dict[str, asyncio.Future[str]] = {}
 
     def log(self, text: str) -> None:
         """Adds a line, or several, to the attempt's log."""
@@ -49,3 +54,26 @@ class Task:
             raise FileNotFoundError(f"artifact: {path} is not a file in the workspace")
         name = full.relative_to(self.workspace.resolve()).as_posix()
         self._notify("artifact", {"attempt": self.attempt, "name": name, "media_type": media_type})
+
+    async def spawn(self, id: str, uses: str, params: dict[str, Any] | None = None, **fields: Any) -> str:  # noqa: A002
+        """Adds a task to the mission; gives its id (``tsk_…``) once the coordinator has it.
+
+        It starts when this one has succeeded. ``fields`` are those of a task in a mission file: ``timeout``,
+        ``sandbox``, ``artifacts``, ... Needs ``spawn`` in this task's spec, which says what may be added. Raises
+        :class:`SpawnRefused` with the reason.
+        """
+        task = {"id": id, "uses": uses, "with": params or {}, **fields}
+        number = str(len(self._spawns))
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._spawns[number] = answer
+        self._notify("spawn", {"attempt": self.attempt, "id": number, "task": task})
+        return await answer
+
+    def _spawned(self, answer: dict[str, Any]) -> None:
+        waiting = self._spawns.get(str(answer.get("id")))
+        if waiting is None or waiting.done():
+            return
+        if answer.get("task_id"):
+            waiting.set_result(str(answer["task_id"]))
+        else:
+            waiting.set_exception(SpawnRefused(str(answer.get("refused") or "it was refused")))

@@ -19,17 +19,23 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 SCRIPT = """
 import asyncio
-from nexusmon_plugin import Result, WorkerPlugin, run
+from nexusmon_plugin import Result, SpawnRefused, WorkerPlugin, run
 
 class Sample(WorkerPlugin):
     name = "sample"
-    capabilities = ["sample.add", "sample.wait", "sample.break", "sample.nonsense"]
+    capabilities = ["sample.add", "sample.wait", "sample.break", "sample.nonsense", "sample.spawn"]
     concurrency = 4
 
     async def execute(self, task):
         print("this must not reach the protocol")
         if task.capability == "sample.wait":
             await asyncio.Event().wait()
+        if task.capability == "sample.spawn":
+            try:
+                added = await task.spawn("more", "shell.run", {"script": "true"}, timeout="5s")
+            except SpawnRefused as refused:
+                added = f"refused: {refused}"
+            return Result(outputs={"added": added})
         if task.capability == "sample.break":
             raise RuntimeError("broken on purpose")
         if task.capability == "sample.nonsense":
@@ -112,6 +118,19 @@ class Protocol(unittest.TestCase):
         self.assertEqual(self.process.read()["error"]["code"], -32700)
         self.process.request(3, "dance")
         self.assertEqual(self.process.read()["error"]["code"], -32601)
+
+    def test_a_task_that_is_added_is_answered(self) -> None:
+        self.execute(1, "sample.spawn")
+        asked = self.process.read()
+        wanted = {"id": "more", "uses": "shell.run", "with": {"script": "true"}, "timeout": "5s"}
+        self.assertEqual((asked["method"], asked["params"]["task"]), ("spawn", wanted))
+        self.process.request(2, "spawned", attempt="other", id=asked["params"]["id"], task_id="tsk_0")
+        self.process.send(json.dumps({"method": "spawned", "params": {**asked["params"], "task_id": "tsk_1"}}))
+        self.assertEqual(self.process.read()["result"], {"outputs": {"added": "tsk_1"}})
+        self.execute(3, "sample.spawn")
+        asked = self.process.read()
+        self.process.send(json.dumps({"method": "spawned", "params": {**asked["params"], "refused": "locked"}}))
+        self.assertEqual(self.process.read()["result"], {"outputs": {"added": "refused: locked"}})
 
     def test_cancel_ends_one_of_several(self) -> None:
         self.execute(1, "sample.wait")

@@ -98,6 +98,14 @@ struct Planned {
 }
 
 #[derive(Deserialize)]
+struct Spawned {
+    rank: Rank,
+    plan_digest: Digest,
+    policies: Vec<String>,
+    judged: Judged,
+}
+
+#[derive(Deserialize)]
 struct Moved {
     to: Option<String>,
 }
@@ -229,6 +237,7 @@ impl Meaning {
                 Ok(())
             }
             "policy.changed" | "halt.released" | "trait.granted" => self.acted(entry),
+            "task.spawned" => self.spawned(entry),
             "task.granted" => self.granted(entry),
             "task.settled" => self.settled(entry),
             "task.resolved" => {
@@ -441,6 +450,24 @@ impl Meaning {
             let Standing { uses, used, .. } = standing;
             let reason = format!("use {number:?} of {id}, which is number {used} of {uses}");
             return Err(Bad::new("approval", reason));
+        }
+        Ok(())
+    }
+
+    /// A running task adds one: below A, as the policies said, to the plan that goes on.
+    fn spawned(&mut self, entry: &Entry<'_>) -> Result<(), Bad> {
+        let Spawned { rank, plan_digest, policies, judged } = body(entry)?;
+        if rank.needs_approval() {
+            return Err(Bad::new("approval", format!("a running task adds one of rank {rank}")));
+        }
+        self.sets.check(&judged, rank, &policies)?;
+        self.verdicts += 1;
+        if !matches!(judged.answer, Verdict::Allow | Verdict::Flag) {
+            return Err(Bad::new("verdict", "a task is added although the policies say otherwise"));
+        }
+        if self.mission(entry)?.plan != Some(plan_digest) {
+            let reason = format!("a task is added to plan {plan_digest}, which is not the mission's");
+            return Err(Bad::new("plan", reason));
         }
         Ok(())
     }

@@ -1,10 +1,20 @@
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::effects::Effects;
+use nexusmon_shared::id::{AuditId, MissionId, TaskId};
+use nexusmon_shared::rank::Rank;
+use nexusmon_shared::time::Timestamp;
 use nexusmon_shared::trust::note::Note;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use serde_json::{Value, json};
 
+use super::line::Entry;
+use super::meaning::{Meaning, Rosters};
+use super::question::Sets;
 use super::sample::{self, log_key, verifier_key};
 use super::tamper::tamper;
 use super::{Bad, Trusted, Verified, Verifier};
+use crate::policy::{PolicyContext, PolicySet, Question};
 
 fn verify(trusted: Trusted, text: &str) -> Result<Verified, Bad> {
     let mut verifier = Verifier::new(trusted);
@@ -136,4 +146,47 @@ proptest::proptest! {
         honest.truncate(honest.floor_char_boundary(cut.min(honest.len())));
         proptest::prop_assert!(verify(Trusted::default(), &honest).is_err());
     }
+}
+
+/// What the verifier says of a task that is added to a mission of rank B, with something changed in the entry.
+fn added(rank: Rank, change: impl Fn(&mut Value)) -> Result<(), &'static str> {
+    let (shipped, mission) = (PolicySet::shipped(), MissionId::from_bits(1));
+    let judged = |rank| {
+        let question = Question {
+            about: PolicyContext::of_person(&"prn_x"),
+            rank,
+            requested: Rank::E,
+            requires_approval: false,
+            effects: Effects::default(),
+            unconfined: 0,
+            tasks: 1,
+            capabilities: vec!["shell.run".parse().unwrap()],
+        };
+        let decision = shipped.answer(&question);
+        json!({"rank": rank, "plan_digest": Digest::of(b"plan"), "policies": decision.policies,
+            "judged": {"policy_set": shipped.digest(), "question": question, "answer": decision.verdict}})
+    };
+    let mut created = judged(Rank::B);
+    created["status"] = json!("running");
+    let mut spawned = judged(rank);
+    change(&mut spawned);
+    let mut meaning = Meaning::of(sample::ORGANISM, Sets::default(), Rosters::beginning_with(None));
+    for (number, action, body) in [(1, "mission.created", created), (2, "task.spawned", spawned)] {
+        let entry = json!({"action": action, "actor": "agt", "at": Timestamp::from_micros(number), "body": body,
+            "id": AuditId::from_bits(1), "mission": mission, "subject": TaskId::from_bits(1), "subject_kind": "task"});
+        let text = entry.to_string();
+        let entry: Entry<'_> = serde_json::from_str(&text).unwrap();
+        meaning.read(&entry).map_err(|bad| bad.code)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_running_task_adds_is_what_policies_allow_to_the_plan_that_goes_on() {
+    assert_eq!(added(Rank::B, |_| {}), Ok(()));
+    assert_eq!(added(Rank::E, |_| {}), Ok(()));
+    assert_eq!(added(Rank::A, |_| {}), Err("approval"));
+    assert_eq!(added(Rank::B, |body| body["rank"] = json!("E")), Err("verdict"));
+    assert_eq!(added(Rank::B, |body| body["judged"]["answer"] = json!({"verdict": "allow"})), Err("verdict"));
+    assert_eq!(added(Rank::B, |body| body["plan_digest"] = json!(Digest::of(b"other"))), Err("plan"));
 }

@@ -59,7 +59,7 @@ impl Trait {
         match self {
             Self::Recall => "read past missions, outcomes and artifacts when planning and answering",
             Self::Companion => "converse about live state, explain it, draft missions to send",
-            Self::WorkerSpawn => "let running tasks add tasks, and agents start further plugin workers",
+            Self::WorkerSpawn => "let running tasks add tasks within the envelope of their leaf",
             Self::BeliefTrack => "keep beliefs from outcomes and let scheduling use them",
             Self::AutonomousChain => "start a follow-up mission from an outcome, within budgets and gates",
             Self::OperatorFusion => "spend standing approvals for missions the system starts",

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use nexusmon_shared::effects::Effects;
 use nexusmon_shared::manifest::CapabilitySpec;
-use nexusmon_shared::plan::{Input, MAX_TASKS, Retry, RetryDraft, TaskDraft, TaskSpec};
+use nexusmon_shared::plan::{
+    DEFAULT_BACKOFF, DEFAULT_JITTER, DEFAULT_TIMEOUT, Input, MAX_TASKS, Retry, RetryDraft, TaskDraft,
+    TaskSpec,
+};
 use nexusmon_shared::rank::Rank;
 use nexusmon_shared::sandbox::Sandbox;
 use nexusmon_shared::selector::Selector;
@@ -19,9 +22,6 @@ use super::{
 use crate::risk::{Bound, Ranked, assess};
 use crate::{lease, sub_mission};
 
-pub(crate) const DEFAULT_TIMEOUT: Span = Span::from_secs(3600);
-const DEFAULT_BACKOFF: Span = Span::from_secs(5);
-const DEFAULT_JITTER: f64 = 0.2;
 /// Mistakes reported at once; a plan with more is answered with the first ones.
 const MAX_ERRORS: usize = 100;
 
@@ -40,6 +40,7 @@ pub fn bind(request: &PlanRequest<'_>, facts: &PlanFacts<'_>) -> Result<BoundPla
             errors.push(Invalid::new(format!("/tasks/{index}/uses"), "unknown_capability", message));
         }
         task_checks::check(index, draft, known, &mut errors);
+        may_add(index, draft, facts, &mut errors);
         secrets::check(index, draft, facts.secrets, &mut errors);
         sub_mission::check(index, draft, &mut errors);
         if let Some(known) = known {
@@ -58,6 +59,20 @@ pub fn bind(request: &PlanRequest<'_>, facts: &PlanFacts<'_>) -> Result<BoundPla
         return Err(errors);
     };
     Ok(resolve(request, facts, &graph, draws))
+}
+
+/// What a task may add is known, like what it uses itself.
+fn may_add(index: usize, draft: &TaskDraft, facts: &PlanFacts<'_>, errors: &mut Vec<Invalid>) {
+    for uses in draft.spawn.iter().flat_map(|envelope| &envelope.capabilities) {
+        if facts.catalog.get(uses).is_none() {
+            let message = format!("no agent has `{uses}`");
+            errors.push(Invalid::new(
+                format!("/tasks/{index}/spawn/capabilities"),
+                "unknown_capability",
+                message,
+            ));
+        }
+    }
 }
 
 fn count(request: &PlanRequest<'_>) -> Result<(), Vec<Invalid>> {
@@ -234,6 +249,7 @@ fn leaf(draft: &TaskDraft, declared: &CapabilitySpec, place: &Place) -> TaskSpec
         effects: Effects::union(draft.effects, declared.effects),
         limits: draft.limits.clone(),
         accept: draft.accept.clone(),
+        spawn: draft.spawn.clone(),
     }
 }
 

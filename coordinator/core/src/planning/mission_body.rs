@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::fields::Fields;
 use super::task_body::{self, MAX_READ_ERRORS};
-use super::{Invalid, PlaybookRef, refuse_unbuilt};
+use super::{Invalid, PlaybookRef};
 use crate::mission::Start;
 
 const MAX_GOAL_BYTES: usize = 16 * 1024;
@@ -36,13 +36,12 @@ pub struct MissionDraft {
     pub inputs: Map<String, Value>,
 }
 
-/// Reads a mission's body. Unknown fields are refused by name, wrong types with their place; parts that are not built
-/// yet are refused by name.
+/// Reads a mission's body. Unknown fields are refused by name, wrong types with their place.
 pub fn parse_mission(body: &Value) -> Result<MissionDraft, Vec<Invalid>> {
     let Some(fields) = body.as_object() else {
         return Err(vec![Invalid::new("", "wrong_type", "a mission is a JSON object")]);
     };
-    let mut errors = refuse_unbuilt(body);
+    let mut errors = Vec::new();
     let mut fields = Fields::new(fields, String::new(), &mut errors);
     let goal: Option<String> = fields.read("goal");
     let tasks = fields.raw("tasks");
@@ -101,7 +100,7 @@ pub fn parse_tasks(body: &Value) -> Result<Vec<TaskDraft>, Vec<Invalid>> {
     let Some(fields) = body.as_object() else {
         return Err(vec![Invalid::new("", "wrong_type", "a plan is a JSON object with `tasks`")]);
     };
-    let mut errors = refuse_unbuilt(body);
+    let mut errors = Vec::new();
     let mut fields = Fields::new(fields, String::new(), &mut errors);
     let tasks = fields.raw("tasks");
     fields.finish(&[]);

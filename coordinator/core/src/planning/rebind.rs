@@ -1,10 +1,9 @@
 //! A plan that did well, made to fit a goal that differs in a few words: those words are put where the plan holds the old
 //! ones as values, or it is not the same work.
 
-use nexusmon_shared::plan::TaskDraft;
+use nexusmon_shared::plan::{DEFAULT_TIMEOUT, TaskDraft};
 use serde_json::{Map, Value};
 
-use super::DEFAULT_TIMEOUT;
 use super::words::{self, Word};
 
 /// Words that may differ.

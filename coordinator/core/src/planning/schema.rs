@@ -105,6 +105,14 @@ fn task() -> Value {
                     "with": {"type": "object", "description": "JSON Schema of the evaluated value, by parameter."},
                     "inputs": {"type": "object", "additionalProperties": {"type": "string"},
                         "description": "SHA-256 of each fetched file, by its name in the inputs folder."}}},
+            "spawn": {"type": "object", "additionalProperties": false, "required": ["capabilities", "max", "rank"],
+                "description": "What it may add to its mission while it runs.",
+                "properties": {
+                    "capabilities": {"type": "array", "minItems": 1, "maxItems": 64, "items": {"type": "string", "pattern": CAPABILITY},
+                        "description": "What added tasks may use."},
+                    "max": {"type": "integer", "minimum": 1, "maximum": nexusmon_shared::plan::MAX_SPAWNED,
+                        "description": "How many one attempt may add."},
+                    "rank": {"enum": ["E", "D", "C", "B"], "description": "How much each may rank; the task itself ranks no lower."}}},
         },
     })
 }

@@ -1,7 +1,7 @@
 //! One task of a mission's body.
 
 use nexusmon_shared::effects::Effects;
-use nexusmon_shared::plan::{ForEach, MAX_TASKS, RetryDraft, TaskDraft};
+use nexusmon_shared::plan::{Envelope, ForEach, MAX_TASKS, RetryDraft, TaskDraft};
 use nexusmon_shared::selector::On;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -11,8 +11,6 @@ use super::fields::Fields;
 
 /// Mistakes in reading that are reported at once.
 pub(super) const MAX_READ_ERRORS: usize = 100;
-
-const UNBUILT: [&str; 1] = ["spawn"];
 
 /// Reads `tasks`; what cannot be read is noted and left out.
 pub(super) fn read_all(tasks: &Value, errors: &mut Vec<Invalid>) -> Vec<TaskDraft> {
@@ -74,6 +72,11 @@ fn read(object: &Map<String, Value>, pointer: String, errors: &mut Vec<Invalid>)
             irreversible: flag("irreversible"),
         })
     });
+    let spawn = nested(object, "spawn", &pointer, errors, |fields| {
+        let (capabilities, max, rank) =
+            (fields.require("capabilities"), fields.require("max"), fields.require("rank"));
+        Some(Envelope { capabilities: capabilities?, max: max?, rank: rank? })
+    });
     let inputs = elements(object, "inputs", &pointer, errors, "expected {task, artifact} or {version, as}");
     let secrets = elements(object, "secrets", &pointer, errors, "expected a secret's name, or {name, env}");
     let mut fields = Fields::new(object, pointer, errors);
@@ -96,13 +99,14 @@ fn read(object: &Map<String, Value>, pointer: String, errors: &mut Vec<Invalid>)
         effects: effects.unwrap_or_default(),
         limits: fields.read("limits").unwrap_or_default(),
         accept: fields.read("accept"),
+        spawn,
         id: id?,
         uses: uses?,
     };
-    for name in ["for_each", "on", "retry", "secrets", "inputs", "effects"] {
+    for name in ["for_each", "on", "retry", "secrets", "inputs", "effects", "spawn"] {
         fields.raw(name);
     }
-    fields.finish(&UNBUILT);
+    fields.finish(&[]);
     Some(draft)
 }
 

@@ -26,6 +26,7 @@ pub(super) fn check(index: usize, draft: &TaskDraft, known: Option<&Known>, erro
     lists(draft, &mut refuse);
     for_each(draft, &mut refuse);
     accept(draft, &mut refuse);
+    spawn(draft, &mut refuse);
     for (key, max) in draft.limits.iter().filter(|(_, max)| **max == 0) {
         refuse(
             &format!("limits/{key}"),
@@ -71,6 +72,21 @@ fn accept(draft: &TaskDraft, refuse: &mut Refuse<'_>) {
             let message = format!("`inputs` brings no file `{name}`");
             refuse(&format!("accept/inputs/{}", escape(name)), "unknown_name", message);
         }
+    }
+}
+
+fn spawn(draft: &TaskDraft, refuse: &mut Refuse<'_>) {
+    let Some(envelope) = &draft.spawn else { return };
+    if let Err(error) = envelope.validate() {
+        refuse(&format!("spawn/{}", error.field()), "out_of_range", error.to_string());
+    }
+    if draft.for_each.is_some() {
+        let message = "a task with `for_each` adds no tasks: let one that needs it add them";
+        refuse("spawn", "conflict", message.to_owned());
+    }
+    if draft.uses.plugin() == "core" {
+        let message = format!("`{}` starts no process that could add tasks", draft.uses);
+        refuse("spawn", "not_applicable", message);
     }
 }
 

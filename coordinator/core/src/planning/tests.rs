@@ -62,6 +62,7 @@ fn fleet(count: u8) -> HashMap<AgentId, AgentView> {
                 max_rank: Rank::S,
                 allowed: None,
                 consents: true,
+                spawns: true,
             };
             let view = AgentView {
                 id,
@@ -113,6 +114,13 @@ fn task(id: &str, more: Value) -> Value {
     let mut task = json!({"id": id, "uses": "shell.run", "with": {"script": "true"}});
     task.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     task
+}
+
+/// A task's `spawn`, with other fields than the usual ones.
+fn envelope(fields: Value) -> Value {
+    let mut spawn = json!({"capabilities": ["shell.run"], "max": 2, "rank": "D"});
+    spawn.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    json!({"spawn": spawn})
 }
 
 /// The first mistake, as (pointer, code).
@@ -235,7 +243,18 @@ fn each_mistake_names_its_place() {
             "bad_variable",
         ),
         (t(json!({"secrets": [{"nam": "loose"}]})), "/tasks/1/secrets/0", "wrong_value"),
-        (t(json!({"spawn": {}})), "/tasks/1/spawn", "not_built"),
+        (t(json!({"spawn": {}})), "/tasks/1/spawn", "missing_field"),
+        (t(envelope(json!({"rank": "A"}))), "/tasks/1/spawn/rank", "out_of_range"),
+        (t(envelope(json!({"max": 257}))), "/tasks/1/spawn/max", "out_of_range"),
+        (t(envelope(json!({"capabilities": []}))), "/tasks/1/spawn/capabilities", "out_of_range"),
+        (
+            t(envelope(json!({"capabilities": ["mail.send"]}))),
+            "/tasks/1/spawn/capabilities",
+            "unknown_capability",
+        ),
+        (t(envelope(json!({"capabilities": ["*"]}))), "/tasks/1/spawn/capabilities", "wrong_value"),
+        (t(envelope(json!({"deep": true}))), "/tasks/1/spawn/deep", "unknown_field"),
+        (t(json!({"spawn": "shell.run"})), "/tasks/1/spawn", "wrong_type"),
         (t(json!({"accept": {"colour": 1}})), "/tasks/1/accept", "wrong_value"),
         (t(json!({"limits": {"db": 0}})), "/tasks/1/limits/db", "out_of_range"),
         (t(json!({"for_each": {"in": "[1]", "max": 0}})), "/tasks/1/for_each/max", "out_of_range"),
@@ -497,4 +516,76 @@ proptest! {
         let after = bound(json!([first, second])).unwrap();
         prop_assert!(after.tasks[1].rank >= alone && after.assessment.rank >= after.tasks[1].rank);
     }
+}
+
+#[test]
+fn what_may_add_tasks_ranks_like_them() {
+    let plan = bound(json!([task("scan", envelope(json!({"rank": "B"})))])).unwrap();
+    assert_eq!((plan.assessment.rank, plan.tasks[0].rank), (Rank::B, Rank::B));
+    assert_eq!(plan.assessment.tasks[0].reasons[0].code, "spawn");
+    let list = json!({"for_each": {"in": "[1]", "max": 1}, "spawn": envelope(json!({}))["spawn"]});
+    assert_eq!(first(json!([task("scan", list)])), ("/tasks/0/spawn".to_owned(), "conflict"));
+    let noop = json!({"id": "n", "uses": "core.noop", "spawn": envelope(json!({}))["spawn"]});
+    assert_eq!(first(json!([noop])), ("/tasks/0/spawn".to_owned(), "not_applicable"));
+}
+
+/// What becomes of a task that the last of `above` adds: its rank, or the first mistake.
+fn added(above: Value, fields: Value) -> Result<Rank, (String, &'static str)> {
+    let above = bound(above).unwrap().specs();
+    let draft: TaskDraft = serde_json::from_value(task("child", fields)).unwrap();
+    let usual = nexusmon_shared::plan::Usual {
+        idempotent: true,
+        profile: Profile::Strict,
+        offline: nexusmon_shared::time::Span::default(),
+    };
+    let leaf = draft.added_by(&above.last().unwrap().id, usual);
+    let (catalog, fleet, secrets) = (Catalog::new(&manifests()), fleet(2), secrets());
+    let agents = BTreeMap::new();
+    let facts =
+        PlanFacts { catalog: &catalog, agents: &agents, fleet: &fleet, secrets: &secrets, playbook: None };
+    match bind_spawned(&above, &leaf, 0, &facts) {
+        Ok((task, assessment)) => {
+            assert_eq!((task.rank, task.spec), (assessment.rank, leaf));
+            Ok(assessment.rank)
+        }
+        Err(errors) => Err((errors[0].pointer.clone(), errors[0].code)),
+    }
+}
+
+#[test]
+fn an_added_task_is_checked_like_a_planned_one() {
+    let up_to = |rank: &str, uses: &str| {
+        let spawn = envelope(json!({"rank": rank, "capabilities": [uses]}));
+        json!([task("first", json!({})), task("scan", json!({"needs": ["first"], "spawn": spawn["spawn"]}))])
+    };
+    let shell = |rank| up_to(rank, "shell.run");
+    assert_eq!(added(shell("E"), json!({})), Ok(Rank::E));
+    assert_eq!(added(shell("B"), json!({"sandbox": "user"})), Ok(Rank::B));
+    let refused = |pointer: &str, code| Err((pointer.to_owned(), code));
+    assert_eq!(added(shell("C"), json!({"sandbox": "user"})), refused("", "rank_above_envelope"));
+    assert_eq!(added(shell("B"), json!({"sandbox": "none"})), refused("", "rank_above_envelope"));
+    assert_eq!(added(shell("B"), json!({"uses": "demo.fetch"})), refused("", "outside_envelope"));
+    assert_eq!(added(shell("B"), json!({"with": {}})), refused("/with", "bad_parameters"));
+    assert_eq!(added(shell("B"), json!({"limits": {"db": 0}})), refused("/limits/db", "out_of_range"));
+    assert_eq!(added(shell("B"), json!({"verify": "1 +"})), refused("/verify", "bad_expression"));
+    let wipe = json!({"uses": "demo.wipe", "with": {}, "sandbox": "user"});
+    assert_eq!(added(up_to("B", "demo.wipe"), wipe), refused("", "requires_approval"));
+}
+
+#[test]
+fn what_led_up_to_it_counts_for_an_added_task() {
+    let after = |first: Value| {
+        let spawn = envelope(json!({"rank": "B", "capabilities": ["demo.fetch"]}));
+        json!([
+            task("first", first),
+            task("between", json!({"needs": ["first"]})),
+            task("scan", json!({"needs": ["between"], "spawn": spawn["spawn"]})),
+        ])
+    };
+    let send = || json!({"uses": "demo.fetch", "with": {"url": "x"}});
+    assert_eq!(added(after(json!({})), send()), Ok(Rank::C));
+    let host = json!({"sandbox": {"profile": "strict", "paths": [{"path": "/home/me"}]}});
+    assert_eq!(added(after(host), send()), Ok(Rank::B), "it can carry that out");
+    let secret = json!({"secrets": ["api"]});
+    assert_eq!(added(after(secret), send()), Err((String::new(), "rank_above_envelope")), "A is never added");
 }

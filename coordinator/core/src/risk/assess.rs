@@ -136,6 +136,13 @@ fn rank_one(task: &Ranked<'_>, upstream: bool, handed: Option<&BTreeSet<&Name>>)
         let rank = sub_mission::ceiling(&spec.with);
         raise(rank, "sub_mission", format!("it may start a mission of rank {rank}"));
     }
+    if let Some(envelope) = &spec.spawn {
+        raise(
+            envelope.rank,
+            "spawn",
+            format!("it may add up to {} tasks of rank {}", envelope.max, envelope.rank),
+        );
+    }
     let has_inputs = !spec.inputs.is_empty();
     let floor = spec.sandbox.rank_floor(has_inputs);
     raise(floor, "sandbox", sandbox_words(&spec.sandbox, has_inputs));

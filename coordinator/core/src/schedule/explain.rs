@@ -7,7 +7,7 @@ use nexusmon_shared::task::TaskState;
 
 use super::limits::{full, spent};
 use super::matching::{Fit, fits};
-use super::{AgentView, Availability, ClassId, DemandClass, LimitUse, Reason};
+use super::{AgentView, Availability, ClassId, DemandClass, Dynamic, LimitUse, Reason};
 use crate::mission::Start;
 
 /// What is known about the task somebody asks about.
@@ -23,6 +23,8 @@ pub struct Explaining<'a> {
     pub limits: &'a BTreeMap<String, LimitUse>,
     pub rates: &'a BTreeMap<String, LimitUse>,
     pub halted: bool,
+    /// The system may let tasks add tasks.
+    pub may_spawn: bool,
 }
 
 /// Why the task waits; `None` for one that is being executed or is over. A running task whose agent is cut off waits
@@ -53,6 +55,9 @@ pub fn explain(about: &Explaining<'_>) -> Option<Reason> {
         TaskState::Backoff { until, cause } => Reason::Backoff { until: *until, cause: cause.kind() },
         _ if about.halted => Reason::Halted,
         _ => match about.class {
+            Some((_, class)) if class.dynamic == Dynamic::Added && !about.may_spawn => {
+                Reason::TraitClosed { name: crate::evolution::Trait::WorkerSpawn.name() }
+            }
             Some((id, class)) => match spent(about.rates, class) {
                 Some((key, max)) => Reason::LimitReached { key, max },
                 None => explain_class(id, class, about.agents, about.limits),
@@ -105,6 +110,7 @@ pub fn explain_class(
             capability: class.capability.clone(),
             wanted: class.plugin.clone().unwrap_or_default(),
         },
+        Fit::Build => Reason::AgentTooOld { capability: class.capability.clone() },
         Fit::Selector => Reason::NoAgentMatchesSelector { selector: selector_words(class) },
         Fit::Sandbox => Reason::SandboxUnavailable { profile: class.profile },
         Fit::Rank => Reason::RankAboveAgentCeiling { rank: class.rank },

@@ -2,13 +2,15 @@
 
 use nexusmon_shared::sandbox::provides;
 
-use super::{AgentView, Availability, ClassId, DemandClass, LimitUse};
+use super::{AgentView, Availability, ClassId, DemandClass, Dynamic, LimitUse};
 
 /// How far an agent gets with a class; the first thing that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fit {
     Capability,
     Version,
+    /// Its build is too old to know tasks that add tasks.
+    Build,
     Selector,
     Sandbox,
     Rank,
@@ -32,6 +34,9 @@ pub fn fits(id: ClassId, class: &DemandClass, agent: &AgentView) -> Fit {
     };
     if class.plugin.as_ref().is_some_and(|wanted| wanted != version) {
         return Fit::Version;
+    }
+    if class.dynamic != Dynamic::None && !offer.spawns {
+        return Fit::Build;
     }
     if !class.selector.matches(agent.id, &offer.labels) {
         return Fit::Selector;

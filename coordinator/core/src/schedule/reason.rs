@@ -23,6 +23,15 @@ pub enum Reason {
         capability: Capability,
         wanted: String,
     },
+    /// Agents have the capability, but are too old to know tasks that add tasks.
+    AgentTooOld {
+        capability: Capability,
+    },
+    /// It was added by a running task, which the system may not let happen now.
+    TraitClosed {
+        #[serde(rename = "trait")]
+        name: &'static str,
+    },
     NoAgentMatchesSelector {
         selector: String,
     },
@@ -125,6 +134,12 @@ impl Reason {
             }
             Self::PluginVersion { capability, wanted } => {
                 format!("no agent has `{capability}` at version {wanted}, which the plan is pinned to")
+            }
+            Self::AgentTooOld { capability } => {
+                format!("no agent with `{capability}` knows tasks that add tasks: update one")
+            }
+            Self::TraitClosed { name } => {
+                format!("it was added by a running task, and {name} is not the system's to use now")
             }
             Self::NoAgentMatchesSelector { selector } => {
                 format!("no agent with the capability matches {selector}")

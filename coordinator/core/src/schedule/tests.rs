@@ -21,6 +21,7 @@ fn agent(id: u128, slots: u32) -> AgentView {
             max_rank: Rank::C,
             allowed: None,
             consents: false,
+            spawns: true,
         }),
         session: 1,
         availability: Availability::Live,
@@ -42,6 +43,7 @@ fn class() -> DemandClass {
         requires_approval: false,
         prefetch: false,
         limits: BTreeMap::new(),
+        dynamic: Dynamic::None,
     }
 }
 
@@ -110,6 +112,11 @@ fn every_reason_is_told_apart() {
         (DemandClass { profile: Profile::User, ..c() }, vec![agent(1, 1)], "sandbox_unavailable"),
         (DemandClass { rank: Rank::B, ..c() }, vec![agent(1, 1)], "rank_above_agent_ceiling"),
         (DemandClass { requires_approval: true, ..c() }, vec![agent(1, 1)], "consent_required"),
+        (
+            DemandClass { dynamic: Dynamic::Adds, ..c() },
+            changed(|agent| Arc::make_mut(&mut agent.offer).spawns = false),
+            "agent_too_old",
+        ),
         (c(), changed(|a| Arc::make_mut(&mut a.offer).allowed = Some(BTreeSet::new())), "refused_by"),
         (c(), changed(|a| a.barred = BTreeSet::from([ClassId(1)])), "refused_by"),
         (

@@ -15,7 +15,8 @@ use nexusmon_shared::time::{Span, Timestamp};
 use proptest::prelude::*;
 
 use crate::schedule::{
-    AgentView, Availability, Candidate, ClassId, DemandClass, LimitUse, Offer, SchedulePlan, Snapshot,
+    AgentView, Availability, Candidate, ClassId, DemandClass, Dynamic, LimitUse, Offer, SchedulePlan,
+    Snapshot,
 };
 use crate::task::TaskRules;
 
@@ -128,6 +129,7 @@ fn agent(id: u128) -> impl Strategy<Value = AgentView> {
                     max_rank: Rank::from_level(rank).unwrap_or_default(),
                     allowed: None,
                     consents,
+                    spawns: false,
                 }),
                 session: 3,
                 availability,
@@ -159,6 +161,7 @@ fn class() -> impl Strategy<Value = DemandClass> {
                 requires_approval: requires_approval && rank > 2,
                 prefetch: prefetch && limits.is_empty(),
                 limits,
+                dynamic: Dynamic::None,
             }
         },
     )

@@ -20,6 +20,7 @@ fn member(id: u128, version: i64, name: &str, capability: &str) -> Member {
         max_rank: Rank::B,
         allowed: None,
         consents: false,
+        spawns: true,
     };
     Member {
         version,

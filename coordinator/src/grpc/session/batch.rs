@@ -76,6 +76,7 @@ mod tests {
             idempotency_key: "tsk_00000000000000000000000000".to_owned(),
             decisions: Vec::new(),
             standing: None,
+            spawned: None,
         }
     }
 

@@ -92,6 +92,19 @@ pub(in crate::http) struct TaskDraft {
     limits: Option<BTreeMap<String, u32>>,
     /// Values of run time that the approval of the plan covers, so that A and S work is not asked about once more.
     accept: Option<Accept>,
+    /// What it may add to its mission while it runs.
+    spawn: Option<Envelope>,
+}
+
+/// Bounds of what a running task may add.
+#[derive(ToSchema)]
+pub(in crate::http) struct Envelope {
+    /// What added tasks may use.
+    capabilities: Vec<String>,
+    /// How many one attempt may add: 1 to 256.
+    max: u32,
+    /// How much each may rank, E to B; the task itself ranks no lower.
+    rank: String,
 }
 
 /// Bounds for values of run time.

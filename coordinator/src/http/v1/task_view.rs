@@ -31,7 +31,9 @@ pub(in crate::http) struct Task {
     outputs: Option<Value>,
     #[schema(value_type = Option<shape::Cause>)]
     cause: Option<Cause>,
-    /// Why it was skipped: `need_failed` or `condition`.
+    /// The task (`tsk_…`) that added it while the mission ran.
+    spawned_by: Option<String>,
+    /// Why it was skipped: `need_failed`, `condition`, or `superseded` (added by an attempt that was not the last).
     #[schema(value_type = Option<String>)]
     skip_reason: Option<Value>,
     /// Cancelled while nobody knows whether it happened.
@@ -55,7 +57,7 @@ pub(in crate::http) struct TaskAgent {
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct Waiting {
     /// `no_agent_has`, `labels_unmatched`, `sandbox_unavailable`, `refused_by`, `all_slots_busy`, `limit`, `backoff`,
-    /// `gated`, `needs`, `paused`, `halted`, `away`.
+    /// `gated`, `needs`, `paused`, `halted`, `away`, `agent_too_old`, `trait_closed`.
     reason: String,
     /// In one sentence.
     detail: String,
@@ -90,6 +92,7 @@ impl From<service::TaskView> for Task {
             mission,
             id,
             item_index,
+            spawned_by,
             uses,
             needs,
             status,
@@ -120,6 +123,7 @@ impl From<service::TaskView> for Task {
             agent: agent.map(|id| TaskAgent { id: id.to_string(), name: agent_name }),
             outputs,
             cause,
+            spawned_by: spawned_by.map(|id| id.to_string()),
             skip_reason: skip_reason.as_ref().map(json),
             effect_unknown,
             sub_mission: sub_mission.map(|id| id.to_string()),

@@ -31,6 +31,9 @@ pub(in crate::service) struct HelloRecord {
     /// Of the authority that it trusts and has its certificate of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<Digest>,
+    /// Its build knows tasks that add tasks.
+    #[serde(default)]
+    pub spawns: bool,
 }
 
 impl Default for HelloRecord {
@@ -51,6 +54,7 @@ impl Default for HelloRecord {
             paused: false,
             roster: 0,
             authority: None,
+            spawns: false,
         }
     }
 }
@@ -69,6 +73,7 @@ impl HelloRecord {
             paused: hello.paused,
             roster: hello.roster,
             authority: hello.authority,
+            spawns: hello.spawns,
         }
     }
 
@@ -87,6 +92,7 @@ impl HelloRecord {
             || self.labels != other.labels
             || self.sandbox_levels != other.sandbox_levels
             || self.roster != other.roster
+            || self.spawns != other.spawns
     }
 
     pub(super) fn fallback_name() -> Name {

@@ -123,6 +123,7 @@ pub(in crate::service) fn profile(agent: &AgentRow, record: &HelloRecord) -> Pro
         max_rank: agent.max_rank.min(policy.max_rank),
         allowed: (!policy.capabilities.is_empty()).then(|| policy.capabilities.iter().cloned().collect()),
         consents: policy.unsigned_consent || record.roster > 0,
+        spawns: record.spawns,
     };
     Profile {
         offer: Arc::new(offer),

@@ -20,6 +20,7 @@ use crate::app::plans::SealedPlan;
 use crate::app::sessions::AgentLive;
 use crate::error::{Error, Result};
 use crate::service::consent::Shown;
+use crate::service::spawned;
 use crate::service::transition;
 use crate::service::unit::{Actor, SYSTEM, Unit, attempt_of};
 
@@ -66,13 +67,17 @@ pub(super) fn written(
     Ok(body.number("use", u64::try_from(*number).map_err(Error::internal)?))
 }
 
+/// What orders rest on beside their plan, by task.
+#[derive(Clone, Copy)]
+pub(super) struct Rests<'a> {
+    /// Signatures, of A and S work.
+    pub shown: &'a HashMap<TaskId, Shown>,
+    /// Who added them, of tasks that were.
+    pub added: &'a HashMap<TaskId, spawned::Shown>,
+}
+
 /// Sends what was granted, batched by session; orders whose plan is not in memory last.
-pub(super) async fn send(
-    app: &App,
-    live: &[Arc<AgentLive>],
-    granted: Vec<GrantedTask>,
-    shown: &HashMap<TaskId, Shown>,
-) {
+pub(super) async fn send(app: &App, live: &[Arc<AgentLive>], granted: Vec<GrantedTask>, rests: Rests<'_>) {
     let mut missing = BTreeMap::new();
     let mut later = Vec::new();
     let mut ready = Vec::new();
@@ -85,7 +90,7 @@ pub(super) async fn send(
             }
         }
     }
-    send_ready(live, ready, shown);
+    send_ready(live, ready, rests);
     if later.is_empty() {
         return;
     }
@@ -103,14 +108,10 @@ pub(super) async fn send(
         }
     }
     let found = |one: GrantedTask| Some((Arc::clone(plans.get(&one.plan_digest)?), one));
-    send_ready(live, later.into_iter().filter_map(found).collect(), shown);
+    send_ready(live, later.into_iter().filter_map(found).collect(), rests);
 }
 
-fn send_ready(
-    live: &[Arc<AgentLive>],
-    granted: Vec<(Arc<SealedPlan>, GrantedTask)>,
-    shown: &HashMap<TaskId, Shown>,
-) {
+fn send_ready(live: &[Arc<AgentLive>], granted: Vec<(Arc<SealedPlan>, GrantedTask)>, rests: Rests<'_>) {
     let mut by_agent = BTreeMap::<AgentId, Vec<(Arc<SealedPlan>, GrantedTask)>>::new();
     for (plan, one) in granted {
         if let Some(agent) = one.task.agent {
@@ -119,21 +120,22 @@ fn send_ready(
     }
     for live in live {
         if let Some(tasks) = by_agent.remove(&live.agent) {
-            send_to(live, tasks, shown);
+            send_to(live, tasks, rests);
         }
     }
 }
 
-fn send_to(live: &AgentLive, tasks: Vec<(Arc<SealedPlan>, GrantedTask)>, shown: &HashMap<TaskId, Shown>) {
+fn send_to(live: &AgentLive, tasks: Vec<(Arc<SealedPlan>, GrantedTask)>, rests: Rests<'_>) {
     if tasks.first().is_some_and(|(_, one)| one.task.session != Some(live.session)) {
         return;
     }
     let mut batch = Vec::new();
     let mut bytes = 0;
     for (plan, one) in tasks {
-        let shown = shown.get(&one.task.id);
+        let (shown, added) = (rests.shown.get(&one.task.id), rests.added.get(&one.task.id));
         // Told after its commit, and by another coordinator later still; in front of the order it is there in time.
-        if let Some((roster, signed)) = shown.and_then(|shown| shown.roster.as_ref())
+        let roster = shown.and_then(|shown| shown.roster.as_ref());
+        if let Some((roster, signed)) = roster.or_else(|| added.and_then(|added| added.roster.as_ref()))
             && live.must_announce(*roster)
         {
             live.offer(CoordinatorMessage::Roster(signed.clone()));
@@ -157,7 +159,7 @@ fn send_to(live: &AgentLive, tasks: Vec<(Arc<SealedPlan>, GrantedTask)>, shown: 
         let decisions =
             shown.filter(|shown| !shown.of_plan).map_or_else(Vec::new, |shown| shown.decisions.clone());
         let standing = shown.and_then(|shown| shown.standing.as_ref()).map(|shown| shown.order.clone());
-        let order = match order(&plan, one, decisions, standing) {
+        let order = match order(&plan, one, decisions, standing, added) {
             Ok(order) => order,
             Err(error) => {
                 tracing::error!(%error, %task, "an order could not be made");
@@ -204,9 +206,14 @@ fn order(
     granted: GrantedTask,
     decisions: Vec<Bytes>,
     standing: Option<Box<StandingUse>>,
+    added: Option<&spawned::Shown>,
 ) -> Result<Order> {
     let task = granted.task;
-    let proof = plan.tree.proof(task.leaf_index as usize);
+    let spawned = added.map(|added| added.order(&plan.tree)).transpose()?;
+    let proof = match &spawned {
+        Some(_) => Some(Vec::new()),
+        None => plan.tree.proof(task.leaf_index as usize),
+    };
     let proof = proof.ok_or_else(|| Error::internal(format!("{} is not in its plan's tree", task.id)))?;
     let inputs: Vec<OrderInput> = match &task.inputs {
         Some(text) => serde_json::from_str(text).map_err(Error::internal)?,
@@ -227,6 +234,7 @@ fn order(
         idempotency_key: task.id.to_string(),
         decisions,
         standing,
+        spawned,
     })
 }
 

@@ -11,7 +11,7 @@ use nexusmon_core::planning::{
 };
 use nexusmon_core::policy::{AuthorKind, Decision, PolicyContext, Question, Verdict, decide_within};
 use nexusmon_core::prediction::{Expected, Prediction, predict};
-use nexusmon_core::schedule::{AgentView, DemandClass};
+use nexusmon_core::schedule::{AgentView, DemandClass, Dynamic};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::{ApprovalId, MissionId, PredictionId, ReviewId, TaskId};
 use nexusmon_shared::mission::MissionState;
@@ -205,7 +205,7 @@ fn lower(one: Option<Rank>, other: Option<Rank>) -> Option<Rank> {
 }
 
 /// What a task demands of an agent.
-fn class_of(task: &BoundTask) -> DemandClass {
+pub(in crate::service) fn class_of(task: &BoundTask) -> DemandClass {
     // What starts no process needs no confinement for one.
     let processless = task.spec.uses.plugin() == "core";
     let profile = if processless { Profile::None } else { task.spec.sandbox.profile };
@@ -222,6 +222,7 @@ fn class_of(task: &BoundTask) -> DemandClass {
         requires_approval: task.requires_approval,
         prefetch: task.spec.idempotent && limits.is_empty(),
         limits,
+        dynamic: if task.spec.spawn.is_some() { Dynamic::Adds } else { Dynamic::None },
     }
 }
 

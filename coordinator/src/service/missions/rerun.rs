@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nexusmon_core::planning::{MissionDraft, PlaybookRef};
 use nexusmon_shared::id::{MissionId, TaskId};
-use nexusmon_shared::plan::{RetryDraft, TaskDraft, TaskSpec};
+use nexusmon_shared::plan::{TaskDraft, TaskSpec};
 use nexusmon_shared::task::TaskStatus;
 use nexusmon_store::{ArtifactRow, Connection, MissionRow, NewVersion, TaskRow, VersionRow, VersionStatus};
 
@@ -77,59 +77,8 @@ pub(in crate::service) fn draft_again(row: &MissionRow, leaves: &[String]) -> Re
 
 /// The leaf as somebody would write it; every default is spelled out.
 fn draft(leaf: &str) -> Result<TaskDraft> {
-    Ok(draft_of_spec(serde_json::from_str(leaf).map_err(Error::internal)?))
-}
-
-/// As somebody would write it; every default is spelled out.
-pub(in crate::service) fn draft_of_spec(spec: TaskSpec) -> TaskDraft {
-    let TaskSpec {
-        id,
-        uses,
-        with,
-        needs,
-        condition,
-        for_each,
-        on,
-        timeout,
-        retry,
-        idempotent,
-        offline,
-        sandbox,
-        secrets,
-        inputs,
-        artifacts,
-        verify,
-        effects,
-        limits,
-        accept,
-    } = spec;
-    let on_causes = (!retry.on.is_empty()).then_some(retry.on);
-    TaskDraft {
-        id,
-        uses,
-        with,
-        needs,
-        condition,
-        for_each,
-        on,
-        timeout: Some(timeout),
-        retry: Some(RetryDraft {
-            max: Some(retry.max),
-            backoff: Some(retry.backoff),
-            jitter: Some(retry.jitter),
-            on: on_causes,
-        }),
-        idempotent: Some(idempotent),
-        offline: Some(offline),
-        sandbox: Some(sandbox),
-        secrets,
-        inputs,
-        artifacts,
-        verify,
-        effects,
-        limits,
-        accept,
-    }
+    let spec: TaskSpec = serde_json::from_str(leaf).map_err(Error::internal)?;
+    Ok(spec.into())
 }
 
 /// An earlier task that need not run again.
@@ -156,7 +105,12 @@ async fn reusable(read: &mut Connection, row: &MissionRow) -> Result<BTreeMap<u3
         }
     }
     let mut kept = BTreeMap::new();
+    // What a task added is added again by that task.
+    let in_vain: BTreeSet<TaskId> = read.spawned_in_vain(row.id).await?.into_iter().collect();
     for task in read.tasks(&ids).await? {
+        if task.spawned_by.is_some() || in_vain.contains(&task.id) {
+            continue;
+        }
         let mut produced = Vec::new();
         for version in read.versions_of_task(task.id).await? {
             if version.kind != nexusmon_store::ArtifactKind::Output {

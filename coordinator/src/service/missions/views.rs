@@ -162,6 +162,7 @@ pub(super) fn task_view(
         mission: row.mission,
         id: row.key.to_string(),
         item_index: row.item_index,
+        spawned_by: row.spawned_by,
         uses: row.uses.to_string(),
         needs,
         status,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use nexusmon_core::evolution::Trait;
 use nexusmon_core::mission::Start;
 use nexusmon_core::schedule::{AgentView, ClassId, DemandClass, Explaining, LimitUse, Reason, explain};
 use nexusmon_shared::task::{TaskState, TaskStatus};
@@ -13,6 +14,7 @@ use crate::app::App;
 use crate::error::Result;
 use crate::service::agents::{Presence, presence};
 use crate::service::dispatch::offline_views;
+use crate::service::evolution;
 
 /// What has to be read for explanations.
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub(super) struct Extra {
     pub limits: BTreeMap<String, LimitUse>,
     pub rates: BTreeMap<String, LimitUse>,
     pub halted: bool,
+    /// The system may let tasks add tasks.
+    pub may_spawn: bool,
 }
 
 /// One waiting task.
@@ -65,7 +69,9 @@ pub(super) async fn extra(app: &App, read: &mut Connection, rows: &[TaskRow]) ->
         }
     }
     let rates = crate::service::flags::rates_used(app, read).await?;
-    Ok(Extra { limits, rates, halted })
+    let added = rows.iter().any(|row| row.spawned_by.is_some() && !row.state.is_terminal());
+    let may_spawn = added && evolution::may(read, Trait::WorkerSpawn, app.clock.now()).await?;
+    Ok(Extra { limits, rates, halted, may_spawn })
 }
 
 impl<'a> Explainer<'a> {
@@ -112,6 +118,7 @@ impl<'a> Explainer<'a> {
             limits: &self.extra.limits,
             rates: &self.extra.rates,
             halted: self.extra.halted,
+            may_spawn: self.extra.may_spawn,
         })
         .map(|reason| waiting(&reason))
     }

@@ -9,7 +9,6 @@ use nexusmon_store::PlanningOutcome;
 use serde_json::{Value, json};
 
 use super::super::memory::Recalled;
-use super::super::missions;
 use super::reading::Reading;
 use super::{Answer, Answered, Help, Kind, Planner, Proposed, Rejected, Wanted, playbook};
 use crate::error::Result;
@@ -111,7 +110,7 @@ async fn bound(wanted: &Wanted<'_>, one: &Recalled) -> Result<std::result::Resul
         let source = Some(one.mission.to_string());
         return Ok(Ok(Proposed { said, source, differs, memory: Some(one.memory), ..made }));
     }
-    let plan: Vec<TaskDraft> = one.plan.iter().cloned().map(missions::draft_of_spec).collect();
+    let plan: Vec<TaskDraft> = one.plan.iter().cloned().map(TaskDraft::from).collect();
     Ok(rebind(&plan, &changes).map(|(tasks, differs)| {
         let (said, differs) = about(differs);
         Proposed {

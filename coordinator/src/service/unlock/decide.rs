@@ -41,7 +41,9 @@ pub(in crate::service) fn outputs_value(text: &str) -> Value {
 fn need(source: &Source) -> Need {
     match (source.state, source.skip_reason) {
         (TaskStatus::Succeeded, _) => Need::Succeeded,
-        (TaskStatus::Skipped, Some(SkipReason::Condition)) => Need::SkippedByCondition,
+        (TaskStatus::Skipped, Some(SkipReason::Condition | SkipReason::Superseded)) => {
+            Need::SkippedByCondition
+        }
         (status, _) if status.is_terminal() => Need::Unmet,
         _ => Need::Open,
     }
@@ -68,7 +70,8 @@ pub(in crate::service) fn mission_context(mission: &MissionRow) -> Context {
 /// Decides one task.
 pub(super) fn decide(decision: &Decision, spec: &TaskSpec, mission: &MissionRow) -> Outcome {
     let mut context = mission_context(mission);
-    for source in &decision.sources {
+    // No expression can mean what was added later, whatever that calls itself.
+    for source in decision.sources.iter().filter(|source| source.spawned_by.is_none()) {
         let outputs = source.outputs.as_deref().map(outputs_value);
         context.task(source.key.as_str(), source.state, outputs);
     }

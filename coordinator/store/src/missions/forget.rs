@@ -67,6 +67,7 @@ impl Tx {
             "sub_missions WHERE parent IN (SELECT value FROM [rows])",
             "sub_missions_behind WHERE parent IN (SELECT value FROM [rows])",
             "model_calls WHERE mission IN (SELECT value FROM [rows])",
+            "spawned WHERE mission IN (SELECT value FROM [rows])",
             "trait_uses WHERE mission IN (SELECT value FROM [rows])",
             "predictions WHERE mission IN (SELECT value FROM [rows])",
             "documents WHERE kind = 'mission' AND subject IN (SELECT value FROM [rows])",

@@ -254,6 +254,7 @@ impl Column for SkipReason {
         match text(cell)?.as_ref() {
             "need_failed" => Ok(Self::NeedFailed),
             "condition" => Ok(Self::Condition),
+            "superseded" => Ok(Self::Superseded),
             other => Err(BadCell(format!("unknown word `{other}`"))),
         }
     }
@@ -262,6 +263,7 @@ impl Column for SkipReason {
         out.push_str(match self {
             Self::NeedFailed => "\"need_failed\"",
             Self::Condition => "\"condition\"",
+            Self::Superseded => "\"superseded\"",
         });
     }
 
@@ -270,6 +272,7 @@ impl Column for SkipReason {
             match self {
                 Self::NeedFailed => "need_failed",
                 Self::Condition => "condition",
+                Self::Superseded => "superseded",
             }
             .to_owned(),
         ))

@@ -39,6 +39,9 @@ record! {
         /// JSON object as text.
         pub outputs: Option<String>,
         pub agent: Option<AgentId>,
+        pub attempt: u32,
+        /// It is in no plan: no expression means it.
+        pub spawned_by: Option<TaskId>,
     }
 
     /// How a `for_each` child ended.
@@ -139,14 +142,16 @@ impl Tx {
             .fetch_by(
                 each!(
                     "SELECT target.id AS target, task_edges.needed, source.id, source.key, source.state, \
-                     source.skip_reason, source.outputs, source.agent FROM tasks AS target \
+                     source.skip_reason, source.outputs, source.agent, source.attempt, source.spawned_by \
+                     FROM tasks AS target \
                      JOIN task_edges ON task_edges.mission = target.mission \
                      AND task_edges.to_leaf = target.leaf_index \
                      JOIN tasks AS source ON source.mission = task_edges.mission \
                      AND source.leaf_index = task_edges.from_leaf AND COALESCE(source.item_index, -1) = -1 \
                      WHERE target.id = [?]",
                     "SELECT target.id AS target, task_edges.needed, source.id, source.key, source.state, \
-                     source.skip_reason, source.outputs, source.agent FROM [rows] \
+                     source.skip_reason, source.outputs, source.agent, source.attempt, source.spawned_by \
+                     FROM [rows] \
                      JOIN tasks AS target ON target.id = r.value \
                      JOIN task_edges ON task_edges.mission = target.mission \
                      AND task_edges.to_leaf = target.leaf_index \

@@ -44,6 +44,7 @@ pub(crate) fn task(mission: u128, leaf: u32) -> TaskRow {
         leaf_index: leaf,
         item_index: None,
         parent: None,
+        spawned_by: None,
         key: format!("t{leaf}").parse().unwrap(),
         uses: "core.noop".parse().unwrap(),
         rank: Rank::E,

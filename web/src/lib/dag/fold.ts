@@ -33,6 +33,8 @@ export function fold(tasks: readonly Task[], edges: readonly LayoutEdge[]): Grap
   const keys = new Map<string, string[]>();
   for (const task of tasks) {
     if (task.index !== null && task.index !== undefined) continue;
+    // What an attempt added that was not the last: another of its name may have come since.
+    if (task.skip_reason === 'superseded') continue;
     const own = (children.get(task.id) ?? []).sort((a, b) => (a.index ?? 0) - (b.index ?? 0));
     const apart = own.length > 0 && own.length <= FOLD;
     const made = (apart ? own : [task]).map((each): GraphNode => {
@@ -48,9 +50,11 @@ export function fold(tasks: readonly Task[], edges: readonly LayoutEdge[]): Grap
     nodes.push(...made);
     keys.set(task.id, made.map((node) => node.key));
   }
+  const seen = new Set<string>();
+  const once = edges.filter(({ from, to }) => !seen.has(`${from} ${to}`) && seen.add(`${from} ${to}`));
   return {
     nodes,
-    edges: edges.flatMap(({ from, to }) => (keys.get(from) ?? []).flatMap((a) => (keys.get(to) ?? []).map((b) => ({ from: a, to: b })))),
+    edges: once.flatMap(({ from, to }) => (keys.get(from) ?? []).flatMap((a) => (keys.get(to) ?? []).map((b) => ({ from: a, to: b })))),
   };
 }
 

@@ -80,6 +80,14 @@ describe('fold', () => {
     const reversed = [...fan(0)].reverse();
     expect(ordered(fold(reversed, edges)).map(({ node, depth }) => [node.name, depth])).toEqual([['list', 0], ['each', 1], ['end', 2]]);
   });
+  it('draws what was added, and not what a lost attempt added', () => {
+    const lost = { ...task('eu', null, 'skipped'), task_id: 'lost', skip_reason: 'superseded' };
+    const found = fold([task('scan', null), task('sum', null), lost, task('eu', null)], [
+      { from: 'scan', to: 'sum' }, { from: 'scan', to: 'eu' }, { from: 'eu', to: 'sum' }, { from: 'scan', to: 'eu' }, { from: 'eu', to: 'sum' },
+    ]);
+    expect(found.nodes.map((node) => node.key)).toEqual(['scan-null', 'sum-null', 'eu-null']);
+    expect(found.edges).toHaveLength(3);
+  });
   it('orders a chain of thousands without running out of stack', () => {
     const tasks = Array.from({ length: 5000 }, (_, at) => task(`t${at}`, null)).reverse();
     const chain = Array.from({ length: 4999 }, (_, at) => ({ from: `t${at}`, to: `t${at + 1}` }));

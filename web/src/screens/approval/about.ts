@@ -48,6 +48,7 @@ export async function about(id: string, signal: AbortSignal): Promise<About> {
 interface Spec {
   uses?: string;
   sandbox?: { profile?: string; network?: string[]; paths?: { path: string; write?: boolean }[] };
+  spawn?: { capabilities: string[]; max: number; rank: string };
   on?: { labels?: Record<string, string>; agent?: string; same_as?: string };
   effects?: Record<string, boolean>;
   with?: Record<string, unknown>;

@@ -11,7 +11,7 @@ export const LANES = ['Execution', 'Cognition', 'Voice', 'Authority'] as const;
 export const TRAITS: Record<string, TraitAbout> = {
   recall: { lane: 1, icon: 'cognition', may: 'May read its memory when it plans and answers: past missions, plans, outcomes and the text of artifacts.' },
   companion: { lane: 2, icon: 'user', may: 'May talk about live state, explain why something waits or failed, and draft missions for you to send.' },
-  worker_spawn: { lane: 0, icon: 'graph', may: 'May let running tasks add tasks within their envelope, and agents start more than one plugin worker.' },
+  worker_spawn: { lane: 0, icon: 'graph', may: 'May let running tasks add tasks within their envelope.' },
   belief_track: { lane: 1, icon: 'search', may: 'May keep beliefs from outcomes and let scheduler and planner use them.' },
   autonomous_chain: { lane: 0, icon: 'link', may: 'May start a follow-up mission from an outcome, inside budgets and gates.' },
   operator_fusion: { lane: 3, icon: 'approvals', may: 'May spend standing approvals in your name, inside the bounds you signed. Never rank S.' },

@@ -15,7 +15,9 @@ use super::{Message, Violation, World};
 use crate::lease;
 use crate::mission::{MissionCommand, MissionEffect, TaskCounts, apply};
 use crate::needs::{Condition, Need, decide};
-use crate::schedule::{AgentView, Availability, Candidate, ClassId, DemandClass, Offer, Snapshot, plan};
+use crate::schedule::{
+    AgentView, Availability, Candidate, ClassId, DemandClass, Dynamic, Offer, Snapshot, plan,
+};
 use crate::sim::strategies::apply_grants;
 use crate::task::{self, Cancelled, MissionMood, Resolution, Settled};
 
@@ -73,6 +75,7 @@ impl World {
             requires_approval: false,
             prefetch: false,
             limits: BTreeMap::new(),
+            dynamic: Dynamic::None,
         };
         let ready = self.tasks.iter().filter(|task| {
             task.task.state == TaskState::Ready
@@ -95,6 +98,7 @@ impl World {
                     max_rank: Rank::B,
                     allowed: None,
                     consents: false,
+                    spawns: false,
                 }),
                 session: agent.session,
                 availability: if agent.connected { Availability::Live } else { Availability::Offline },

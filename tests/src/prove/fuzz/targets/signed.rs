@@ -54,14 +54,16 @@ pub(super) fn documents() -> Vec<Vec<u8>> {
     [proposal, standing, restore].iter().map(|value| canonical(value).into_bytes()).collect()
 }
 
-/// What people sign beside plans.
+/// What people and agents sign beside plans.
 pub(super) fn document(bytes: &[u8]) -> bool {
     use nexusmon_shared::trust::approval::{Proposal, SignedDecision, StandingApproval};
     use nexusmon_shared::trust::checkpoint::SignedRestore;
+    use nexusmon_shared::trust::spawned::SignedSpawned;
     Proposal::read(bytes).is_ok()
         || StandingApproval::read(bytes).is_ok()
         || SignedRestore::read(bytes).is_ok()
         || SignedDecision::read(bytes).is_ok()
+        || SignedSpawned::read(bytes).is_ok_and(|read| !read.document.to_sign().is_empty())
 }
 
 pub(super) fn exports() -> Vec<Vec<u8>> {
