@@ -351,7 +351,7 @@ async fn approved(
 /// Takes tasks out that running tasks have added, while the system may not let that happen: they wait.
 async fn hold_added(unit: &mut Unit<'_>, found: &mut Vec<TaskRow>) -> Result<()> {
     if found.iter().any(|one| one.spawned_by.is_some())
-        && !evolution::may(unit.tx, Trait::WorkerSpawn, unit.now).await?
+        && !evolution::may(unit.app, unit.tx, Trait::WorkerSpawn, unit.now).await?
     {
         found.retain(|one| one.spawned_by.is_none());
     }

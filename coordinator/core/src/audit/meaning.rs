@@ -460,7 +460,7 @@ impl Meaning {
         if rank.needs_approval() {
             return Err(Bad::new("approval", format!("a running task adds one of rank {rank}")));
         }
-        self.sets.check(&judged, rank, &policies)?;
+        self.sets.check(&judged, rank, &policies, self.latest)?;
         self.verdicts += 1;
         if !matches!(judged.answer, Verdict::Allow | Verdict::Flag) {
             return Err(Bad::new("verdict", "a task is added although the policies say otherwise"));

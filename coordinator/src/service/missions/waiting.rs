@@ -70,7 +70,7 @@ pub(super) async fn extra(app: &App, read: &mut Connection, rows: &[TaskRow]) ->
     }
     let rates = crate::service::flags::rates_used(app, read).await?;
     let added = rows.iter().any(|row| row.spawned_by.is_some() && !row.state.is_terminal());
-    let may_spawn = added && evolution::may(read, Trait::WorkerSpawn, app.clock.now()).await?;
+    let may_spawn = added && evolution::may(app, read, Trait::WorkerSpawn, app.clock.now()).await?;
     Ok(Extra { limits, rates, halted, may_spawn })
 }
 

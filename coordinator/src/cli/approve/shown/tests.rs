@@ -38,6 +38,7 @@ fn leaf() -> TaskSpec {
         ),
         limits: of(json!({"db": 2})),
         accept: of(json!({"with": {"env": true}, "inputs": {"o.csv": Digest::of(b"o")}})),
+        spawn: of(json!({"capabilities": ["shell.run"], "max": 3, "rank": "B"})),
     }
 }
 
