@@ -70,13 +70,14 @@ async fn what_is_added_is_signed_and_the_report_waits_for_the_answers() {
     let plan = plan();
     let wanted = || {
         vec![
-            child("eu"),
-            child("us"),
-            // The same once more is the same; a third is too much, and so is what the leaf does not name.
-            child("eu"),
-            child("af"),
+            // What the leaf does not name, and what no task has.
             json!({"id": "x", "uses": "core.noop"}),
             json!({"id": "x", "uses": "shell.run", "colour": 1}),
+            child("eu"),
+            child("us"),
+            // The same once more is the same; a third is too much.
+            child("eu"),
+            child("af"),
         ]
     };
     let actor = stage.agent(move |_| Act::Adds(wanted())).await;
@@ -103,11 +104,10 @@ async fn what_is_added_is_signed_and_the_report_waits_for_the_answers() {
     let Ending::Succeeded { outputs } = report.ending else { panic!("{:?}", report.ending) };
     let answers: Vec<&str> =
         outputs["answers"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    assert_eq!(answers[0], first.task.to_string());
-    assert_eq!(answers[2], answers[0]);
-    assert_eq!(answers[1], "WORKER_SPAWN is locked");
-    for (answer, part) in answers[3..].iter().zip(["spawn.max", "spawn.capabilities", "colour"]) {
-        assert!(answer.contains(part), "{answer}");
+    assert_eq!((answers[2], answers[4]), (first.task.to_string().as_str(), answers[2]));
+    assert_eq!(answers[3], "WORKER_SPAWN is locked");
+    for (place, part) in [(0, "spawn.capabilities"), (1, "colour"), (5, "spawn.max")] {
+        assert!(answers[place].contains(part), "{}", answers[place]);
     }
     actor.kill().await;
 }
@@ -272,7 +272,7 @@ const CHEATS: [Cheat; 17] = [
         lie.document.leaf.uses = "core.noop".parse().unwrap();
     }),
     ("it ranks above the envelope by what it is", Refusal::BadProof, |lie| {
-        lie.document.leaf.effects.irreversible = true;
+        lie.document.leaf.effects.spends = true;
     }),
     ("it ranks above the envelope by what is said", Refusal::BadProof, |lie| lie.rank = Rank::B),
     ("values that were not signed", Refusal::BadProof, |lie| {
@@ -287,7 +287,7 @@ const CHEATS: [Cheat; 17] = [
     }),
     ("nobody added it at all", Refusal::BadProof, |lie| lie.change = |order| order.spawned = None),
     ("an agent that no roster names", Refusal::MissingConsent, |lie| {
-        lie.document.agent = AgentId::from_bits(77)
+        lie.document.agent = AgentId::from_bits(77);
     }),
 ];
 
@@ -308,7 +308,7 @@ async fn a_coordinator_cannot_make_up_what_an_agent_added() {
         session.send(CoordinatorMessage::Ack(vec![report.attempt])).await;
         match report.ending {
             Ending::Refused { reason, detail } => (reason, detail),
-            other => panic!("{other:?}"),
+            other => panic!("{other:?}: {order:?}"),
         }
     };
     for (what, reason, cheat) in CHEATS {

@@ -62,6 +62,7 @@ pub enum Dynamic {
 }
 
 impl Dynamic {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
     fn is_none(&self) -> bool {
         *self == Self::None
     }

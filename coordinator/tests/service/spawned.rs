@@ -144,7 +144,7 @@ both! {
             (json!({"id": "x", "uses": "probe.careful"}), "spawn.capabilities"),
             (json!({"id": "x", "uses": "probe.run", "sandbox": "user"}), "spawn.rank"),
             (json!({"id": "x", "uses": "probe.run", "sandbox": "none"}), "spawn.rank"),
-            (json!({"id": "x", "uses": "probe.run", "effects": {"irreversible": true}}), "spawn.rank"),
+            (json!({"id": "x", "uses": "probe.run", "effects": {"spends": true}}), "spawn.rank"),
             (json!({"id": "sum", "uses": "probe.run"}), "`id`"),
             (json!({"id": "scan", "uses": "probe.run"}), "`id`"),
             (json!({"id": "x", "uses": "probe.run", "secrets": ["key"]}), "secrets"),

@@ -33,7 +33,7 @@ fn trusted(honest: &str, with_head: bool) -> Trusted {
 
 fn newest_note(text: &str) -> String {
     let line = text.lines().rfind(|line| line.contains("\"checkpoint\"")).unwrap();
-    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
     line["note"].as_str().unwrap().to_owned()
 }
 

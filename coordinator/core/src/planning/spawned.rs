@@ -35,15 +35,15 @@ pub fn bind_spawned(
     let mut bound =
         bind(&request, facts).map_err(|errors| errors.into_iter().map(of_leaf).collect::<Vec<_>>())?;
     let mut task = bound.tasks.pop().ok_or_else(|| one("no_tasks", "nothing was bound".to_owned()))?;
-    let plain = |spec: &TaskSpec| TaskSpec { effects: Effects::default(), ..spec.clone() };
-    if plain(&task.spec) != plain(leaf) {
-        return Err(one("not_resolved", "the leaf is not written with every default resolved".to_owned()));
-    }
     let risk = rank(above, leaf, &task.selector, facts);
     parent.may_spawn_rank(risk.rank).map_err(|error| one("rank_above_envelope", error.to_string()))?;
     if risk.requires_approval {
         let message = format!("`{}` demands an approval, which an added task never has", leaf.uses);
         return Err(one("requires_approval", message));
+    }
+    let plain = |spec: &TaskSpec| TaskSpec { effects: Effects::default(), ..spec.clone() };
+    if plain(&task.spec) != plain(leaf) {
+        return Err(one("not_resolved", "the leaf is not written with every default resolved".to_owned()));
     }
     task.rank = risk.rank;
     task.spec = leaf.clone();

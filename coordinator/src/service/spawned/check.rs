@@ -44,45 +44,45 @@ pub(super) struct New {
 
 type Answer<T> = Result<std::result::Result<T, Refused>>;
 
-fn forged<T>(why: impl Into<String>) -> Answer<T> {
-    Ok(Err(Refused::Forged(why.into())))
+fn forged<T>(why: impl Into<String>) -> std::result::Result<T, Refused> {
+    Err(Refused::Forged(why.into()))
 }
 
-fn no<T>(why: impl Into<String>) -> Answer<T> {
-    Ok(Err(Refused::No(why.into())))
+fn no<T>(why: impl Into<String>) -> std::result::Result<T, Refused> {
+    Err(Refused::No(why.into()))
 }
 
 pub(super) async fn check(app: &App, agent: AgentId, given: &Spawn) -> Answer<Checked> {
     let signed = match SignedSpawned::read(&given.signed) {
         Ok(signed) => signed,
-        Err(error) => return forged(error.to_string()),
+        Err(error) => return Ok(forged(error.to_string())),
     };
     let document = &signed.document;
     if document.task() != given.task || document.agent != agent || document.organism != app.organism {
-        return forged("it was signed as another task, by another agent or for another coordinator");
+        return Ok(forged("it was signed as another task, by another agent or for another coordinator"));
     }
     let mut read = app.store.read().await?;
     let row = read.agent(agent).await?.ok_or_else(|| Error::not_found("agent", agent))?;
     let key = provenance::identity(&row.identity_key)?;
     if !signed.is_signed_by(&key) {
-        return forged("its signature is not by the identity key of its agent");
+        return Ok(forged("its signature is not by the identity key of its agent"));
     }
     if !read.spawned(&[given.task]).await?.is_empty() {
         return Ok(Ok(Checked::Known));
     }
     let Some(parent) = read.task(document.parent.task).await? else {
-        return no("the task that adds it is not there any more");
+        return Ok(no("the task that adds it is not there any more"));
     };
     let mission = read.mission(parent.mission).await?;
     let mission = mission.ok_or_else(|| Error::not_found("mission", parent.mission))?;
     if mission.plan_digest != Some(document.plan_digest) {
-        return no("it was added to another plan than its mission's");
+        return Ok(no("it was added to another plan than its mission's"));
     }
     if read.is_planned(mission.id, &document.leaf.id).await? {
-        return no(format!("`id`: a task of the plan is called `{}`", document.leaf.id));
+        return Ok(no(format!("`id`: a task of the plan is called `{}`", document.leaf.id)));
     }
     if parent.item_index.is_some() || parent.spawned_by.is_some() {
-        return no("the task that adds it has no `spawn` of its own");
+        return Ok(no("the task that adds it has no `spawn` of its own"));
     }
     let above = leaves_above(&mut read, &mission, parent.leaf_index).await?;
     let plan = read.plan(mission.id).await?.ok_or_else(|| Error::not_found("plan", mission.id))?;
@@ -127,7 +127,7 @@ fn judge(
                 "" => error.message.clone(),
                 pointer => format!("{pointer}: {}", error.message),
             };
-            return no(errors.iter().take(3).map(one).collect::<Vec<_>>().join("; "));
+            return Ok(no(errors.iter().take(3).map(one).collect::<Vec<_>>().join("; ")));
         }
     };
     let parent = above.last().ok_or_else(|| Error::internal("a task without a leaf"))?.clone();
@@ -147,11 +147,11 @@ fn judge(
     let decision = policy.set.answer(&question);
     if !matches!(decision.verdict, Verdict::Allow | Verdict::Flag) {
         let (reason, policies) = (&decision.reason, decision.policies.join(", "));
-        return no(format!("{reason} (policies: {policies}); nobody is asked about an added task"));
+        return Ok(no(format!("{reason} (policies: {policies}); nobody is asked about an added task")));
     }
     let leaf = canonical::of(&document.leaf).map_err(Error::internal)?;
     let text = String::from_utf8(bytes.to_vec()).map_err(Error::internal)?;
     let policy_set = policy.set.digest();
-    let new = New { text, leaf, parent, bound, vouched, question, decision, policy_set, signed };
+    let new = New { signed, text, leaf, parent, bound, vouched, question, decision, policy_set };
     Ok(Ok(Checked::New(Box::new(new))))
 }
