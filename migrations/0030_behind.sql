@@ -5,5 +5,3 @@ CREATE TABLE sub_missions_behind (
 ) WITHOUT ROWID;
 DROP INDEX sub_missions_parent;
 CREATE INDEX sub_missions_parent ON sub_missions (parent, task);
--- What a trigger made of late is counted at each call.
-CREATE INDEX firings_recent ON firings (trigger_id, at);

@@ -1,6 +1,5 @@
 //! How far the system goes by itself from one mission to the next.
 
-use nexusmon_core::trigger::repeats;
 use nexusmon_shared::rank::Rank;
 
 use super::ConfigError;
@@ -74,7 +73,7 @@ impl ChainSettings {
             max_depth: within("max_depth", self.max_depth, 3, 16)?,
             per_day: within("per_day", self.per_day, 20, 10_000)?,
             max_rank: self.max_rank.unwrap_or(Rank::S),
-            max_repeats: within("max_repeats", self.max_repeats, repeats::MOST, repeats::MAX)?,
+            max_repeats: within("max_repeats", self.max_repeats, 10, 1_000)?,
         })
     }
 }

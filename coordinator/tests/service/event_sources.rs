@@ -202,7 +202,11 @@ both! {
             world.clock.advance(Duration::from_mins(10));
             let now = world.clock.now();
             match &now.to_string()[11..16] {
-                "08:00" => { away.take().unwrap().vanish().await; }
+                "08:00" => {
+                    let mut gone = away.take().unwrap();
+                    gone.beat(0);
+                    gone.vanish().await;
+                }
                 "10:00" => {
                     agents::command(&world.app, &person, suspect, AgentCommand::Quarantine).await.unwrap();
                 }

@@ -283,7 +283,9 @@ async fn of_two_coordinators_one_sends_each_message() {
     for name in ["a", "b", "c"] {
         let hook = Hook::open().await;
         let channel = hook.channel(&one, name).await;
-        keep(&one, channel, json!({"kinds": ["approval"]})).await;
+        let wanted = json!({"kinds": ["approval"]});
+        let new = NewRule { name: name.to_owned(), ..new_rule(channel, &wanted, false) };
+        rule::create(&one.app, &one.owner().await, new).await.unwrap();
         hooks.push(hook);
     }
     grave(&one, 5).await;

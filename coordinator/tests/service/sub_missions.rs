@@ -304,6 +304,7 @@ both! {
         let agent = world.agent("a").await;
         let owner = world.owner().await;
         playbook(&world, "count", "probe.run").await;
+        agent.live.set_credit(0);
         let (made, children) = many(&world, 160).await;
         missions::pause(&world.app, &owner, made).await.unwrap();
         // Whatever is behind then is found by the next coordinator.
@@ -362,6 +363,8 @@ async fn one_unit_of_work_takes_a_bounded_number_along() {
     let one = World::new(TestDatabase::postgres().await.unwrap()).await;
     let two = one.beside("node-2").await;
     let owner = one.owner().await;
+    let agent = one.agent("a").await;
+    agent.live.set_credit(0);
     playbook(&one, "count", "probe.run").await;
     let (taken, begun) = oneshot::channel();
     let (done, over) = oneshot::channel::<()>();
@@ -396,4 +399,5 @@ async fn one_unit_of_work_takes_a_bounded_number_along() {
     };
     let (held, ()) = tokio::join!(duty, test);
     held.unwrap().expect("the other is on duty");
+    drop(agent);
 }
