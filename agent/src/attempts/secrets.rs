@@ -108,6 +108,7 @@ mod tests {
     use nexusmon_shared::rank::Rank;
     use nexusmon_shared::trust::provenance::Provenance;
     use nexusmon_shared::trust::sealed::SealError;
+    use nexusmon_shared::trust::spawned::{SignedSpawned, Spawned};
     use serde_json::{Map, Value, json};
     use zeroize::Zeroizing;
 
@@ -121,6 +122,10 @@ mod tests {
         }
 
         fn attest(&self, _: &Provenance) -> Option<String> {
+            None
+        }
+
+        fn sign_spawned(&self, _: Spawned) -> Option<SignedSpawned> {
             None
         }
     }
