@@ -298,8 +298,8 @@ async fn what_was_asked_when_a_coordinator_ended_counts_in_full() {
         let world = thinking(database, &model, ModelKind::Anthropic, change).await;
         world.agent("a").await.live.set_credit(0);
         // Once softly, once without a word: neither answer comes, and both are paid for as far as anybody knows.
-        let world = ended_over(world, &model, "the first", true).await;
-        let world = ended_over(world, &model, "the second", false).await;
+        let world = Box::pin(ended_over(world, &model, "the first", true)).await;
+        let world = Box::pin(ended_over(world, &model, "the second", false)).await;
         let (outcome, text, tokens) = said(&world, "the third").await;
         assert_eq!((outcome.as_str(), tokens), ("barred", 0));
         assert!(text.contains("budget of 150000 tokens a day"), "{text}");
