@@ -348,6 +348,8 @@ async fn ended_over(world: World, model: &Scripted, goal: &str, softly: bool) ->
         drop(working);
     }
     let world = world.restart().await;
+    // Whoever begins at the same moment names things alike.
+    world.clock.advance(Duration::from_secs(1));
     world.agent(if softly { "b" } else { "c" }).await.live.set_credit(0);
     world
 }
@@ -363,8 +365,8 @@ async fn what_was_asked_when_a_coordinator_ended_counts_in_full() {
         let world = thinking(database, &model, ModelKind::Anthropic, change).await;
         world.agent("a").await.live.set_credit(0);
         // Once softly, once without a word: neither answer comes, and both are paid for as far as anybody knows.
-        let world = ended_over(world, &model, "the first", true).await;
-        let world = ended_over(world, &model, "the second", false).await;
+        let world = Box::pin(ended_over(world, &model, "the first", true)).await;
+        let world = Box::pin(ended_over(world, &model, "the second", false)).await;
         let (outcome, text, tokens) = said(&world, "the third").await;
         assert_eq!((outcome.as_str(), tokens), ("barred", 0));
         assert!(text.contains("budget of 150000 tokens a day"), "{text}");
