@@ -118,16 +118,16 @@ impl Api {
 
     /// What a task printed, once all of it is there: its report may come first.
     pub async fn sealed_log(&self, task: &str) -> Result<String> {
-        let url = format!("{}/v1/engine/tasks/{task}/log", self.url);
+        let path = format!("/v1/engine/tasks/{task}/log");
+        let url = format!("{}{path}?lines=1", self.url);
         let waiting = async {
             let mut pace = tokio::time::interval(Duration::from_millis(50));
             loop {
                 pace.tick().await;
-                let request =
-                    self.http.get(&url).bearer_auth(self.token().await?).header("accept", "text/plain");
-                let response = request.send().await?.error_for_status()?;
-                if response.headers().get("x-log-sealed").is_some_and(|sealed| sealed == "true") {
-                    return Ok(response.text().await?);
+                let answer =
+                    self.http.get(&url).bearer_auth(self.token().await?).send().await?.error_for_status()?;
+                if answer.headers().get("x-log-sealed").is_some_and(|sealed| sealed == "true") {
+                    return Ok(String::from_utf8(self.bytes(&path, "text/plain").await?)?);
                 }
             }
         };

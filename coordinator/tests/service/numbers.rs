@@ -20,7 +20,7 @@ fn near(found: f64, wanted: f64) {
 /// A mission whose one attempt takes so long.
 async fn ran(world: &World, agent: &mut Agent, number: u32, seconds: u64, ending: Ending) {
     let task = json!({"id": "t", "uses": "probe.run", "retry": {"max": 0}, "with": {"n": number}});
-    agent.live.set_credit(4);
+    agent.beat(4);
     world.create(json!({"goal": "weigh the parcels", "tasks": [task]})).await;
     world.tick().await;
     let order = agent.orders().remove(0);

@@ -47,6 +47,7 @@ async fn run(world: &World, caller: &Caller) -> MissionView {
 async fn scheduled(world: &World) -> MissionId {
     let owner = world.logged_in().await;
     let body = json!({"name": "hourly", "cron": "0 * * * *", "playbook": "clear", "inputs": {}});
+    world.clock.advance(crate::triggers::TO_THE_HOUR);
     let made = schedules::create(&world.app, &owner, &body).await.unwrap();
     world.clock.advance(Duration::from_hours(1));
     assert_eq!(triggers::look(&world.app).await.unwrap().fired, 1);

@@ -17,7 +17,7 @@ use crate::harness::{Agent, World, both, succeed};
 use crate::standing;
 
 /// From where the clock of a world begins to a full hour.
-const TO_THE_HOUR: Duration = Duration::from_secs(800);
+pub(crate) const TO_THE_HOUR: Duration = Duration::from_secs(800);
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()

@@ -160,7 +160,7 @@ mod tests {
         );
         assert_eq!(codes(|b| b["per_hour"] = json!(0)), one("/per_hour", "out_of_range"));
         assert_eq!(codes(|b| b["max_depth"] = json!(17)), one("/max_depth", "out_of_range"));
-        assert_eq!(codes(|b| b["max_repeats"] = json!("many")), one("/max_repeats", "wrong_type"));
+        assert_eq!(codes(|b| b["max_repeats"] = json!("many")), one("/max_repeats", "wrong_value"));
         assert_eq!(codes(|b| b["secret"] = json!("mine")), one("/secret", "unknown_field"));
         assert_eq!(codes(|b| *b = json!(3)), one("", "wrong_type"));
     }

@@ -153,6 +153,8 @@ async fn one_that_answers_what_is_no_answer_is_quoted_as_such() {
             ("[]", "without"),
             ("{\"choices\": 3, \"content\": \"x\", \"message\": []}", "without"),
         ] {
+            // One that was left alone for what was before is asked again.
+            world.clock.advance(Duration::from_secs(61));
             model.will([Does::Says(200, body.to_owned())]);
             let (outcome, text, _) = said(&world, &format!("goal of {body}")).await;
             assert_eq!(outcome, "failed");
