@@ -160,7 +160,6 @@ impl Node {
     }
 
     /// A further one beside this, not started; with the same settings.
-    #[must_use]
     pub fn sibling(&self, number: usize) -> Result<Self> {
         let folder = self.folder.parent().unwrap_or(&self.folder);
         Self::new(number, folder, self.environment.clone())

@@ -134,7 +134,7 @@ pub struct Seen {
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { soon: AtomicBool::new(false), any: AtomicBool::new(true), turn: Default::default() }
+        Self { soon: AtomicBool::new(false), any: AtomicBool::new(true), turn: tokio::sync::Mutex::default() }
     }
 }
 

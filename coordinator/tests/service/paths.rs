@@ -1,5 +1,5 @@
 //! The paths of the traits: closed while they are locked, open once they are earned, closed again when what came of their
-//! uses took them away, and back. OPERATOR_FUSION has its way through `ascent.rs`.
+//! uses took them away, and back. `OPERATOR_FUSION` has its way through `ascent.rs`.
 
 use std::time::Duration;
 

@@ -76,7 +76,7 @@ fn words_that_were_erased_leave_a_log_that_holds() {
     let whole = verify(trusted(&honest, true), &honest).unwrap();
     let mut erased = String::new();
     for line in honest.lines() {
-        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let mut line: Value = serde_json::from_str(line).unwrap();
         line.as_object_mut().unwrap().remove("openings");
         erased.push_str(&format!("{line}\n"));
     }

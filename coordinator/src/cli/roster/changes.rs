@@ -18,7 +18,7 @@ pub(super) fn print(before: &Roster, next: &Roster) {
 fn lines(before: &Roster, next: &Roster) -> Vec<String> {
     let Roster { organism: _, number: _, predecessor: _, persons, need, agents, recovery } = next;
     let entries = [
-        differences("need", &needs(&before.need), &needs(need)),
+        differences("need", &needs(before.need), &needs(*need)),
         differences("person", &named(&before.persons), &named(persons)),
         differences("key", &keys(&before.persons), &keys(persons)),
         differences("agent", &pairs(&before.agents), &pairs(agents)),
@@ -34,7 +34,7 @@ fn differences(kind: &str, before: &BTreeSet<String>, next: &BTreeSet<String>) -
     gone.chain(new).collect()
 }
 
-fn needs(need: &Need) -> BTreeSet<String> {
+fn needs(need: Need) -> BTreeSet<String> {
     let Need { a, s } = need;
     [format!("A {a}, S {s}")].into()
 }

@@ -308,7 +308,7 @@ on_both! {
             let counts = tx.trust_counts().await?;
             let year = 365 * 24 * 3600 * 1_000;
             assert_eq!((counts[0].successes, counts[0].timed), (5, 51));
-            assert_eq!(counts[0].duration_ms_sum, (97 * year + 1_500) / 2 + 500);
+            assert_eq!(counts[0].duration_ms_sum, i64::midpoint(97 * year, 1_500) + 500);
             Ok(())
         })).await.unwrap();
     }
