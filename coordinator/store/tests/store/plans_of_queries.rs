@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use nexusmon_shared::digest::Digest;
+use nexusmon_shared::id::TriggerId;
 use nexusmon_shared::mission::MissionStatus;
 use nexusmon_shared::rank::Rank;
 use nexusmon_store::testing::TestDatabase;
@@ -102,6 +104,54 @@ async fn lists(read: &mut Connection) -> Result<Vec<String>, StoreError> {
     Ok(read.take_plans())
 }
 
+/// What is asked after every mission and at every turn of what goes on in the background.
+async fn background(read: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let mission = mission_id(1);
+    read.note_plans();
+    read.ledger_after(0, 100).await?;
+    read.ledger_between(0, 100).await?;
+    read.newest_ledger().await?;
+    read.counted_on(Digest::of(b"shape"), 1).await?;
+    read.missions_to_judge(None, 10).await?;
+    read.traces(&[mission]).await?;
+    read.prediction_of(mission).await?;
+    read.shape_record(Digest::of(b"shape")).await?;
+    read.verified_runs(Digest::of(b"shape")).await?;
+    read.ended_uses(10).await?;
+    read.decided_uses("RECALL", NOW, 10).await?;
+    read.rejected_uses("RECALL", NOW, NOW).await?;
+    read.traits_of(mission).await?;
+    read.held_for(mission).await?;
+    read.queued_traits().await?;
+    read.queued_uses("RECALL").await?;
+    read.last_suspension("RECALL").await?;
+    read.any_sub_missions().await?;
+    read.sub_missions_to_begin(None, 10).await?;
+    read.sub_missions_over(None, 10).await?;
+    read.sub_missions_behind(None, 10).await?;
+    read.any_living_sub_mission(mission).await?;
+    read.living_sub_missions(mission, None, 10).await?;
+    read.sub_missions_left(mission).await?;
+    read.follows_open(10).await?;
+    read.chain_link(mission).await?;
+    read.chained_since(NOW).await?;
+    read.followed_since("clear@1", 0, NOW, 10).await?;
+    read.missions_moved(0, 100, 10).await?;
+    read.first_leaves(mission, 10).await?;
+    read.left_by(mission, 10).await?;
+    read.said_about(mission, 10).await?;
+    read.notable_after(0, 10).await?;
+    read.next_notification().await?;
+    read.last_lost("agt_1").await?;
+    read.any_lapsed_model_call(NOW).await?;
+    read.triggers_due(NOW, 10).await?;
+    read.audit_of(&["task.settled"], 0, 100, 10).await?;
+    read.fired_since(TriggerId::from_bits(1), NOW).await?;
+    read.ended_since(TriggerId::from_bits(1), NOW, 10).await?;
+    read.spawned_in_vain(mission).await?;
+    Ok(read.take_plans())
+}
+
 /// Statements with how they are run, short enough to be read.
 fn shown(plans: &[String]) -> String {
     let mut lines: Vec<String> = Vec::new();
@@ -133,7 +183,7 @@ fn refuse_sequential(plans: &[String]) {
     }
 }
 
-async fn plans(database: &TestDatabase) -> (Vec<String>, Vec<String>) {
+async fn plans(database: &TestDatabase) -> [Vec<String>; 3] {
     let opened = database.open().await.unwrap();
     let store = &opened.store;
     organism(store).await;
@@ -145,25 +195,26 @@ async fn plans(database: &TestDatabase) -> (Vec<String>, Vec<String>) {
         .await
         .unwrap();
     let lists = lists(&mut store.read().await.unwrap()).await.unwrap();
+    let background = background(&mut store.read().await.unwrap()).await.unwrap();
     opened.close().await;
-    (hot, lists)
+    [hot, lists, background]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hot_statements_use_indexes() {
-    let (hot, lists) = plans(&TestDatabase::sqlite().unwrap()).await;
-    refuse_scans(&hot);
-    refuse_scans(&lists);
-    insta::assert_snapshot!("sqlite", shown(&[hot, lists].concat()));
+    let plans = plans(&TestDatabase::sqlite().unwrap()).await;
+    plans.iter().for_each(|plans| refuse_scans(plans));
+    insta::assert_snapshot!("sqlite", shown(&plans.concat()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hot_statements_use_indexes_on_postgres() {
-    let (hot, lists) = plans(&TestDatabase::postgres().await.unwrap()).await;
-    assert!(hot.len() > 1, "nothing was noted");
-    refuse_sequential(&hot);
-    refuse_sequential(&lists);
-    insta::assert_snapshot!("postgres", shown(&[hot, lists].concat()));
+    let plans = plans(&TestDatabase::postgres().await.unwrap()).await;
+    for plans in &plans {
+        assert!(plans.len() > 1, "nothing was noted");
+        refuse_sequential(plans);
+    }
+    insta::assert_snapshot!("postgres", shown(&plans.concat()));
 }
 
 /// Asked after every mission: along the few that wait, not along all that ever succeeded.
