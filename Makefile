@@ -55,7 +55,7 @@ test-web: web ## The console: types, lints, units, and every screen in Chromium 
 	npm --prefix web test
 
 .PHONY: bench
-bench: ## Measure W1..W14 beside the machine's own limits; W=1 runs one
+bench: ## Measure W1..W14 beside the machine's own limits (W12, the console: npm --prefix web run bench); W=1 runs one
 	@deploy/setup.sh test
 	cargo build --release --bin nexusmon --bin nexusmon-agent --bin nexusmon-bench
 	@exec $(or $(CARGO_TARGET_DIR),target)/release/nexusmon-bench $(if $(W),--only $(W))

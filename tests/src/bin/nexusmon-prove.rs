@@ -41,6 +41,10 @@ async fn main() -> Result<ExitCode> {
             "--seed" => order.seed = value()?.parse().context("--seed wants a number")?,
             "--case" => order.only = Some(value()?.parse().context("--case wants a number")?),
             "--evidence" => order.evidence = value()?.into(),
+            "--help" | "-h" => {
+                println!("{USAGE}");
+                return Ok(ExitCode::SUCCESS);
+            }
             "--list" => {
                 for run in RUNS {
                     println!("{:<12} {:>4} / {:>5} cases  {}", run.name, run.cases.0, run.cases.1, run.what);
