@@ -211,8 +211,12 @@ impl Executor {
             Ok(done) => done,
             Err(ending) => {
                 let data_dir = self.0.config.data_dir.clone();
-                // Nobody waits for the folder to be gone.
-                tokio::task::spawn_blocking(move || workspace::remove_attempt(&data_dir, attempt));
+                // Waited for: what filled the disk has to be gone before the next is begun.
+                let removed =
+                    tokio::task::spawn_blocking(move || workspace::remove_attempt(&data_dir, attempt)).await;
+                if let Err(error) = removed {
+                    tracing::warn!(%error, "a workspace was not removed");
+                }
                 (ending, Vec::new())
             }
         };
