@@ -61,16 +61,28 @@ bench: ## Measure W1..W14 beside the machine's own limits (W12, the console: npm
 	@exec $(or $(CARGO_TARGET_DIR),target)/release/nexusmon-bench $(if $(W),--only $(W))
 
 # What is counted and printed: orders nobody approved by the reason they are refused for, passkeys' answers that do not hold,
-# secrets in every encoding split at every boundary.
-FORGED = test(a_thousand_orders_nobody_approved) | test(forged_assertions) | test(five_hundred_canaries)
+# secrets in every encoding split at every boundary, probes of every sandbox level, bombs and daemons, roles by routes, racers
+# for one token, quarantine, a replay of policies, spoilt audit logs, and which test tries which row of docs/threats.md.
+FORGED = test(a_thousand_orders_nobody_approved) | test(forged_assertions) | test(five_hundred_canaries) \
+	| test(nothing_gets_out_of_level) | test(the_probes_succeed_without_a_sandbox) \
+	| test(bombs_end_and_others_go_on) | test(no_process_outlives_its_attempt) \
+	| test(every_role_gets_through_where_the_policy_says) | test(of_ten_machines_with_one_token_one_joins) \
+	| test(a_quarantined_agent_is_cut_off) | test(a_set_is_tried_put_in_force_and_kept) \
+	| test(whatever_is_done_to_a_log_is_found) | test(every_row_has_its_test)
+
+# Every test that docs/threats.md names.
+HANDS = $(shell grep -oE '`[a-z0-9]+(_[a-z0-9]+){3,}`' docs/threats.md | tr -d '`' | sort -u | sed 's/.*/test(&)/' | paste -sd '|')
 
 .PHONY: prove
-prove: ## Hold the promises against crashes, cuts, sick disks, clocks, planted bugs, forged orders; RUN=kills|consent TIER=small SHARD=1/4 MINUTES=10
+prove: ## Hold the promises against crashes, cuts, sick disks, clocks, planted bugs, forged orders; RUN=kills|consent|hands TIER=small SHARD=1/4 MINUTES=10
 	@deploy/setup.sh test
 ifneq ($(filter consent,$(or $(RUN),consent)),)
 	cargo nextest run --workspace --all-features --no-capture -E '$(FORGED)'
 endif
-ifneq ($(RUN),consent)
+ifneq ($(filter hands,$(RUN)),)
+	cargo nextest run --workspace --all-features -E '$(HANDS)'
+endif
+ifeq ($(filter consent hands,$(RUN)),)
 	cargo build --workspace --all-features --bins
 	@exec nice -n 10 $(or $(CARGO_TARGET_DIR),target)/debug/nexusmon-prove $(RUN) --resume \
 		$(if $(TIER),--tier $(TIER)) $(if $(SHARD),--shard $(SHARD)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))

@@ -39,6 +39,7 @@ async fn of_ten_machines_with_one_token_one_joins() {
     let machines: Vec<_> = (0..10).map(Machine::new).collect();
     let joins = futures::future::join_all(machines.iter().map(|machine| machine.join(&token))).await;
     let (winners, losers): (Vec<_>, Vec<_>) = joins.into_iter().partition(Result::is_ok);
+    println!("one token, {} machines: {} joined, {} refused", machines.len(), winners.len(), losers.len());
     assert_eq!(winners.len(), 1);
     for refused in losers {
         assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);

@@ -76,6 +76,10 @@ async fn bombs_end_and_others_go_on() -> Outcome {
                 after.ending
             );
         }
+        println!(
+            "bombs in {profile} ({bubblewrap}): {} tried, each ended while other work went on",
+            BOMBS.len()
+        );
         machine.stop().await;
     }
     Ok(())

@@ -73,8 +73,8 @@ async fn hold(bubblewrap: &str, level: Level, sandbox: impl Fn(&World) -> Value)
         .filter(|probe| !is_refused(probe, &said[probe.name]))
         .map(|probe| format!("{}: {}", probe.name, said[probe.name]))
         .collect();
+    println!("sandbox {}: {} probes tried, {} got through", level.as_str(), probes.len(), through.len());
     assert!(through.is_empty(), "{} of {}:\n{}", through.len(), probes.len(), through.join("\n"));
-    println!("{}: {} probes, none got through", level.as_str(), probes.len());
     world.check_untouched()?;
     world.end().await;
     machine.stop().await;
@@ -126,7 +126,7 @@ async fn the_probes_succeed_without_a_sandbox() -> Outcome {
         .map(|probe| format!("{}: {}", probe.name, said[probe.name]))
         .collect();
     assert!(blunt.is_empty(), "{} of {}:\n{}", blunt.len(), probes.len(), blunt.join("\n"));
-    println!("{} probes reach what they are after without a sandbox", probes.len());
+    println!("sandbox none: {} of the same probes tried, all of them get through", probes.len());
     world.end().await;
     machine.stop().await;
     Ok(())

@@ -101,7 +101,7 @@ async fn a_quarantined_agent_is_cut_off_its_leases_fenced() {
     agents::command(app, &Caller::system(app), agent.id(), AgentCommand::Quarantine).await.unwrap();
     assert_eq!(session.farewell().await.code, GoodbyeCode::Quarantined);
     // Printed, not asserted: a busy machine proves nothing about time.
-    println!("cut after {:?}", app.clock.boot().saturating_sub(before));
+    println!("quarantine: the session was cut after {:?}", app.clock.boot().saturating_sub(before));
     assert_eq!(agents::get(app, agent.id()).await.unwrap().busy, 0, "its leases are fenced");
     let refused = agent.transfer().await.offer(proto::OfferRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");

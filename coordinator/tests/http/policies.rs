@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::served::Served;
+use crate::served::{Served, operations};
 
 const PATH: &str = "/v1/governance/policies";
 
@@ -49,6 +49,10 @@ async fn a_set_is_tried_put_in_force_and_kept() -> Result<()> {
         .await?;
     assert_eq!(status, 200, "{replay}");
     assert_eq!((&replay["missions"], &replay["differing"]), (&json!(4), &json!(2)), "{replay:#}");
+    println!(
+        "policy replay: {} missions judged again, {} would have been decided otherwise",
+        replay["missions"], replay["differing"]
+    );
     let difference = &replay["differences"][0];
     assert_eq!((&difference["goal"], &difference["rank"]), (&json!("three"), &json!("C")));
     assert_eq!(
@@ -95,5 +99,36 @@ async fn no_set_waves_grave_work_through() -> Result<()> {
     let none = json!({"text": "", "comment": "nothing at all"});
     assert_eq!(served.call("POST", PATH, Some(&none)).await?.0, 201);
     assert_eq!(verdict(&served, "E").await?["verdict"], "deny");
+    Ok(())
+}
+
+/// There is no route that gives a value back, so there is nothing that a set could open.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_set_gives_a_secret_back() -> Result<()> {
+    let served = Served::start().await?;
+    let open = json!({"text": "@id(\"all\") permit (principal, action, resource);", "comment": "trust me"});
+    assert_eq!(served.call("POST", PATH, Some(&open)).await?.0, 201);
+    let secret = "/v1/governance/secrets/token";
+    let (status, answer) =
+        served.call("PUT", secret, Some(&json!({"value": "policies-Canary-7d2f"}))).await?;
+    assert!(status.is_success() && !answer.to_string().contains("Canary"), "{status}: {answer}");
+    for (path, wanted) in
+        [(secret.to_owned(), 405), (format!("{secret}/value"), 404), (format!("{secret}/1"), 404)]
+    {
+        let (status, answer) = served.call("GET", &path, None).await?;
+        assert_eq!(status.as_u16(), wanted, "{path}: {answer}");
+    }
+    let document = served.get("/v1/openapi.json").await?;
+    let mut looked = 0;
+    for operation in operations(&document).filter(|operation| operation.method == "GET") {
+        // What needs an id is about one thing; streams have no end.
+        let ends = !operation.path.contains('{') && !operation.path.contains("events");
+        if ends && operation.about["x-action"].is_string() {
+            let answer = served.authorized("GET", operation.path).send().await?.text().await?;
+            assert!(!answer.contains("Canary"), "{}: {answer}", operation.path);
+            looked += 1;
+        }
+    }
+    assert!(looked > 20, "only {looked}");
     Ok(())
 }

@@ -7,7 +7,7 @@ use nexusmon_coordinator::error::Error;
 use nexusmon_coordinator::service::approvals::{
     self, ApprovalFilter, ApprovalView, GivenSignature, NewDecision,
 };
-use nexusmon_coordinator::service::{Caller, PageRequest, Role as CallerRole, principals, roster};
+use nexusmon_coordinator::service::{Caller, PageRequest, Role as CallerRole, policies, principals, roster};
 use nexusmon_shared::id::{MissionId, PrincipalId};
 use nexusmon_shared::outcome::{Ending, Refusal};
 use nexusmon_shared::time::Clock as _;
@@ -174,6 +174,23 @@ both! {
         let done = agent.work(&world, |_, _| succeed(json!({}))).await;
         assert_eq!(done, ["t"]);
         assert_eq!(world.status(mission).await, "succeeded");
+    }
+
+    /// Who may sign is no part of what policies say.
+    async fn no_set_lets_an_author_approve(world) {
+        let open = "@id(\"all\") permit (principal, action, resource);".to_owned();
+        policies::change(&world.app, &world.logged_in().await, open, "trust me".to_owned(), None).await.unwrap();
+        let _agent = world.agent("a").await;
+        let (owner, second) = (world.owner().await, second(&world).await);
+        sign_roster(&world, Some(&second)).await;
+        let mission = grave(&world).await;
+        let waiting = pending(&world, mission).await.remove(0);
+        let own = signature(&world, &waiting, 1, 1);
+        let refused = decide(&world, &owner, &waiting, Some(own)).await.unwrap_err();
+        assert_eq!(refused.code(), "author_may_not_approve");
+        assert_eq!(world.status(mission).await, "awaiting_approval");
+        let other = signature(&world, &waiting, 2, 2);
+        assert_eq!(decide(&world, &second, &waiting, Some(other)).await.unwrap().status, "approved");
     }
 
     async fn what_has_not_begun_when_signatures_end_is_asked_about_again(world) {
