@@ -220,6 +220,39 @@ async fn cancelling_ends_the_whole_tree_daemons_included() -> Outcome {
     Ok(())
 }
 
+/// A kill after a cancel: the hour that was given is taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_without_grace_takes_back_the_one_that_was_given() -> Outcome {
+    let machine = Machine::start().await?;
+    let pipe = machine.folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status()?;
+    assert!(made.success(), "a pipe to hear from it by");
+    let marker = format!("{}.9", 86_400 + std::process::id());
+    let said = pipe.display();
+    let script = format!(
+        "trap 'echo heard > {said}' TERM; echo ready > {said}; while :; do sleep {marker} & wait; done"
+    );
+    let (canceller, token) = cancellation();
+    let mut job = job(9, json!("none"), json!({"script": script}), &[]);
+    job.timeout = Duration::from_secs(86_400);
+    let (exit, heard) = tokio::join!(machine.executor.execute(job, token, hooks()), async {
+        let mut heard = Vec::new();
+        for grace in [Duration::from_secs(3_600), Duration::ZERO] {
+            let pipe = pipe.clone();
+            let word = tokio::task::spawn_blocking(move || std::fs::read_to_string(pipe)).await;
+            heard.push(word.expect("it is read"));
+            canceller.cancel(grace);
+        }
+        heard
+    });
+    let heard: Vec<String> = heard.into_iter().collect::<Result<_, _>>()?;
+    assert_eq!(heard, ["ready\n", "heard\n"]);
+    assert_eq!(exit.ending, Ending::Cancelled);
+    assert!(!runs(&marker), "nothing of it is left");
+    machine.stop().await;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_is_printed_comes_through_fast_or_slow() -> Outcome {
     let machine = Machine::start().await?;

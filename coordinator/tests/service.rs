@@ -30,6 +30,8 @@ mod flags;
 mod halt;
 #[path = "service/harness.rs"]
 mod harness;
+#[path = "service/kill.rs"]
+mod kill;
 #[path = "service/learned.rs"]
 mod learned;
 #[path = "service/lifecycle.rs"]

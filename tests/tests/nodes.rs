@@ -45,6 +45,13 @@ async fn what_one_coordinator_is_told_reaches_agents_of_another() -> Result<()> 
     let over = there.finished(&mission).await?;
     assert_eq!(over["status"], "cancelled", "{over:#}");
 
+    // At once, too.
+    let mission = here.create(waiting(&gate)).await?;
+    there.task_reaches(&mission, "wait", "running").await?;
+    here.post(&format!("/v1/engine/missions/{mission}/cancel"), json!({"at_once": true})).await?;
+    let over = there.finished(&mission).await?;
+    assert_eq!(over["status"], "cancelled", "{over:#}");
+
     // An agent put out here loses its session there, and what it had is given up.
     let mission = there.create(waiting(&gate)).await?;
     there.task_reaches(&mission, "wait", "running").await?;

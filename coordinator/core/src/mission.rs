@@ -110,6 +110,10 @@ pub enum MissionCommand {
     Cancel {
         by: PrincipalId,
     },
+    /// As [`Self::Cancel`], also while it is being cancelled: what runs gets no time to tidy up.
+    Kill {
+        by: PrincipalId,
+    },
     /// A ceiling was reached: pauses in the system's name.
     BudgetExceeded {
         by: PrincipalId,

@@ -34,6 +34,10 @@ pub enum MissionCommand {
     Cancel {
         mission: String,
     },
+    /// End it at once: running tasks are killed without time to tidy up
+    Kill {
+        mission: String,
+    },
     /// Start nothing new until resumed; running tasks finish
     Pause {
         mission: String,
@@ -191,9 +195,10 @@ pub(super) async fn run(client: &Client, command: MissionCommand) -> Result<(), 
         }
         MissionCommand::Approve(arguments) => decide(client, &arguments, "approve").await,
         MissionCommand::Reject(arguments) => decide(client, &arguments, "reject").await,
-        MissionCommand::Cancel { mission } => act(client, &mission, "cancel").await,
-        MissionCommand::Pause { mission } => act(client, &mission, "pause").await,
-        MissionCommand::Resume { mission } => act(client, &mission, "resume").await,
+        MissionCommand::Cancel { mission } => act(client, &mission, "cancel", json!({})).await,
+        MissionCommand::Kill { mission } => act(client, &mission, "cancel", json!({ "at_once": true })).await,
+        MissionCommand::Pause { mission } => act(client, &mission, "pause", json!({})).await,
+        MissionCommand::Resume { mission } => act(client, &mission, "resume", json!({})).await,
         MissionCommand::Budget(arguments) => budget(client, arguments).await,
         MissionCommand::Rerun { mission, from_failed, watch } => {
             let body = json!({ "from": if from_failed { "failed" } else { "start" } });
@@ -389,8 +394,8 @@ async fn decide(client: &Client, arguments: &DecideArgs, verdict: &str) -> Resul
     Ok(())
 }
 
-async fn act(client: &Client, mission: &str, verb: &str) -> Result<(), CommandError> {
-    let answer = client.post(&format!("/v1/engine/missions/{}/{verb}", escape(mission)), &json!({})).await?;
+async fn act(client: &Client, mission: &str, verb: &str, body: Value) -> Result<(), CommandError> {
+    let answer = client.post(&format!("/v1/engine/missions/{}/{verb}", escape(mission)), &body).await?;
     acted(client, &answer);
     Ok(())
 }

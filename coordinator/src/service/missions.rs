@@ -357,6 +357,11 @@ pub async fn cancel(app: &App, caller: &Caller, id: MissionId) -> Result<Stopped
     actions::cancel(app, caller, id).await
 }
 
+/// As [`cancel`], but what runs is ended without a grace; also what is being cancelled already.
+pub async fn kill(app: &App, caller: &Caller, id: MissionId) -> Result<Stopped> {
+    actions::kill(app, caller, id).await
+}
+
 pub async fn pause(app: &App, caller: &Caller, id: MissionId) -> Result<Stopped> {
     actions::pause(app, caller, id).await
 }

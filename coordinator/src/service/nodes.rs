@@ -234,14 +234,17 @@ async fn deliver(app: &App) -> Result<()> {
         })
         .await?;
     let mut after = After::default();
+    let mut at_once = After { at_once: true, ..After::default() };
     for notice in notices {
         let place = match notice.kind {
             NoticeKind::Cancel => &mut after.cancel,
+            NoticeKind::Kill => &mut at_once.cancel,
             NoticeKind::Recall => &mut after.recall,
         };
         place.push((notice.agent, notice.attempt()));
     }
     after.run(app);
+    at_once.run(app);
     Ok(())
 }
 
@@ -251,7 +254,7 @@ async fn deliver(app: &App) -> Result<()> {
 pub(super) async fn leave(
     app: &App,
     tx: &mut Tx,
-    cancel: &[(AgentId, AttemptRef)],
+    (how, cancel): (NoticeKind, &[(AgentId, AttemptRef)]),
     recall: &[(AgentId, AttemptRef)],
 ) -> Result<()> {
     if app.store.is_single_node() || (cancel.is_empty() && recall.is_empty()) {
@@ -267,7 +270,7 @@ pub(super) async fn leave(
         .map(|row| row.agent)
         .collect();
     let now = tx.now();
-    let rows: Vec<_> = [(NoticeKind::Cancel, cancel), (NoticeKind::Recall, recall)]
+    let rows: Vec<_> = [(how, cancel), (NoticeKind::Recall, recall)]
         .into_iter()
         .flat_map(|(kind, attempts)| attempts.iter().map(move |one| (kind, *one)))
         .filter(|(_, (agent, _))| !here.contains(agent))

@@ -14,7 +14,7 @@ use nexusmon_shared::outcome::Cause;
 use nexusmon_shared::task::TaskStatus;
 use nexusmon_shared::time::Timestamp;
 use nexusmon_store::{
-    AuditEntry, Body, ClassRow, MissionDelta, MissionRow, Score, ShapeRecord, TaskRow, Topic, Tx,
+    AuditEntry, Body, ClassRow, MissionDelta, MissionRow, NoticeKind, Score, ShapeRecord, TaskRow, Topic, Tx,
 };
 use rand::rngs::StdRng;
 use serde_json::Value;
@@ -55,6 +55,8 @@ pub(super) struct After {
     pub ready: BTreeSet<ClassId>,
     pub learned: Vec<ClassRow>,
     pub cancel: Vec<(AgentId, AttemptRef)>,
+    /// What is cancelled here gets no grace.
+    pub at_once: bool,
     pub recall: Vec<(AgentId, AttemptRef)>,
     /// Attempts that are over.
     pub ended: Vec<(Option<AgentId>, AttemptRef)>,
@@ -183,7 +185,9 @@ impl<'a> Unit<'a> {
         if self.after.judge {
             self.tx.wake(Topic::Missions);
         }
-        super::nodes::leave(self.app, self.tx, &self.after.cancel, &self.after.recall).await?;
+        let kind = if self.after.at_once { NoticeKind::Kill } else { NoticeKind::Cancel };
+        super::nodes::leave(self.app, self.tx, (kind, self.after.cancel.as_slice()), &self.after.recall)
+            .await?;
         if self.timers {
             self.tx.wake(Topic::Timers);
         }
@@ -241,9 +245,10 @@ impl After {
             // Slots are free.
             super::dispatch::wake(app);
         }
+        let grace = if self.at_once { Duration::ZERO } else { GRACE };
         for (agent, attempts) in by_agent(self.cancel) {
             for part in attempts.chunks(MAX_BATCH_ITEMS) {
-                let cancel = Cancel { attempts: part.to_vec(), grace: GRACE };
+                let cancel = Cancel { attempts: part.to_vec(), grace };
                 app.sessions.offer(agent, CoordinatorMessage::Cancel(cancel));
             }
         }

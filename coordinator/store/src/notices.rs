@@ -16,6 +16,8 @@ words! {
     /// What the agent is to be told about the attempt.
     pub enum NoticeKind {
         Cancel = "cancel",
+        /// Without a grace.
+        Kill = "kill",
         Recall = "recall",
     }
 }

@@ -181,3 +181,19 @@ async fn health_is_open_and_counts() -> Result<()> {
     assert_eq!(cognition["predictions"]["scored"], 0);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_may_be_at_once() -> Result<()> {
+    let served = Served::start().await?;
+    let (_, made) = served.call("POST", "/v1/engine/missions", Some(&json!({"goal": "tidy up"}))).await?;
+    let path = format!("/v1/engine/missions/{}/cancel", made["id"].as_str().unwrap_or_default());
+    for wrong in [json!({"at_once": "yes"}), json!({"now": true})] {
+        let (status, refused) = served.call("POST", &path, Some(&wrong)).await?;
+        assert_eq!(status, 400, "{refused}");
+    }
+    let (status, stopped) = served.call("POST", &path, Some(&json!({"at_once": true}))).await?;
+    assert_eq!((status.as_u16(), &stopped["mission"]["status"]), (202, &json!("cancelled")), "{stopped}");
+    let (status, refused) = served.call("POST", &path, Some(&json!({"at_once": true}))).await?;
+    assert_eq!((status.as_u16(), &refused["code"]), (409, &json!("already_terminal")), "{refused}");
+    Ok(())
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nexusmon_coordinator::service::missions::{self, MissionView, TaskView};
 use nexusmon_coordinator::service::{playbooks, sub_missions};
 use nexusmon_shared::id::MissionId;
+use nexusmon_shared::message::CoordinatorMessage;
 use nexusmon_shared::outcome::{Cause, Ending};
 use nexusmon_shared::rank::Rank;
 use nexusmon_store::testing::TestDatabase;
@@ -263,6 +264,29 @@ both! {
         missions::cancel(&world.app, &owner, made).await.unwrap();
         sub_missions::look(&world.app).await.unwrap();
         assert_eq!((world.status(made).await, world.status(child).await), ("cancelling", "cancelling"));
+        agent.report(order.attempt, Ending::Cancelled).await;
+        sub_missions::look(&world.app).await.unwrap();
+        assert_eq!((world.status(made).await, world.status(child).await), ("cancelled", "cancelled"));
+    }
+
+    async fn a_kill_reaches_it_and_what_it_runs(world) {
+        let mut agent = world.agent("a").await;
+        let owner = world.owner().await;
+        playbook(&world, "count", "probe.run").await;
+        let (made, child) = begun(&world, &mut agent, parent(whole())).await;
+        let made = made.summary.id;
+        agent.live.set_credit(1);
+        world.tick().await;
+        let order = agent.orders().remove(0);
+        // Even where it is being cancelled already.
+        missions::cancel(&world.app, &owner, child).await.unwrap();
+        missions::kill(&world.app, &owner, made).await.unwrap();
+        let told = loop {
+            if let CoordinatorMessage::Cancel(cancel) = agent.next().await && cancel.grace.is_zero() {
+                break cancel;
+            }
+        };
+        assert_eq!(told.attempts, [order.attempt]);
         agent.report(order.attempt, Ending::Cancelled).await;
         sub_missions::look(&world.app).await.unwrap();
         assert_eq!((world.status(made).await, world.status(child).await), ("cancelled", "cancelled"));

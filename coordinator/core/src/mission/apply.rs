@@ -67,6 +67,11 @@ pub fn apply(state: &State, command: Command, now: Timestamp) -> Result<Transiti
         Command::Pause { by } | Command::BudgetExceeded { by } => pause(state, by, now),
         Command::Resume => resume(state),
         Command::Cancel { by } => cancel(state, by),
+        Command::Kill { by } => match state {
+            // Told again, and harder.
+            State::Cancelling { .. } => to(state.clone(), vec![Effect::CancelRunning]),
+            _ => cancel(state, by),
+        },
         Command::Settle { counts, failure } => settle(state, &counts, failure),
     }
 }

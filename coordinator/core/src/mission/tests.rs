@@ -99,6 +99,13 @@ fn cancelling_waits_for_leases() {
     };
     assert_eq!(settle(&[TaskStatus::Running, TaskStatus::Cancelled]).status(), MissionStatus::Cancelling);
     assert_eq!(settle(&[TaskStatus::Failed, TaskStatus::Cancelled]).status(), MissionStatus::Cancelled);
+    let again = apply(&cancelling.state, MissionCommand::Cancel { by: by() }, now()).unwrap();
+    assert_eq!((again.state, again.effects), (cancelling.state.clone(), vec![]));
+    let killed = apply(&cancelling.state, MissionCommand::Kill { by: by() }, now()).unwrap();
+    assert_eq!(
+        (killed.state, killed.effects),
+        (cancelling.state.clone(), vec![MissionEffect::CancelRunning])
+    );
     let held = create(gate(Verdict::Hold { needed: 1 }, Start::Auto), now()).unwrap().state;
     assert_eq!(go(&held, MissionCommand::Cancel { by: by() }).status(), MissionStatus::Cancelled);
 }
@@ -168,6 +175,7 @@ fn command() -> impl Strategy<Value = MissionCommand> {
         Just(MissionCommand::Pause { by: by() }),
         Just(MissionCommand::Resume),
         Just(MissionCommand::Cancel { by: by() }),
+        Just(MissionCommand::Kill { by: by() }),
         Just(MissionCommand::BudgetExceeded { by: by() }),
         statuses.prop_map(move |s| MissionCommand::Settle {
             counts: s.into_iter().collect(),
@@ -201,8 +209,8 @@ proptest! {
                     prop_assert_eq!(refused.code, "already_terminal");
                     prop_assert!(refused.detail.contains("rerun"));
                 }
-                // Cancel is never refused before the end, and pause only while cancelling.
-                let cancels = matches!(command, MissionCommand::Cancel { .. });
+                // Cancel and kill are never refused before the end, and pause only while cancelling.
+                let cancels = matches!(command, MissionCommand::Cancel { .. } | MissionCommand::Kill { .. });
                 prop_assert!(status.is_terminal() || !cancels);
                 let pauses = matches!(command, MissionCommand::Pause { .. });
                 prop_assert!(status.is_terminal() || status == MissionStatus::Cancelling || !pauses);

@@ -92,19 +92,31 @@ impl From<service::Stopped> for Stopped {
     }
 }
 
+#[derive(Debug, Default, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::http) struct Cancel {
+    /// What runs is killed without time to tidy up, also where a cancel before has given it some.
+    at_once: bool,
+}
+
 /// End a mission: running attempts are ended, nothing new starts
 #[utoipa::path(
     post, path = "/v1/engine/missions/{id}/cancel", tag = "engine", params(("id" = String, Path)),
-    request_body(content = Empty),
+    request_body = Cancel,
     responses((status = 202, body = Stopped)),
 )]
 pub(in crate::http) async fn cancel(
     State(web): State<Web>,
     Known(caller): Known,
     Id(id): Id<MissionId>,
-    Json(Empty {}): Json<Empty>,
+    Json(Cancel { at_once }): Json<Cancel>,
 ) -> Result<(StatusCode, Answer<Stopped>), Problem> {
-    Ok((StatusCode::ACCEPTED, Answer(service::cancel(&web.app, &caller, id).await?.into())))
+    let stopped = if at_once {
+        service::kill(&web.app, &caller, id).await?
+    } else {
+        service::cancel(&web.app, &caller, id).await?
+    };
+    Ok((StatusCode::ACCEPTED, Answer(stopped.into())))
 }
 
 /// Start nothing new until resumed; what runs may finish

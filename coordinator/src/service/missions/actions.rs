@@ -31,6 +31,7 @@ pub(in crate::service) async fn act(
             let (app, actor, command, why) = (unit_app.clone(), actor.clone(), command.clone(), why.clone());
             Box::pin(async move {
                 let mut unit = Unit::new(&app, tx);
+                unit.after.at_once = matches!(command, MissionCommand::Kill { .. });
                 let mut row =
                     unit.tx.lock_mission(id).await?.ok_or_else(|| Error::not_found("mission", id))?;
                 if let Some(seen) = seen {
@@ -75,6 +76,13 @@ pub(super) async fn run(app: &App, caller: &Caller, id: MissionId) -> Result<Mis
 pub(super) async fn cancel(app: &App, caller: &Caller, id: MissionId) -> Result<Stopped> {
     let command = MissionCommand::Cancel { by: caller.principal };
     let (row, halted) = act(app, caller, id, command, ("mission.cancelled", Value::Null), None).await?;
+    Ok(stopped(&row, halted))
+}
+
+pub(super) async fn kill(app: &App, caller: &Caller, id: MissionId) -> Result<Stopped> {
+    let command = MissionCommand::Kill { by: caller.principal };
+    let why = json!({"at_once": true});
+    let (row, halted) = act(app, caller, id, command, ("mission.cancelled", why), None).await?;
     Ok(stopped(&row, halted))
 }
 

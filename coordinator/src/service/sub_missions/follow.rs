@@ -94,8 +94,12 @@ async fn one(unit: &mut Unit<'_>, parent: &MissionRow, link: &SubMissionRow) -> 
     let Some(child) = link.mission else { return Ok(()) };
     let Some(mut row) = unit.tx.lock_mission(child).await? else { return Ok(()) };
     let (command, action) = match (&*parent.state, row.status) {
+        (_, status) if status.is_terminal() => return Ok(()),
+        (MissionState::Cancelling { by } | MissionState::Cancelled { by }, _) if unit.after.at_once => {
+            (MissionCommand::Kill { by: *by }, "mission.cancelled")
+        }
         // What is being cancelled ends by itself.
-        (_, status) if status.is_terminal() || status == MissionStatus::Cancelling => return Ok(()),
+        (_, MissionStatus::Cancelling) => return Ok(()),
         (MissionState::Cancelling { by } | MissionState::Cancelled { by }, _) => {
             (MissionCommand::Cancel { by: *by }, "mission.cancelled")
         }
