@@ -10,16 +10,20 @@ mod artifacts;
 mod ask;
 mod audit;
 mod authority;
+mod belief;
 mod chain;
 mod client;
+mod cognition;
 mod confirm;
 mod event_trigger;
 mod flags;
 mod halt;
 mod invite;
 mod key;
+mod learned;
 mod log;
 mod login;
+mod memory;
 mod missions;
 mod notify;
 mod organism;
@@ -34,6 +38,7 @@ mod schedule;
 mod secrets;
 mod verify;
 mod watch;
+mod webhook;
 
 use clap::{Args, Subcommand};
 
@@ -75,6 +80,9 @@ pub enum Command {
     /// Missions made by what happens
     #[command(subcommand, visible_alias = "event-triggers")]
     EventTrigger(event_trigger::EventTriggerCommand),
+    /// Missions made by calls from outside
+    #[command(subcommand, visible_alias = "webhooks")]
+    Webhook(webhook::WebhookCommand),
     /// Which mission led to which, and what the system would do next
     #[command(subcommand, visible_alias = "chains")]
     Chain(chain::ChainCommand),
@@ -90,6 +98,7 @@ pub enum Command {
     #[command(subcommand)]
     Roster(roster::RosterCommand),
     /// Flagged work that waits for a judgement, or was judged
+    #[command(visible_alias = "review")]
     Reviews(approvals::ReviewsArgs),
     /// Pull the kill switch: nothing new starts anywhere, until `resume`
     Halt(halt::HaltArgs),
@@ -114,6 +123,14 @@ pub enum Command {
     /// Where you are told of approvals, failures and the like
     #[command(subcommand, visible_alias = "notifications")]
     Notify(notify::NotifyCommand),
+    /// What is remembered of missions: search it, forget it
+    #[command(subcommand)]
+    Memory(memory::MemoryCommand),
+    /// What was observed of the fleet, and what is held to be true
+    #[command(subcommand, visible_alias = "beliefs")]
+    Belief(belief::BeliefCommand),
+    /// Predictions, failures, planners and memory in numbers
+    Cognition(cognition::CognitionArgs),
     /// Stage, traits and what earned them
     Evolution,
     /// Switch traits off and on, or grant one before it is earned
@@ -165,6 +182,7 @@ pub async fn run(
         Command::Playbook(command) => playbook::playbooks(&client, command).await,
         Command::Schedule(command) => schedule::run(&client, command).await,
         Command::EventTrigger(command) => event_trigger::run(&client, command).await,
+        Command::Webhook(command) => webhook::run(&client, command).await,
         Command::Chain(command) => chain::run(&client, command).await,
         Command::Standing(command) => playbook::standing(&client, command).await,
         Command::Approvals(arguments) => approvals::approvals(&client, arguments).await,
@@ -179,6 +197,9 @@ pub async fn run(
         Command::Rate(command) => flags::rates(&client, command).await,
         Command::Ask(arguments) => ask::ask(&client, arguments).await,
         Command::Notify(command) => notify::run(&client, command).await,
+        Command::Memory(command) => memory::run(&client, command).await,
+        Command::Belief(command) => belief::run(&client, command).await,
+        Command::Cognition(arguments) => cognition::cognition(&client, arguments).await,
         Command::Evolution => organism::evolution(&client).await,
         Command::Trait(arguments) => organism::change_trait(&client, arguments).await,
         Command::Principal(command) => principals::principals(&client, command).await,

@@ -7,6 +7,8 @@ mod served;
 mod access;
 #[path = "http/audit.rs"]
 mod audit;
+#[path = "http/commands.rs"]
+mod commands;
 #[path = "http/companion.rs"]
 mod companion;
 #[path = "http/desk.rs"]

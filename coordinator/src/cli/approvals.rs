@@ -41,8 +41,11 @@ pub(super) struct DecideArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  nexusmon review give rev_… accept --comment \"looks right\"")]
 pub struct ReviewsArgs {
-    /// open, accepted, rejected; or `all`
+    #[command(subcommand)]
+    command: Option<ReviewCommand>,
+    /// open, accepted, rejected, covered; or `all`
     #[arg(long, default_value = "open")]
     status: String,
     /// Judge this review
@@ -55,6 +58,31 @@ pub struct ReviewsArgs {
     /// Each review by itself; else of identical work the newest, with how many more there are
     #[arg(long)]
     each: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum ReviewCommand {
+    /// What `reviews` alone prints
+    #[command(visible_alias = "ls")]
+    List {
+        /// open, accepted, rejected, covered; or `all`
+        #[arg(long, default_value = "open")]
+        status: String,
+        /// Each review by itself; else of identical work the newest, with how many more there are
+        #[arg(long)]
+        each: bool,
+    },
+    /// All about one
+    Show { review: String },
+    /// Judge flagged work
+    Give {
+        review: String,
+        #[arg(value_parser = ["accept", "reject"])]
+        verdict: String,
+        /// Why; kept with the judgement
+        #[arg(long, short)]
+        comment: Option<String>,
+    },
 }
 
 pub(super) async fn approvals(client: &Client, arguments: ApprovalsArgs) -> Result<(), CommandError> {
@@ -152,27 +180,45 @@ pub(super) async fn sign_off(
 }
 
 pub(super) async fn reviews(client: &Client, arguments: ReviewsArgs) -> Result<(), CommandError> {
-    if let (Some(review), Some(verdict)) = (&arguments.decide, &arguments.verdict) {
-        let body = json!({ "review": review, "verdict": verdict, "comment": arguments.comment });
-        let answer = client.post("/v1/governance/reviews", &body).await?;
-        if client.json {
-            render::json(&answer);
-        } else {
-            println!(
-                "{}  {}",
-                render::text(&answer["id"]),
-                render::status(answer["status"].as_str().unwrap_or("-"))
-            );
-            if let Some(left @ 1..) = answer["alike"].as_u64() {
-                println!(
-                    "{left} of the same shape stay open: other machines, nothing left to judge, or not succeeded."
-                );
-            }
+    let ReviewsArgs { command, status, decide, verdict, comment, each } = arguments;
+    match (command, decide, verdict) {
+        (Some(ReviewCommand::List { status, each }), ..) => review_list(client, &status, each).await,
+        (Some(ReviewCommand::Show { review }), ..) => {
+            render::json(&client.get(&format!("/v1/governance/reviews/{}", escape(&review))).await?);
+            Ok(())
         }
+        (Some(ReviewCommand::Give { review, verdict, comment }), ..) => {
+            judge(client, &review, &verdict, comment.as_deref()).await
+        }
+        (None, Some(review), Some(verdict)) => judge(client, &review, &verdict, comment.as_deref()).await,
+        (None, ..) => review_list(client, &status, each).await,
+    }
+}
+
+async fn judge(
+    client: &Client,
+    review: &str,
+    verdict: &str,
+    comment: Option<&str>,
+) -> Result<(), CommandError> {
+    let body = json!({ "review": review, "verdict": verdict, "comment": comment });
+    let answer = client.post("/v1/governance/reviews", &body).await?;
+    if client.json {
+        render::json(&answer);
         return Ok(());
     }
-    let mut path = filtered("/v1/governance/reviews", &arguments.status);
-    if !arguments.each {
+    println!("{}  {}", render::text(&answer["id"]), render::status(answer["status"].as_str().unwrap_or("-")));
+    if let Some(left @ 1..) = answer["alike"].as_u64() {
+        println!(
+            "{left} of the same shape stay open: other machines, nothing left to judge, or not succeeded."
+        );
+    }
+    Ok(())
+}
+
+async fn review_list(client: &Client, status: &str, each: bool) -> Result<(), CommandError> {
+    let mut path = filtered("/v1/governance/reviews", status);
+    if !each {
         path.push_str(if path.contains('?') { "&group=shape" } else { "?group=shape" });
     }
     let items = client.list(&path, usize::MAX).await?;

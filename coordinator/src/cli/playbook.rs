@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::{Client, CommandError, escape};
 use super::key::Place;
+use super::learned::{self, LearnedCommand};
 use super::{approvals, missions, render};
 
 const PLAYBOOKS: &str = "/v1/engine/playbooks";
@@ -34,6 +35,17 @@ pub enum PlaybookCommand {
     /// No mission is made from it any more, until it gets another version
     #[command(visible_alias = "rm")]
     Remove { name: String },
+    /// What the system drafted from verified missions, to keep or to dismiss
+    #[command(subcommand)]
+    Learned(LearnedCommand),
+    /// Make a learned playbook one that missions are made from
+    #[command(after_help = "Example:\n  nexusmon playbook promote learned-1 --comment \"as it should be\"")]
+    Promote {
+        name: String,
+        /// Why; kept with the decision
+        #[arg(long, short)]
+        comment: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +138,10 @@ pub(super) async fn playbooks(client: &Client, command: PlaybookCommand) -> Resu
         PlaybookCommand::Remove { name } => {
             client.call(Method::DELETE, &format!("{PLAYBOOKS}/{}", escape(&name)), None).await?;
             println!("{} is retired.", render::plain(&name));
+        }
+        PlaybookCommand::Learned(command) => learned::run(client, command).await?,
+        PlaybookCommand::Promote { name, comment } => {
+            learned::promote(client, &name, comment.as_deref()).await?;
         }
     }
     Ok(())

@@ -63,6 +63,11 @@ pub(super) fn time(value: &Value) -> String {
     }
 }
 
+/// With so many decimals.
+pub(super) fn number(value: &Value, decimals: usize) -> String {
+    value.as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.decimals$}"))
+}
+
 /// `12.3 MB` of a number of bytes.
 pub(super) fn size(value: &Value) -> String {
     let Some(bytes) = value.as_f64() else { return "-".to_owned() };
@@ -111,5 +116,8 @@ mod tests {
         assert_eq!(size(&json!(12_300_000)), "12.3 MB");
         assert_eq!(time(&json!("2031-05-01T12:00:00.000000Z")), "2031-05-01 12:00:00");
         assert_eq!(short("abcdef", 4), "abc…");
+        assert_eq!(number(&json!(0.126), 2), "0.13");
+        assert_eq!(number(&json!(3), 0), "3");
+        assert_eq!(number(&Value::Null, 2), "-");
     }
 }

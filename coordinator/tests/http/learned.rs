@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::served::Served;
 
-fn body(name: &str, what: &str) -> Value {
+pub(crate) fn body(name: &str, what: &str) -> Value {
     json!({"name": name, "goal": "weigh", "tasks": [{"id": "weigh", "uses": "core.noop", "with": {"what": what}}]})
 }
 
 /// As three verified missions leave it.
-async fn offered(served: &Served, name: &str) -> Result<()> {
+pub(crate) async fn offered(served: &Served, name: &str) -> Result<()> {
     let app = &served.running.app;
     let row = LearnedRow {
         name: name.parse()?,
