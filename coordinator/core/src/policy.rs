@@ -3,6 +3,7 @@
 //! Knows ranks and effects, not plans. The shipped set is the rank table of the documentation and its guardrails.
 
 pub mod access;
+mod circumstances;
 mod evaluate;
 mod place;
 mod request;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use nexusmon_shared::rank::Rank;
 
+pub use circumstances::Circumstances;
 pub use evaluate::PolicySet;
 pub use place::PolicyError;
 pub use request::{AuthorKind, Foresight, PolicyContext, Question};

@@ -225,6 +225,7 @@ impl Log<'_> {
             verified_runs: 0,
             eligible: 1,
             foresight: crate::policy::Foresight::default(),
+            circumstances: crate::policy::Circumstances::default(),
         };
         let question = Question {
             about,

@@ -9,6 +9,7 @@ use nexusmon_shared::effects::Effects;
 use nexusmon_shared::plan::Author;
 use nexusmon_shared::rank::Rank;
 
+use super::Circumstances;
 use crate::risk::Assessment;
 
 /// Whose text a plan is, as policies see it.
@@ -97,6 +98,9 @@ pub struct PolicyContext {
     /// Absent in questions that were asked before there was any.
     #[serde(default, skip_serializing_if = "Foresight::says_nothing")]
     pub foresight: Foresight,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Circumstances::says_nothing")]
+    pub circumstances: Circumstances,
 }
 
 impl PolicyContext {
@@ -109,6 +113,7 @@ impl PolicyContext {
             verified_runs: 0,
             eligible: 1,
             foresight: Foresight::default(),
+            circumstances: Circumstances::default(),
         }
     }
 }
@@ -152,7 +157,9 @@ pub(super) fn principal(id: &str) -> Option<EntityUid> {
 pub(super) fn context(asked: &Question) -> Option<Context> {
     let long = |number: u32| RestrictedExpression::new_long(i64::from(number));
     let rank = |rank: Rank| RestrictedExpression::new_long(i64::from(rank.level()));
+    let size = |number: u64| RestrictedExpression::new_long(i64::try_from(number).unwrap_or(i64::MAX));
     let (about, effects) = (&asked.about, asked.effects);
+    let circumstances = &about.circumstances;
     let capabilities = asked.capabilities.iter();
     let fields: BTreeMap<&str, RestrictedExpression> = BTreeMap::from([
         ("rank", rank(asked.rank)),
@@ -177,6 +184,13 @@ pub(super) fn context(asked: &Question) -> Option<Context> {
         ("predicted_success", long(about.foresight.predicted_success)),
         ("predictions_scored", long(about.foresight.predictions_scored)),
         ("brier", long(about.foresight.brier)),
+        ("origin", RestrictedExpression::new_string(circumstances.origin.clone())),
+        ("hour", long(circumstances.hour)),
+        ("weekday", long(circumstances.weekday)),
+        ("budget_tasks", long(circumstances.budget_tasks)),
+        ("budget_attempts", long(circumstances.budget_attempts)),
+        ("budget_seconds", size(circumstances.budget_seconds)),
+        ("budget_artifact_bytes", size(circumstances.budget_artifact_bytes)),
     ]);
     Context::from_pairs(fields.into_iter().map(|(name, value)| (name.to_owned(), value))).ok()
 }

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use nexusmon_shared::effects::Effects;
+use nexusmon_shared::plan::Budget;
 use nexusmon_shared::rank::Rank;
+use nexusmon_shared::time::Span;
 use proptest::prelude::*;
 
 use super::*;
@@ -83,6 +85,64 @@ fn an_added_forbid_denies() {
     );
     let decision = PolicySet::parse(&text).unwrap().evaluate(&assessment(Rank::E, false), &person());
     assert_eq!((decision.verdict, decision.policies), (Verdict::Deny, vec!["no-shell".to_owned()]));
+}
+
+#[test]
+fn policies_see_how_and_when_a_mission_came_and_its_ceilings() {
+    let text = format!(
+        "{}\n@id(\"calls-by-day\") forbid(principal, action == Action::\"run_unattended\", resource) \
+         when {{ context.origin == \"webhook\" && (context.hour < 8 || context.hour >= 18 || context.weekday > 5) }};\n\
+         @id(\"costly\") forbid(principal, action == Action::\"run_unattended\", resource) \
+         when {{ context.budget_attempts > 1000 || context.budget_seconds > 3600 || context.budget_artifact_bytes > 1000 \
+         || context.budget_tasks > 100 }};",
+        PolicySet::shipped().text()
+    );
+    let set = PolicySet::parse(&text).unwrap();
+    let small = Budget {
+        tasks: 100,
+        attempts: 1000,
+        duration: Span::from_secs(3600),
+        artifact_bytes: 1000,
+        ..Budget::default()
+    };
+    let asked = |origin: &str, at: &str, budget: &Budget| {
+        let circumstances = Circumstances::of(origin, at.parse().unwrap(), budget);
+        set.evaluate(&assessment(Rank::E, false), &PolicyContext { circumstances, ..person() })
+    };
+    let (noon, night, sunday) = ("2026-11-23T12:00:00Z", "2026-11-23T03:00:00Z", "2026-11-22T12:00:00Z");
+    assert_eq!(asked("webhook", noon, &small).verdict, Verdict::Allow);
+    assert_eq!(asked("cli", night, &small).verdict, Verdict::Allow);
+    for at in [night, sunday] {
+        let held = asked("webhook", at, &small);
+        assert_eq!(held.verdict, Verdict::Flag, "{at}");
+        assert!(held.policies.contains(&"calls-by-day".to_owned()), "{:?}", held.policies);
+    }
+    for larger in [
+        Budget { tasks: 101, ..small },
+        Budget { attempts: 1001, ..small },
+        Budget { duration: Span::from_secs(3601), ..small },
+        Budget { artifact_bytes: 1001, ..small },
+    ] {
+        let held = asked("cli", noon, &larger);
+        assert!(held.policies.contains(&"costly".to_owned()), "{larger:?}: {:?}", held.policies);
+    }
+}
+
+/// Logs of before there was any still answer as they did.
+#[test]
+fn a_question_without_circumstances_is_read_and_written_as_it_was() {
+    let question = Question::of(&assessment(Rank::E, false), &person());
+    let text = serde_json::to_value(&question).unwrap();
+    assert!(text.get("circumstances").is_none() && text.get("foresight").is_none(), "{text}");
+    assert_eq!(serde_json::from_value::<Question>(text).unwrap(), question);
+    let about = PolicyContext {
+        circumstances: Circumstances::of("cli", "2026-11-23T12:00:00Z".parse().unwrap(), &Budget::default()),
+        ..person()
+    };
+    let question = Question::of(&assessment(Rank::E, false), &about);
+    let text = serde_json::to_value(&question).unwrap();
+    assert_eq!(text["circumstances"]["weekday"], 1, "{text}");
+    assert_eq!(serde_json::from_value::<Question>(text).unwrap(), question);
 }
 
 #[test]

@@ -9,7 +9,9 @@ use nexusmon_core::mission::{self, Gate, MissionEffect, Start};
 use nexusmon_core::planning::{
     BoundPlan, BoundTask, MissionDraft, PlanFacts, PlanRequest, bind, open_leaves,
 };
-use nexusmon_core::policy::{AuthorKind, Decision, PolicyContext, Question, Verdict, decide_within};
+use nexusmon_core::policy::{
+    AuthorKind, Circumstances, Decision, PolicyContext, Question, Verdict, decide_within,
+};
 use nexusmon_core::prediction::{Expected, Prediction, predict};
 use nexusmon_core::schedule::{AgentView, DemandClass, Dynamic};
 use nexusmon_shared::digest::Digest;
@@ -169,6 +171,7 @@ fn judge_now(
         verified_runs: under.verified_runs,
         eligible: eligible(app, &author),
         foresight: app.beliefs.foresight().of_plan(prediction.success),
+        circumstances: Circumstances::of(caller.origin.as_str(), app.clock.now(), &draft.budget),
     };
     let question = Question::of(&bound.assessment, &context);
     let decision = policy.set.answer(&question);

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use nexusmon_core::planning::{PlanFacts, PlanRequest, bind};
-use nexusmon_core::policy::{AuthorKind, Decision, PolicyContext, PolicySet, Question, Verdict};
+use nexusmon_core::policy::{
+    AuthorKind, Circumstances, Decision, PolicyContext, PolicySet, Question, Verdict,
+};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::MissionId;
 use nexusmon_shared::rank::Rank;
@@ -220,5 +222,6 @@ async fn derived(app: &App, read: &mut Connection, row: &MissionRow) -> Result<P
         verified_runs: 0,
         eligible: missions::eligible(app, &row.author.0),
         foresight: app.beliefs.foresight(),
+        circumstances: Circumstances::of(&row.origin, row.created_at, &row.budget.0),
     })
 }

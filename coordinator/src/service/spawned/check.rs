@@ -1,7 +1,7 @@
 //! What can be said of an added task before the writer: its signature, its envelope, its rank, what policies say.
 
 use nexusmon_core::planning::{BoundTask, PlanFacts, bind_spawned};
-use nexusmon_core::policy::{AuthorKind, Decision, PolicyContext, Question, Verdict};
+use nexusmon_core::policy::{AuthorKind, Circumstances, Decision, PolicyContext, Question, Verdict};
 use nexusmon_core::prediction::{Expected, predict};
 use nexusmon_shared::digest::Digest;
 use nexusmon_shared::id::AgentId;
@@ -141,6 +141,7 @@ fn judge(
         verified_runs: u32::MAX,
         eligible: missions::eligible(app, &mission.author.0),
         foresight: app.beliefs.foresight().of_plan(success),
+        circumstances: Circumstances::of(&mission.origin, app.clock.now(), &mission.budget.0),
     };
     let policy = app.policy.get();
     let question = Question::of(&assessment, &context);
