@@ -73,6 +73,22 @@ pub struct ModelSettings {
         value_name = "USD"
     )]
     pub daily_usd: Option<f64>,
+    /// Most tokens for the plans of one goal, however often it is planned [default: those of a day].
+    #[arg(
+        id = "model_goal_tokens",
+        long = "model-goal-tokens",
+        env = "NEXUSMON_MODEL_GOAL_TOKENS",
+        value_name = "TOKENS"
+    )]
+    pub goal_tokens: Option<u64>,
+    /// Most US dollars for the plans of one goal, however often it is planned [default: those of a day].
+    #[arg(
+        id = "model_goal_usd",
+        long = "model-goal-usd",
+        env = "NEXUSMON_MODEL_GOAL_USD",
+        value_name = "USD"
+    )]
+    pub goal_usd: Option<f64>,
     /// US dollars for a million tokens asked [default: 3, for ollama 0].
     #[arg(id = "model_usd_in", long = "model-usd-in", env = "NEXUSMON_MODEL_USD_IN", value_name = "USD")]
     pub usd_in: Option<f64>,
@@ -94,6 +110,10 @@ pub struct ModelConfig {
     pub daily_tokens: u64,
     /// Micro-dollars.
     pub daily_cost: u64,
+    /// For the plans of one goal; the day's alone count where it is unset.
+    pub goal_tokens: Option<u64>,
+    /// Micro-dollars.
+    pub goal_cost: Option<u64>,
     /// Micro-dollars for a million tokens.
     pub price_in: u64,
     pub price_out: u64,
@@ -110,6 +130,8 @@ impl ModelSettings {
             answer_tokens: self.answer_tokens.or(other.answer_tokens),
             daily_tokens: self.daily_tokens.or(other.daily_tokens),
             daily_usd: self.daily_usd.or(other.daily_usd),
+            goal_tokens: self.goal_tokens.or(other.goal_tokens),
+            goal_usd: self.goal_usd.or(other.goal_usd),
             usd_in: self.usd_in.or(other.usd_in),
             usd_out: self.usd_out.or(other.usd_out),
         }
@@ -180,6 +202,8 @@ impl ModelSettings {
             answer_tokens,
             daily_tokens: self.daily_tokens.unwrap_or(1_000_000),
             daily_cost: money("daily_usd", self.daily_usd, 5.0)?,
+            goal_tokens: self.goal_tokens,
+            goal_cost: self.goal_usd.map(|usd| money("goal_usd", Some(usd), usd)).transpose()?,
             price_in: money("usd_in", self.usd_in, if free { 0.0 } else { 3.0 })?,
             price_out: money("usd_out", self.usd_out, if free { 0.0 } else { 15.0 })?,
         }))
@@ -208,6 +232,7 @@ mod tests {
         let model = check(ModelSettings::default(), &[("ANTHROPIC_API_KEY", "sk-test")]).unwrap().unwrap();
         assert_eq!((model.kind, model.url.as_str()), (ModelKind::Anthropic, "https://api.anthropic.com"));
         assert_eq!((model.daily_cost, model.price_in, model.price_out), (5_000_000, 3_000_000, 15_000_000));
+        assert_eq!((model.goal_tokens, model.goal_cost), (None, None));
         let local = ModelSettings {
             kind: Some(ModelKind::Ollama),
             name: Some("llama3".into()),
@@ -235,6 +260,7 @@ mod tests {
         assert!(refused(|s| s.kind = Some(ModelKind::Anthropic)).contains("ANTHROPIC_API_KEY"));
         assert!(refused(|s| s.seconds = Some(0)).contains("model.seconds"));
         assert!(refused(|s| s.usd_in = Some(f64::NAN)).contains("model.usd_in"));
+        assert!(refused(|s| s.goal_usd = Some(-1.0)).contains("model.goal_usd"));
         let mut open = settings;
         open.url = Some("http://models.lan/v1/".into());
         open.allow_http = Some(true);

@@ -133,6 +133,22 @@ impl Connection {
         Ok(spent.unwrap_or(PlanningSpent { tokens: 0, cost: 0 }))
     }
 
+    /// What models were paid for this mission, with what is set aside for questions that are out.
+    pub async fn planning_spent_on(&mut self, mission: MissionId) -> Result<PlanningSpent, StoreError> {
+        let spent = self
+            .fetch_optional(
+                sql!(
+                    "SELECT CAST(COALESCE(SUM(tokens), 0) AS BIGINT) AS tokens, \
+                     CAST(COALESCE(SUM(cost), 0) AS BIGINT) AS cost FROM (\
+                     SELECT tokens_in + tokens_out AS tokens, cost FROM plannings WHERE mission = $1 UNION ALL \
+                     SELECT tokens_in + tokens_out AS tokens, cost FROM model_calls WHERE mission = $1) AS spent"
+                ),
+                args![mission],
+            )
+            .await?;
+        Ok(spent.unwrap_or(PlanningSpent { tokens: 0, cost: 0 }))
+    }
+
     /// Whether there is one whose asker is not waited for any longer.
     pub async fn any_lapsed_model_call(&mut self, now: Timestamp) -> Result<bool, StoreError> {
         let any: Option<ModelCallId> = self

@@ -152,10 +152,9 @@ async fn proposed(
 
 fn unasked(why: Unasked) -> (Answer, Spent) {
     match why {
-        Unasked::Budget(text) => {
-            let what = "raise model.daily_tokens or model.daily_usd, or wait until midnight UTC";
-            let help = vec![Help::new("budget", "model", what)];
-            (Answer::none(PlanningOutcome::Barred, text, help), Spent::default())
+        Unasked::Budget(over) => {
+            let help = vec![Help::new("budget", "model", over.help)];
+            (Answer::none(PlanningOutcome::Barred, over.said, help), Spent::default())
         }
         Unasked::NoAnswer(no) => {
             let (outcome, what) = match no.fault {

@@ -43,9 +43,9 @@ pub(in crate::service) async fn ask<T>(
             }
             read.ok_or_else(|| "its answer was none of those it may give".to_owned())
         }
-        Err(Unasked::Budget(text)) => {
+        Err(Unasked::Budget(over)) => {
             step.outcome = PlanningOutcome::Barred;
-            Err(text)
+            Err(over.said)
         }
         Err(Unasked::NoAnswer(no)) => {
             step.spent = no.spent;

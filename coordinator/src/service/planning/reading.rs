@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use super::super::memory::{self, Recalled};
 use super::super::playbooks::{self, MadeOf};
 use super::super::{evolution, missions};
-use super::spending::{self, Purpose};
+use super::spending::{self, Over, Purpose};
 use crate::app::App;
 use crate::error::Result;
 use crate::models::{Ask, Model, NoAnswer, Said};
@@ -114,8 +114,8 @@ impl<'a> Reading<'a> {
         Purpose::plan(self.app, row)
     }
 
-    /// Asks the model within the budget of the day; the inner `Err` says why it was not, or gave nothing. What it may cost is
-    /// set aside first, until the second is booked.
+    /// Asks the model within the budgets of day and goal; the inner `Err` says why it was not, or gave nothing. What it may
+    /// cost is set aside first, until the second is booked.
     pub(super) async fn ask(
         &self,
         model: &Model,
@@ -140,6 +140,6 @@ impl<'a> Reading<'a> {
 /// Why there is no answer of the model.
 #[derive(Debug)]
 pub(super) enum Unasked {
-    Budget(String),
+    Budget(Over),
     NoAnswer(NoAnswer),
 }

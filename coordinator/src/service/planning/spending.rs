@@ -4,7 +4,7 @@
 use nexusmon_shared::id::{MissionId, ModelCallId};
 use nexusmon_shared::mission::MissionState;
 use nexusmon_shared::time::Timestamp;
-use nexusmon_store::{MissionRow, ModelCallRow, PlanningOutcome, PlanningRow, Tx};
+use nexusmon_store::{MissionRow, ModelCallRow, PlanningOutcome, PlanningRow, PlanningSpent, Tx};
 
 use super::{Kind, PROMPT, keep, work};
 use crate::app::App;
@@ -36,13 +36,30 @@ impl Purpose {
     }
 }
 
-/// Sets aside what a question may cost; the inner `Err` says which budget of the day it would go over.
+/// A budget that a question would go over.
+#[derive(Debug)]
+pub(super) struct Over {
+    pub(super) said: String,
+    /// What would help.
+    pub(super) help: &'static str,
+}
+
+/// What a question may cost beside what was spent, in tokens and micro-dollars.
+struct Limits {
+    /// Of what they are, as in "a day".
+    per: &'static str,
+    help: &'static str,
+    tokens: Option<u64>,
+    cost: Option<u64>,
+}
+
+/// Sets aside what a question may cost; the inner `Err` says which budget it would go over.
 pub(super) async fn set_aside(
     app: &App,
     model: &Model,
     ask: &Ask<'_>,
     of: Purpose,
-) -> Result<std::result::Result<ModelCallId, String>> {
+) -> Result<std::result::Result<ModelCallId, Over>> {
     let now = app.clock.now();
     let most = model.at_most(ask);
     let row = ModelCallRow {
@@ -56,16 +73,34 @@ pub(super) async fn set_aside(
         at: now,
         until: of.until,
     };
-    let limits = (model.config.daily_tokens, model.config.daily_cost);
+    let of_day = Limits {
+        per: "a day",
+        help: "raise model.daily_tokens or model.daily_usd, or wait until midnight UTC",
+        tokens: Some(model.config.daily_tokens),
+        cost: Some(model.config.daily_cost),
+    };
+    // A question that states no goal has none to count for.
+    let of_goal = (of.prompt == PROMPT).then_some(Limits {
+        per: "a goal",
+        help: "raise model.goal_tokens or model.goal_usd, or give it a plan yourself",
+        tokens: model.config.goal_tokens,
+        cost: model.config.goal_cost,
+    });
+    let limits = (of_day, of_goal);
     app.store
-        .write_with("planning.set_aside", row, move |tx, row| {
+        .write_with("planning.set_aside", (row, limits), move |tx, (row, (of_day, of_goal))| {
             Box::pin(async move {
                 tx.lock_model_budget().await?;
                 let midnight = row.at.as_micros().div_euclid(DAY_MICROS) * DAY_MICROS;
                 let spent = tx.planning_spent(Timestamp::from_micros(midnight)).await?;
-                let spent = (count(spent.tokens), count(spent.cost));
-                if let Some(why) = over(spent, most, limits) {
+                if let Some(why) = of_day.over(&spent, most) {
                     return Ok::<_, Error>(Err(why));
+                }
+                if let Some(of_goal) = of_goal {
+                    let spent = tx.planning_spent_on(row.mission).await?;
+                    if let Some(why) = of_goal.over(&spent, most) {
+                        return Ok(Err(why));
+                    }
                 }
                 tx.insert_model_call(row).await?;
                 Ok(Ok(row.id))
@@ -74,22 +109,27 @@ pub(super) async fn set_aside(
         .await
 }
 
-/// Which budget of a day does not hold this much more, in tokens and micro-dollars.
-fn over((tokens, cost): (u64, u64), most: Spent, (limit, paid): (u64, u64)) -> Option<String> {
-    if tokens.saturating_add(most.tokens()) > limit {
-        return Some(format!(
-            "asking would go over the budget of {limit} tokens a day ({tokens} are spent or set aside)"
-        ));
+impl Limits {
+    /// What does not hold this much more.
+    fn over(&self, spent: &PlanningSpent, most: Spent) -> Option<Over> {
+        let Self { per, help, .. } = *self;
+        let (tokens, cost) = (count(spent.tokens), count(spent.cost));
+        let said = match (self.tokens, self.cost) {
+            (Some(limit), _) if tokens.saturating_add(most.tokens()) > limit => format!(
+                "asking would go over the budget of {limit} tokens {per} ({tokens} are spent or set aside)"
+            ),
+            (_, Some(paid)) if cost.saturating_add(most.cost) > paid => {
+                let usd = |micro: u64| micro as f64 / 1e6;
+                format!(
+                    "asking would go over the budget of ${:.2} {per} (${:.4} are spent or set aside)",
+                    usd(paid),
+                    usd(cost)
+                )
+            }
+            _ => return None,
+        };
+        Some(Over { said, help })
     }
-    if cost.saturating_add(most.cost) > paid {
-        let usd = |micro: u64| micro as f64 / 1e6;
-        return Some(format!(
-            "asking would go over the budget of ${:.2} a day (${:.4} are spent or set aside)",
-            usd(paid),
-            usd(cost)
-        ));
-    }
-    None
 }
 
 /// Whoever asked for this mission is gone: what was set aside is spent, for all we know.

@@ -246,6 +246,53 @@ async fn over_budget_it_is_not_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_goal_has_a_budget_of_its_own_however_often_it_is_planned() {
+    let (world, model) = start(ModelKind::Anthropic, |settings| {
+        settings.model.goal_tokens = Some(12_000);
+        settings.model.answer_tokens = Some(64);
+    })
+    .await;
+    let lacking = json!({"answer": "lacking", "summary": "", "lacking": [
+        {"kind": "input", "name": "which", "why": "which one is meant"}]});
+    let outcome_of = |view: &missions::MissionView| planning_of(view).steps.last().unwrap().outcome.clone();
+    model.will([Does::Answers(lacking.clone())]);
+    let first = state(&world, "mend it").await;
+    assert_eq!(outcome_of(&first), "asked");
+    let owner = world.owner().await;
+    let mut asked = 1;
+    let barred = loop {
+        // What was answered is forgotten by then, and the day's budget begins anew; the goal's does not.
+        world.clock.advance(Duration::from_hours(2));
+        model.will([Does::Answers(lacking.clone())]);
+        missions::run(&world.app, &owner, first.summary.id).await.unwrap();
+        planning::work(&world.app).await.unwrap();
+        let view = world.mission(first.summary.id).await;
+        if outcome_of(&view) != "asked" {
+            break view;
+        }
+        asked += 1;
+        assert!(asked < 20, "the budget never ends");
+    };
+    let plan = planning_of(&barred);
+    let step = plan.steps.last().unwrap();
+    assert_eq!((step.outcome.as_str(), step.tokens), ("barred", 0));
+    assert!(step.said.contains("budget of 12000 tokens a goal"), "{}", step.said);
+    assert!(plan.help.iter().any(|one| one.text.contains("model.goal_tokens")), "{:?}", plan.help);
+    assert_eq!(model.asked().len(), asked);
+    // Another goal has its own; the answer that was not asked for is still there.
+    assert_eq!(outcome_of(&state(&world, "mend the other one").await), "asked");
+    assert_eq!((model.asked().len(), model.left()), (1, 0));
+    model.stop().await;
+
+    let (world, model) = start(ModelKind::Anthropic, |settings| settings.model.goal_usd = Some(0.0)).await;
+    let (outcome, text, _) = said(&world, "anything").await;
+    assert_eq!(outcome, "barred");
+    assert!(text.contains("$0.00 a goal"), "{text}");
+    assert_eq!(model.asked().len(), 0);
+    model.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_goal_stated_twice_is_paid_for_once_and_the_numbers_are_kept() {
     let (world, model) = start(ModelKind::Anthropic, |_| {}).await;
     model.will([Does::Answers(shell("true")), Does::Answers(shell("date"))]);
