@@ -176,8 +176,8 @@ both! {
         assert_eq!(world.status(mission).await, "succeeded");
     }
 
-    /// Who may sign is no part of what policies say.
     async fn no_set_lets_an_author_approve(world) {
+        // Who may sign is no part of what policies say.
         let open = "@id(\"all\") permit (principal, action, resource);".to_owned();
         policies::change(&world.app, &world.logged_in().await, open, "trust me".to_owned(), None).await.unwrap();
         let _agent = world.agent("a").await;
