@@ -55,7 +55,7 @@ pub struct AssertArgs {
 
 // What speaks for a statement, or against it. No text of a command's: that would become the help of whoever takes it in.
 #[derive(Debug, Args)]
-pub struct Grounds {
+struct Grounds {
     /// A mission, task, artifact, review or agent by its id, or an entry of the audit log by its number (`audit:4711`);
     /// may be given several times
     #[arg(long, value_name = "KIND:ID")]

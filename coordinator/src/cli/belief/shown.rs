@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::super::render;
+use crate::cli::render;
 
 /// Counted and asserted ones.
 pub(super) fn list(answer: &Value) {
