@@ -127,8 +127,9 @@ impl Error {
             Self::NotFound { .. } => 5,
             Self::Forbidden { .. } => 7,
             Self::TooLarge { .. } | Self::RateLimited { .. } | Self::StorageFull => 8,
+            // Another stream writes the same bytes: to be tried again, not given up.
+            Self::Conflict { code: "upload_moved", .. } | Self::PreconditionFailed { .. } => 10,
             Self::Conflict { .. } | Self::IdempotencyMismatch => 9,
-            Self::PreconditionFailed { .. } => 10,
             Self::RangeNotSatisfiable { .. } => 11,
             Self::Internal(_) => 13,
             Self::Unavailable { .. } => 14,

@@ -71,6 +71,24 @@ async fn work_goes_to_the_machine_it_names() -> Result<()> {
     Ok(())
 }
 
+/// Reports that are alike, of one task and of tasks side by side on one machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_same_bytes_are_all_kept() -> Result<()> {
+    let cluster = Cluster::start(Options::default()).await?;
+    let alike = |id: String| {
+        json!({"id": id, "uses": "shell.run", "artifacts": ["*.bin"],
+        "with": {"script": format!("for name in a b c d; do head -c 3000000 /dev/zero > {id}-$name.bin; done")}})
+    };
+    let tasks: Vec<_> = (0..4).map(|number| alike(format!("t{number}"))).collect();
+    let mission = cluster.api.create(json!({"goal": "sixteen alike", "tasks": tasks})).await?;
+    let done = cluster.api.finished(&mission).await?;
+    assert_eq!(done["status"], "succeeded", "{done:#}");
+    let id = mission["id"].as_str().unwrap_or_default();
+    let kept = cluster.api.get(&format!("/v1/vault/artifacts?kind=output&mission={id}")).await?;
+    assert_eq!(kept["items"].as_array().map(Vec::len), Some(16), "{kept:#}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn outputs_are_versions_that_can_be_compared() -> Result<()> {
     let cluster = Cluster::start(Options { agents: 2, ..Options::default() }).await?;

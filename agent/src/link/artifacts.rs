@@ -1,5 +1,6 @@
 //! Artifacts between this machine and the vault: offered by digest, uploaded and downloaded with resume.
 
+use std::collections::HashSet;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -226,19 +227,27 @@ impl Shared {
         if answers.len() != files.len() {
             return Err(Trouble::Final("the vault did not answer for each artifact".to_owned()));
         }
-        let mut missing = Vec::new();
+        let (mut missing, mut sent) = (Vec::new(), HashSet::new());
         for (file, answer) in files.iter().zip(answers) {
             match answer {
                 OfferAnswer::Present => {}
                 OfferAnswer::Refused { reason } => {
                     return Err(Trouble::Final(format!("the vault refused `{}`: {reason}", file.name)));
                 }
-                OfferAnswer::Send { offset } => missing.push((file, offset)),
+                // Files of the same bytes go once.
+                OfferAnswer::Send { offset } => {
+                    if sent.insert(file.digest) {
+                        missing.push((file, offset));
+                    }
+                }
             }
         }
         let uploads = missing.into_iter().map(|(file, offset)| {
             let mut client = client.clone();
             let uploading: Later<'_, Result<(), Trouble>> = Box::pin(async move {
+                // Another attempt may have made the same bytes at the same moment.
+                let turn = self.cache.turn(file.digest);
+                let _turn = turn.lock().await;
                 // Small ones wait for the disk there, large ones for processor and line: that many more may go at once.
                 let weight = if file.size > SMALL { AT_ONCE / LARGE_AT_ONCE } else { 1 };
                 let room = self.uploads.acquire_many(weight).await;

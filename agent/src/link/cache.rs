@@ -58,7 +58,7 @@ impl Cache {
         self.folder.join(format!("{digest}.part"))
     }
 
-    /// To be held while fetching this digest.
+    /// To be held while bytes of this digest are on their way, here or from here.
     pub(super) fn turn(&self, digest: Digest) -> Arc<tokio::sync::Mutex<()>> {
         let mut content = self.lock();
         content.fetching.retain(|_, turn| Arc::strong_count(turn) > 1);

@@ -112,9 +112,9 @@ impl Connection {
     pub async fn follows_open(&mut self, limit: u32) -> Result<Vec<MissionRow>, StoreError> {
         self.fetch(
             sql!(
-                "SELECT [missions.out] FROM mission_inputs JOIN missions ON missions.id = mission_inputs.mission \
-                 WHERE mission_inputs.follows = 'open' AND missions.finished_at IS NOT NULL \
-                 ORDER BY missions.id LIMIT $1",
+                "SELECT [missions.out] FROM mission_inputs CROSS JOIN missions \
+                 WHERE missions.id = mission_inputs.mission AND mission_inputs.follows = 'open' \
+                 AND missions.finished_at IS NOT NULL ORDER BY mission_inputs.mission LIMIT $1",
                 MissionRow,
                 MissionRow
             ),

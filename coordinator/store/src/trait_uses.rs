@@ -57,15 +57,15 @@ record! {
 }
 
 impl Connection {
-    /// Open uses whose missions are over.
+    /// Open uses whose missions are over. From the few uses that are open to their missions: missions that are over are many.
     pub async fn ended_uses(&mut self, limit: u32) -> Result<Vec<EndedUse>, StoreError> {
         self.fetch(
             sql!(
                 "SELECT trait_uses.number AS number, trait_uses.name AS name, missions.state AS state \
-                 FROM trait_uses JOIN missions ON missions.id = trait_uses.mission \
-                 WHERE trait_uses.outcome IS NULL AND trait_uses.mission IS NOT NULL \
+                 FROM trait_uses CROSS JOIN missions WHERE missions.id = trait_uses.mission \
+                 AND trait_uses.outcome IS NULL AND trait_uses.mission IS NOT NULL \
                  AND missions.status IN ('succeeded', 'failed', 'cancelled', 'rejected', 'expired') \
-                 ORDER BY trait_uses.number LIMIT $1"
+                 ORDER BY trait_uses.mission LIMIT $1"
             ),
             args![limit],
         )

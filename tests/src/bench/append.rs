@@ -4,9 +4,9 @@
 use anyhow::{Context as _, Result};
 use nexusmon_shared::id::{AgentId, MissionId, TaskId};
 use nexusmon_shared::time::{Clock as _, SystemClock};
+use nexusmon_shared::trust::canonical::Object;
 use nexusmon_store::testing::TestDatabase;
 use nexusmon_store::{AuditEntry, Store};
-use serde_json::json;
 
 use super::measure::Watch;
 use super::{Row, workloads};
@@ -23,8 +23,8 @@ pub(super) async fn run() -> Result<Vec<Row>> {
     // In turn, so that both see the same machine.
     let (mut with, mut without) = (0.0, 0.0);
     for round in 0..ROUNDS {
-        without += commit(&opened.store, round, Vec::new()).await?;
-        with += commit(&opened.store, round, entries(round)).await?;
+        without += commit(&opened.store, round, 0).await?;
+        with += commit(&opened.store, round, TASKS).await?;
     }
     opened.close().await;
     let each = ((with - without) / f64::from(ROUNDS * TASKS)).max(0.0);
@@ -38,13 +38,13 @@ pub(super) async fn run() -> Result<Vec<Row>> {
     ])
 }
 
-/// Seconds of one commit that writes something else, too.
-async fn commit(store: &Store, round: u32, entries: Vec<AuditEntry>) -> Result<f64> {
+/// Seconds of one commit that writes something else, too. The entries are made in it, as those of tasks are.
+async fn commit(store: &Store, round: u32, tasks: u32) -> Result<f64> {
     let watch = Watch::start();
     store
-        .write_with("bench.append", entries, move |tx, entries| {
+        .write("bench.append", move |tx| {
             Box::pin(async move {
-                tx.audit(entries.iter().cloned())?;
+                tx.audit(entries(round, tasks))?;
                 tx.put_setting("bench", &round.to_string(), SystemClock.now()).await
             })
         })
@@ -53,21 +53,38 @@ async fn commit(store: &Store, round: u32, entries: Vec<AuditEntry>) -> Result<f
 }
 
 /// As a grant and a settlement are told.
-fn entries(round: u32) -> Vec<AuditEntry> {
+fn entries(round: u32, tasks: u32) -> Vec<AuditEntry> {
     let mut entries = Vec::new();
     let agent = AgentId::from_bits(1);
-    for number in 0..TASKS {
+    let plan = "00".repeat(32);
+    for number in 0..tasks {
         let task = TaskId::from_bits(u128::from(round * TASKS + number));
-        let plan = "00".repeat(32);
-        let granted = json!({"fence": "1.1", "agent": agent, "rank": "E", "plan_digest": plan, "attempt": 1});
-        let settled = json!({"fence": "1.1", "agent": agent, "status": "succeeded", "ending": "succeeded",
-            "attempt": 1, "outputs": plan});
-        for (actor, action, body) in
-            [("nexusmon".to_owned(), "task.granted", granted), (agent.to_string(), "task.settled", settled)]
-        {
+        let at = SystemClock.now();
+        let granted = Object::new()
+            .plain("agent", agent)
+            .number("attempt", 1)
+            .plain("fence", "1.1")
+            .plain("plan_digest", &plan)
+            .plain("rank", "E");
+        let settled = Object::new()
+            .plain("agent", agent)
+            .number("attempt", 1)
+            .plain("ending", "succeeded")
+            .plain("fence", "1.1")
+            .plain("finished_at", at)
+            .number("log_bytes", 0)
+            .plain("outputs_digest", &plan)
+            .plain("sandbox_level", "l0")
+            .plain("started_at", at)
+            .plain("status", "succeeded")
+            .text("task", "a");
+        for (actor, action, body) in [
+            ("nexusmon".into(), "task.granted", granted),
+            (agent.to_string().into(), "task.settled", settled),
+        ] {
             entries.push(AuditEntry {
-                at: SystemClock.now(),
-                actor: actor.into(),
+                at,
+                actor,
                 action: action.into(),
                 subject_kind: "task".into(),
                 subject: task.to_string(),
