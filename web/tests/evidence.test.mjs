@@ -89,3 +89,17 @@ test('who signed where an artifact came from is read, and checked by the line th
   assert.deepEqual(errors, []);
   await context.close();
 });
+
+test('a set of policies that waits for signatures is shown against the one it would replace', async () => {
+  await system.command('key', 'make');
+  const { text, version } = await system.api('GET', '/v1/governance/policies');
+  const { pending_approval } = await system.api('POST', '/v1/governance/policies', { text: text.replace('context.rank <= 1', 'context.rank <= 0'), comment: 'D waits, too' });
+  const context = await system.browser.newContext(desk);
+  const { page, errors } = await system.open(context, `/organism/approvals/${pending_approval}`);
+  const change = page.getByRole('region', { name: 'Change', exact: true });
+  await change.getByText(`Against version ${version}, which is in force. Asked for: D waits, too`).waitFor();
+  assert.deepEqual(await change.locator('.gone code, .add code').allInnerTexts().then((all) => all.map((each) => each.replace(/\s+/g, ' ').trim())), ['removed when { context.rank <= 1 };', 'added when { context.rank <= 0 };']);
+  await seenEverywhere(page, 'approval-policies', '[aria-label=Change] .add');
+  assert.deepEqual(errors, []);
+  await context.close();
+});
