@@ -111,9 +111,10 @@ export async function start({ env: more = {}, text = false } = {}) {
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     },
-    /** Ends the coordinator and its agent, and starts them again at the same place. */
-    async restart() {
+    /** Ends the coordinator and its agent, does something while they are gone, and starts them again at the same place. */
+    async restart(meanwhile = async () => {}) {
       await fall();
+      await meanwhile();
       await raise(place(new URL(ready.http).host, ready.grpc));
     },
     async end() {
