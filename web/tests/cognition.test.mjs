@@ -38,6 +38,49 @@ test('cognition shows its records as pictures and as tables', async () => {
   await context.close();
 });
 
+test('a belief is asserted with what speaks for it, read with its history, revised and withdrawn', async () => {
+  const { id } = await system.api('POST', '/v1/engine/missions', shell('measure the lift', 'true'));
+  const context = await system.browser.newContext(desk);
+  const { page, errors } = await system.open(context, '/organism/cognition');
+  await page.getByRole('region', { name: 'Asserted beliefs', exact: true }).getByRole('button', { name: 'Assert' }).press('Enter');
+  const form = page.getByRole('region', { name: 'Assert a belief' });
+  await form.getByLabel('What is believed').fill('the lift carries a ton');
+  await form.getByRole('button', { name: 'Assert it' }).click();
+  await form.getByRole('alert').getByText('at least one piece of evidence').waitFor();
+  await form.getByLabel('Which one, of evidence 1').fill('mis_00000000000000000000000000');
+  await form.getByRole('button', { name: 'Assert it' }).click();
+  await form.getByRole('alert').getByText(/Evidence 1: .*there is no mission/).waitFor();
+  await seenEverywhere(page, 'belief-asserted', '[aria-label="Assert a belief"] .t-fail');
+  await form.getByLabel('Which one, of evidence 1').fill(id);
+  await form.getByLabel('Rests on').selectOption({ label: 'the lift holds (80\u202f%)' });
+  await form.getByRole('button', { name: 'Assert it' }).click();
+
+  const belief = page.getByRole('region', { name: 'Belief in full' });
+  await belief.getByText('the lift carries a ton').first().waitFor();
+  const made = new URL(page.url()).searchParams.get('belief');
+  assert.deepEqual((await system.api('GET', `/v1/cognition/beliefs/${made}`)).history.map((each) => each.evidence), [[{ kind: 'mission', id, note: null }]]);
+  await belief.getByRole('link', { name: 'the lift holds' }).first().click();
+  await belief.getByRole('link', { name: 'the lift carries a ton' }).waitFor();
+  await page.goBack();
+  await belief.getByRole('button', { name: 'Withdraw' }).click();
+  await belief.getByRole('button', { name: 'Keep the revision' }).click();
+  await belief.getByRole('alert').getByText('evidence or a comment').waitFor();
+  await belief.getByLabel('Comment').fill('it was sold');
+  await belief.getByRole('button', { name: 'Keep the revision' }).click();
+  await belief.getByText('revision 2').waitFor();
+  await belief.getByText('it was sold').waitFor();
+  assert.equal((await system.api('GET', `/v1/cognition/beliefs/${made}`)).status, 'withdrawn');
+  await seenEverywhere(page, 'belief-in-full', '[aria-label="Belief in full"] ol');
+  // In the picture they are links, too.
+  const node = page.getByRole('link', { name: 'the scales are true (contradicted)' });
+  await node.focus();
+  await node.press('Enter');
+  await belief.getByText('they were never set').first().waitFor();
+  // What was refused on purpose, and nothing else.
+  assert.deepEqual(errors.filter((each) => !/status of 400 .*\/v1\/cognition\/beliefs$/.test(each)), []);
+  await context.close();
+});
+
 test('memory is searched by its address, and what is forgotten is gone', async () => {
   const context = await system.browser.newContext(desk);
   const { page, errors } = await system.open(context, '/organism/cognition?q=parcels');

@@ -11,7 +11,9 @@ import { chromium } from 'playwright-core';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const dist = path.join(root, 'web/dist');
-const binary = path.join(process.env.CARGO_TARGET_DIR ?? path.join(root, 'target'), process.env.PROFILE ?? 'debug', 'nexusmon');
+/** A program as it was built last. */
+export const built = (name) => path.join(process.env.CARGO_TARGET_DIR ?? path.join(root, 'target'), process.env.PROFILE ?? 'debug', name);
+const binary = built('nexusmon');
 export const pictures = path.join(root, 'test-results/pages');
 const flags = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -97,6 +99,7 @@ export async function start({ env: more = {}, text = false } = {}) {
   return {
     api,
     command,
+    home,
     ready,
     origin: front.origin,
     browser,
@@ -108,9 +111,10 @@ export async function start({ env: more = {}, text = false } = {}) {
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     },
-    /** Ends the coordinator and its agent, and starts them again at the same place. */
-    async restart() {
+    /** Ends the coordinator and its agent, does something while they are gone, and starts them again at the same place. */
+    async restart(meanwhile = async () => {}) {
       await fall();
+      await meanwhile();
       await raise(place(new URL(ready.http).host, ready.grpc));
     },
     async end() {
@@ -189,9 +193,9 @@ export async function logIn(page, key) {
 async function served(http) {
   const embedded = await fetch(`${http}/organism`, { redirect: 'follow' }).then((answer) => answer);
   const policy = embedded.headers.get('content-security-policy');
-  const built = await readFile(path.join(dist, 'organism.html'), 'utf8');
+  const newest = await readFile(path.join(dist, 'organism.html'), 'utf8');
   // A page belongs to a name; addresses redirect there.
-  if ((await embedded.text()) === built) return { origin: http.replace('127.0.0.1', 'localhost'), close: () => {} };
+  if ((await embedded.text()) === newest) return { origin: http.replace('127.0.0.1', 'localhost'), close: () => {} };
   console.log('# the coordinator holds other pages: serving web/dist in front of it');
   const types = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', woff2: 'font/woff2', jpg: 'image/jpeg', png: 'image/png', webmanifest: 'application/manifest+json' };
   const files = createServer(async (asked, answer) => {

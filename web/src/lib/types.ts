@@ -26,6 +26,7 @@ export type OrganismStatus = Schemas['OrganismStatus'];
 export type CognitionStatus = Schemas['CognitionStatus'];
 export type Beliefs = Schemas['Beliefs'];
 export type AssertedBelief = Schemas['AssertedBelief'];
+export type BeliefDetail = Schemas['BeliefDetail'];
 export type ErrorTaxonomy = Schemas['ErrorTaxonomy'];
 export type Remembered = Schemas['Remembered'];
 export type LearnedPlaybook = Schemas['LearnedPlaybook'];

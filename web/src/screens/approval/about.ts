@@ -82,6 +82,7 @@ export function sentence({ approval, mission, tasks, judged }: About): string {
   const profiles = [...new Set(grave.map((task) => specOf(task).sandbox?.profile ?? 'strict'))];
   const where = machines ? `on ${machines}` : 'on the first agent that may take it';
   const how = profiles.map((each) => SANDBOXES[each] ?? `in sandbox ${each}`).join(', and ');
-  const rest = mission.task_counts.total - grave.length;
+  // Where no task alone is as grave as the whole, all of them were named already.
+  const rest = grave.length === 0 ? 0 : mission.task_counts.total - grave.length;
   return `If you approve, ${grave.length === 0 ? plural(mission.task_counts.total, 'task') : names} ${grave.length === 1 ? 'runs' : 'run'} ${where}, ${how || 'as planned'}${rest > 0 ? `; ${plural(rest, 'other task')} of lower rank ${rest === 1 ? 'runs' : 'run'} with ${grave.length === 1 ? 'it' : 'them'}` : ''}.`;
 }

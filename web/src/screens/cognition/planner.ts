@@ -31,5 +31,5 @@ export function planned(planners: Planners, days: readonly string[], view: View,
   if (view !== 'goals') return parts;
   const asked = byDay(planners[0], 'asked');
   const without = asked.map((all, at) => Math.max(0, all - parts.reduce((sum, part) => sum + (part.values[at] ?? 0), 0)));
-  return [...parts, { name: 'without a plan', tone: 'queue', values: without }];
+  return [...parts, { name: named('without a plan'), tone: 'queue', values: without }];
 }
