@@ -121,7 +121,7 @@ impl Error {
     }
 
     /// The gRPC status code, by its number.
-    pub const fn grpc_code(&self) -> i32 {
+    pub fn grpc_code(&self) -> i32 {
         match self {
             Self::Invalid(_) => 3,
             Self::NotFound { .. } => 5,

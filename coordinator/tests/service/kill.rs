@@ -7,7 +7,7 @@ use nexusmon_shared::message::{Cancel, CoordinatorMessage};
 use nexusmon_shared::outcome::Ending;
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, both};
+use crate::harness::*;
 
 fn work(goal: &str) -> Value {
     json!({"goal": goal, "tasks": [
