@@ -56,6 +56,7 @@ const MIGRATIONS: &[Migration] = migrations![
     29 "0029_model_calls",
     30 "0030_behind",
     31 "0031_durations",
+    32 "0032_open_uses",
 ];
 
 record! {

@@ -67,6 +67,8 @@ record! {
     }
 }
 
+// Joined crosswise: SQLite then begins at the few sub-missions that are open, and not at all missions that are over.
+
 impl Connection {
     /// To be begun, or without a parent that could wait: after `after`, the oldest first.
     pub async fn sub_missions_to_begin(
@@ -78,8 +80,8 @@ impl Connection {
         self.fetch(
             sql!(
                 "SELECT s.task AS task, s.parent AS parent, s.mission AS mission, s.depth AS depth, \
-                 p.status AS parent_status FROM sub_missions AS s JOIN missions AS p ON p.id = s.parent \
-                 WHERE s.settled_at IS NULL AND s.mission IS NULL AND s.task > $1 \
+                 p.status AS parent_status FROM sub_missions AS s CROSS JOIN missions AS p WHERE p.id = s.parent \
+                 AND s.settled_at IS NULL AND s.mission IS NULL AND s.task > $1 \
                  AND p.status IN ('running', 'succeeded', 'failed', 'cancelled', 'rejected', 'expired') \
                  ORDER BY s.task LIMIT $2"
             ),
@@ -98,8 +100,9 @@ impl Connection {
         self.fetch(
             sql!(
                 "SELECT s.task AS task, s.parent AS parent, s.mission AS mission, s.depth AS depth, \
-                 p.status AS parent_status FROM sub_missions AS s JOIN missions AS p ON p.id = s.parent \
-                 JOIN missions AS c ON c.id = s.mission WHERE s.settled_at IS NULL AND s.task > $1 \
+                 p.status AS parent_status FROM sub_missions AS s CROSS JOIN missions AS p \
+                 CROSS JOIN missions AS c WHERE p.id = s.parent AND c.id = s.mission \
+                 AND s.settled_at IS NULL AND s.task > $1 \
                  AND c.status IN ('succeeded', 'failed', 'cancelled', 'rejected', 'expired') \
                  ORDER BY s.task LIMIT $2"
             ),

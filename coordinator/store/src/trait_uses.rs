@@ -65,7 +65,7 @@ impl Connection {
                  FROM trait_uses CROSS JOIN missions WHERE missions.id = trait_uses.mission \
                  AND trait_uses.outcome IS NULL AND trait_uses.mission IS NOT NULL \
                  AND missions.status IN ('succeeded', 'failed', 'cancelled', 'rejected', 'expired') \
-                 ORDER BY trait_uses.mission LIMIT $1"
+                 ORDER BY trait_uses.name, trait_uses.mission LIMIT $1"
             ),
             args![limit],
         )
