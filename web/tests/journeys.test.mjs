@@ -27,6 +27,22 @@ test('a wrong key is refused in words, the right one opens, logging out closes',
   await context.close();
 });
 
+test('what does not end when it is cancelled is killed', async () => {
+  const context = await system.browser.newContext(desk);
+  const stubborn = await system.api('POST', '/v1/engine/missions', { goal: 'stay', tasks: [{ id: 'stay', uses: 'shell.run', with: { script: "trap '' TERM; echo here; while true; do sleep 600; done" } }] });
+  await system.until(stubborn.id, 'running');
+  const { page, errors } = await system.open(context, `/organism/missions/${stubborn.id}`);
+  await page.getByRole('button', { name: 'Cancel…' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Cancel this mission?' });
+  await dialog.getByText('killed, none').waitFor();
+  await dialog.getByRole('button', { name: 'Kill at once' }).click();
+  await page.getByText(/^Killed: 1 attempt told to end/).first().waitFor();
+  await system.until(stubborn.id, 'cancelled');
+  await page.getByRole('button', { name: 'Run again', exact: true }).waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
 test('create a mission, follow its graph and log, take its artifact', async () => {
   const context = await system.browser.newContext(desk);
   const { page, errors } = await system.open(context, '/organism/missions');
