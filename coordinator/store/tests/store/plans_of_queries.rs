@@ -29,7 +29,8 @@ const SMALL: [&str; 10] = [
 ];
 
 /// Indexes of what waits or is open, and of nothing else: they may be read whole.
-const OPEN: [&str; 4] = ["trait_uses_open", "sub_missions_open", "mission_inputs_open", "notifications_claimed"];
+const OPEN: [&str; 4] =
+    ["trait_uses_open", "sub_missions_open", "mission_inputs_open", "notifications_claimed"];
 
 fn refuse_scans(plans: &[String]) {
     let mut statement = "";
