@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// does not exist the attempt makes it and never ends.
 const SCANNER: &str = r#"
 import asyncio, pathlib
-from nexusmon_plugin import Result, SpawnRefused, WorkerPlugin, run
+from nexusmon_plugin import Result, SpawnRefusedError, WorkerPlugin, run
 
 class Scanner(WorkerPlugin):
     name = "scanner"
@@ -26,7 +26,7 @@ class Scanner(WorkerPlugin):
             sandbox = {"profile": "user", "paths": [{"path": str(pathlib.Path(ledger).parent), "write": True}]}
             try:
                 return await task.spawn(f"visit-{region}", "shell.run", {"script": script}, sandbox=sandbox, idempotent=True)
-            except SpawnRefused as refused:
+            except SpawnRefusedError as refused:
                 return str(refused)
         answers = await asyncio.gather(*(one(region) for region in regions))
         task.progress(0.5, "asked")

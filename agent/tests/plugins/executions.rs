@@ -169,11 +169,11 @@ async fn what_an_attempt_adds_is_answered_and_waited_for() {
 
     let host = Host::start().await;
     // It waits for a hundred answers, and leaves one more to whoever listens to it.
-    let code = "from nexusmon_plugin import SpawnRefused\nclass P(WorkerPlugin):\n    name = 'p'\n    capabilities = ['p.add']\n    \
+    let code = "from nexusmon_plugin import SpawnRefusedError\nclass P(WorkerPlugin):\n    name = 'p'\n    capabilities = ['p.add']\n    \
                 async def execute(self, task):\n        \
                 async def one(n):\n            \
                 try: return await task.spawn(f't{n}', 'shell.run', {'script': 'true'}, timeout='5s')\n            \
-                except SpawnRefused as refused: return str(refused)\n        \
+                except SpawnRefusedError as refused: return str(refused)\n        \
                 answers = await asyncio.gather(*(one(n) for n in range(100)))\n        \
                 asyncio.ensure_future(one(100))\n        await asyncio.sleep(0)\n        \
                 return Result(outputs={'answers': answers})\nrun(P)\n";

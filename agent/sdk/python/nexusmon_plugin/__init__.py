@@ -21,7 +21,7 @@ Only the standard library is used. Python 3.9 or newer.
 
 from .plugin import Capability, PluginError, Result, WorkerPlugin
 from .server import run
-from .task import SpawnRefused, Task
+from .task import SpawnRefusedError, Task
 
-__all__ = ["Capability", "PluginError", "Result", "SpawnRefused", "Task", "WorkerPlugin", "run"]
+__all__ = ["Capability", "PluginError", "Result", "SpawnRefusedError", "Task", "WorkerPlugin", "run"]
 __version__ = "0.1.0"

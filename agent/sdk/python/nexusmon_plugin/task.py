@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 
-class SpawnRefused(Exception):
+class SpawnRefusedError(Exception):
     """A task was not added; the message says why."""
 
 
@@ -60,7 +60,7 @@ class Task:
 
         It starts when this one has succeeded. ``fields`` are those of a task in a mission file: ``timeout``,
         ``sandbox``, ``artifacts``, ... Needs ``spawn`` in this task's spec, which says what may be added. Raises
-        :class:`SpawnRefused` with the reason.
+        :class:`SpawnRefusedError` with the reason.
         """
         task = {"id": id, "uses": uses, "with": params or {}, **fields}
         number = str(len(self._spawns))
@@ -76,4 +76,4 @@ class Task:
         if answer.get("task_id"):
             waiting.set_result(str(answer["task_id"]))
         else:
-            waiting.set_exception(SpawnRefused(str(answer.get("refused") or "it was refused")))
+            waiting.set_exception(SpawnRefusedError(str(answer.get("refused") or "it was refused")))

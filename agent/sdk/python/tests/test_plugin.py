@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 SCRIPT = """
 import asyncio
-from nexusmon_plugin import Result, SpawnRefused, WorkerPlugin, run
+from nexusmon_plugin import Result, SpawnRefusedError, WorkerPlugin, run
 
 class Sample(WorkerPlugin):
     name = "sample"
@@ -33,7 +33,7 @@ class Sample(WorkerPlugin):
         if task.capability == "sample.spawn":
             try:
                 added = await task.spawn("more", "shell.run", {"script": "true"}, timeout="5s")
-            except SpawnRefused as refused:
+            except SpawnRefusedError as refused:
                 added = f"refused: {refused}"
             return Result(outputs={"added": added})
         if task.capability == "sample.break":
