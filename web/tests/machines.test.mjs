@@ -303,6 +303,11 @@ test('while the coordinator is gone the last known state stays, with its age, an
   const hand = await system.browser.newContext(phone);
   const { page } = await system.open(context, '/organism/missions');
   const { page: small } = await system.open(hand, `/organism/missions/${id}`);
+  // The screen that is opened later is here already; what it shows is not.
+  await page.keyboard.press('g');
+  await page.keyboard.press('v');
+  await page.getByRole('heading', { name: 'Vault', level: 1 }).waitFor();
+  await page.goBack();
   await page.getByText('seen before it went').first().waitFor();
   await small.getByRole('heading', { name: 'seen before it went' }).waitFor();
   await system.restart(async () => {

@@ -63,7 +63,7 @@ test('a webhook shows its key once, and its signed calls make missions once', as
   const form = page.getByRole('region', { name: 'Keep a webhook' });
   await form.getByLabel('Name', { exact: true }).fill('push');
   await form.getByRole('button', { name: 'A mission' }).click();
-  await form.getByLabel(/^Mission/).fill(JSON.stringify({ goal: 'pushed', tasks: [{ id: 'a', uses: 'core.noop' }] }));
+  await form.getByRole('textbox', { name: /^Mission/ }).fill(JSON.stringify({ goal: 'pushed', tasks: [{ id: 'a', uses: 'core.noop' }] }));
   await form.getByRole('button', { name: 'Keep it' }).click();
   const key = page.getByRole('region', { name: 'The key of push' });
   const secret = (await key.locator('.secret code').textContent()).trim();
