@@ -36,6 +36,7 @@ mod render;
 mod roster;
 mod schedule;
 mod secrets;
+mod trigger;
 mod verify;
 mod watch;
 mod webhook;

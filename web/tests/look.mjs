@@ -1,6 +1,6 @@
 // Pictures of given addresses in both themes and sizes: `node tests/look.mjs PATH…` (a path may hold {sample} and so on).
 import path from 'node:path';
-import { pictures, start } from './system.mjs';
+import { pictures, settled, start } from './system.mjs';
 import { seed } from './seed.mjs';
 
 const system = await start();
@@ -17,7 +17,7 @@ try {
       for (const wanted of process.argv.slice(2)) {
         const route = wanted.replaceAll(/\{(\w+)\}/g, (_, name) => ids[name]);
         await page.goto(system.origin + route);
-        await page.waitForTimeout(1500);
+        await settled(page);
         const file = `look-${wanted.replaceAll(/[^a-z]+/g, '-')}-${size}-${colorScheme}.png`;
         await page.screenshot({ path: path.join(pictures, file) });
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::client::{Client, CommandError, escape};
+use super::client::{Client, CommandError};
 use super::{missions, playbook, render};
 
 const TRIGGERS: &str = "/v1/engine/event-triggers";
@@ -113,16 +113,7 @@ async fn create(client: &Client, arguments: CreateArgs) -> Result<(), CommandErr
 
 /// The address of one, by id or by name.
 async fn path(client: &Client, trigger: &str) -> Result<String, CommandError> {
-    if trigger.starts_with("trg_") {
-        return Ok(format!("{TRIGGERS}/{}", escape(trigger)));
-    }
-    let items = client.list(TRIGGERS, usize::MAX).await?;
-    let found = items.iter().find(|item| item["name"] == trigger).and_then(|item| item["id"].as_str());
-    let found = found.ok_or_else(|| CommandError::Refused {
-        status: 404,
-        body: json!({"detail": format!("there is no event trigger `{}`", render::plain(trigger)), "code": "not_found"}),
-    })?;
-    Ok(format!("{TRIGGERS}/{}", escape(found)))
+    super::trigger::path(client, TRIGGERS, "event trigger", trigger).await
 }
 
 async fn act(client: &Client, trigger: &str, act: &str) -> Result<(), CommandError> {

@@ -7,7 +7,7 @@ use nexusmon_shared::time::Timestamp;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::client::{Client, CommandError, escape};
+use super::client::{Client, CommandError};
 use super::{missions, playbook, render};
 
 const SCHEDULES: &str = "/v1/engine/schedules";
@@ -157,16 +157,7 @@ async fn create(client: &Client, arguments: CreateArgs) -> Result<(), CommandErr
 
 /// The address of one, by id or by name.
 async fn path(client: &Client, schedule: &str) -> Result<String, CommandError> {
-    if schedule.starts_with("trg_") {
-        return Ok(format!("{SCHEDULES}/{}", escape(schedule)));
-    }
-    let items = client.list(SCHEDULES, usize::MAX).await?;
-    let found = items.iter().find(|item| item["name"] == schedule).and_then(|item| item["id"].as_str());
-    let found = found.ok_or_else(|| CommandError::Refused {
-        status: 404,
-        body: json!({"detail": format!("there is no schedule `{}`", render::plain(schedule)), "code": "not_found"}),
-    })?;
-    Ok(format!("{SCHEDULES}/{}", escape(found)))
+    super::trigger::path(client, SCHEDULES, "schedule", schedule).await
 }
 
 async fn act(client: &Client, schedule: &str, act: &str) -> Result<(), CommandError> {

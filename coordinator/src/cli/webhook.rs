@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::{Client, CommandError, escape};
+use super::client::{Client, CommandError};
 use super::{missions, playbook, render};
 
 const WEBHOOKS: &str = "/v1/engine/webhooks";
@@ -148,16 +148,7 @@ async fn create(client: &Client, arguments: &CreateArgs) -> Result<(), CommandEr
 
 /// The address of one, by id or by name.
 async fn path(client: &Client, webhook: &str) -> Result<String, CommandError> {
-    if webhook.starts_with("trg_") {
-        return Ok(format!("{WEBHOOKS}/{}", escape(webhook)));
-    }
-    let items = client.list(WEBHOOKS, usize::MAX).await?;
-    let found = items.iter().find(|item| item["name"] == webhook).and_then(|item| item["id"].as_str());
-    let found = found.ok_or_else(|| CommandError::Refused {
-        status: 404,
-        body: json!({"detail": format!("there is no webhook `{}`", render::plain(webhook)), "code": "not_found"}),
-    })?;
-    Ok(format!("{WEBHOOKS}/{}", escape(found)))
+    super::trigger::path(client, WEBHOOKS, "webhook", webhook).await
 }
 
 async fn act(client: &Client, webhook: &str, act: &str) -> Result<(), CommandError> {
